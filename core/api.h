@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the Lua runtime may call in core/, by ffi. Same rules as event.h: Lua reads this text too.
+ * None of these functions touches a lua_State, blocks, or keeps a pointer it was given beyond the call.
+ * Text goes in as (pointer, length): Lua strings may hold any byte, NUL included.
+ */
+#ifndef CF_API_H
+#define CF_API_H
+#include <stddef.h>
+#include <stdint.h>
+struct cf_event;
+struct cf_plan;
+
+enum {
+	CF_BATCH_MAX = 256,
+	CF_ADDRESS_TEXT_LEN = 46, /* INET6_ADDRSTRLEN */
+	CF_TIME_TEXT_LEN = 40, /* longest RFC 3339 text we write, with its NUL */
+	CF_ID_TEXT_LEN = 37, /* UUID with its NUL */
+	CF_INTERN_NAME_MAX = 1024, /* distinct texts that cf_intern keeps */
+	CF_LINE_MAX = 1048576, /* longest output line in bytes, newline included */
+};
+
+enum cf_decision_code {
+	CF_ALLOW = 1,
+	CF_DENY = 2,
+};
+
+enum cf_log_level {
+	CF_LOG_ERROR = 0,
+	CF_LOG_WARN = 1,
+	CF_LOG_INFO = 2,
+	CF_LOG_DEBUG = 3,
+};
+
+/* The batch in hand. Filled by core, read by Lua; valid until the call into Lua returns. */
+struct cf_batch {
+	uint32_t count;
+	uint32_t pad0; /* zero */
+	struct cf_event events[CF_BATCH_MAX];
+};
+
+/* What policy said of one event. Texts are ids from cf_intern; 0: absent. */
+struct cf_decision {
+	uint32_t decision; /* enum cf_decision_code */
+	uint32_t reason;
+	uint32_t rule;
+	uint32_t place; /* file:line of what decided */
+	uint32_t error_place; /* file:line of the script error that this event met */
+	uint32_t pad0; /* zero */
+};
+
+/* How an event that writes no record ended. */
+enum cf_ending {
+	CF_ENDING_DEDUPLICATED = 1,
+	CF_ENDING_SUPPRESSED = 2, /* format returned nil */
+	CF_ENDING_FAILED = 3, /* not even the fallback could be written */
+};
+
+/* The batch the worker fills; one for the process's life. */
+struct cf_batch *cf_batch_get(void);
+
+/* A small id (>= 1) for a text that recurs: reason codes, rule names, places. The text is copied and escaped
+ * once. When CF_INTERN_NAME_MAX texts are known, a new one takes the shared last id until the next new one:
+ * use the id at once, do not keep it when cf_intern_is_shared says so. */
+uint32_t cf_intern(const char *text, size_t len);
+int cf_intern_is_shared(uint32_t id);
+
+/* Write the event's JSON record, or a line of the policy's own, to every output. Exactly one of cf_record_write,
+ * cf_line_write and cf_event_end is called for each event of a batch. Return 0, or -1 when the line was longer
+ * than CF_LINE_MAX (counted as dropped). The newline is added here; newlines in `line` become "\\n" text. */
+int cf_record_write(const struct cf_event *event, const struct cf_decision *decision);
+int cf_line_write(const char *line, size_t len, const struct cf_decision *decision);
+void cf_event_end(uint32_t ending);
+/* A script error was met; counted once for each call. */
+void cf_script_error(void);
+
+/* 1: `key` was seen less than `seconds` before now_ns (event's boot clock); 0: not, and now it is remembered. */
+int cf_dedup_seen(const char *key, size_t len, double seconds, uint64_t now_ns);
+
+/* Texts into the caller's buffer (sizes above); return the length without the NUL. */
+size_t cf_address_text(const uint8_t *address, uint32_t family, char *out);
+size_t cf_time_text(uint64_t boot_ns, char *out);
+size_t cf_decision_id_text(const struct cf_event *event, char *out);
+/* The bytes of an address text; returns the family (4, 6) or 0 when it is none. */
+uint32_t cf_address_parse(const char *text, size_t len, uint8_t *out);
+/* Seconds since 1970 of a boot-clock stamp. */
+double cf_wall_seconds(uint64_t boot_ns);
+/* `text` as a JSON string with its quotes, strict for any bytes (invalid UTF-8 becomes U+FFFD). Writes at most
+ * `size` bytes; returns the length, or 0 when it does not fit. 6 * len + 2 always fits. */
+size_t cf_json_string(const char *text, size_t len, char *out, size_t size);
+
+/* Room for one more cell or output of the plan, zeroed; NULL when the plan is full. Owned by the plan. */
+struct cf_plan_cell *cf_plan_add_cell(struct cf_plan *plan);
+struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan);
+
+void cf_log_text(uint32_t level, const char *text, size_t len);
+#endif

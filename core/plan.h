@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The plan: everything a policy file declares, as plain data. The worker fills it (from Lua, through ffi),
+ * the supervisor checks it and carries it out. Same rules as event.h: Lua reads this text too.
+ * Text fields are NUL-terminated; an empty one means "not given". No pointer crosses to the supervisor.
+ */
+#ifndef CF_PLAN_H
+#define CF_PLAN_H
+#include <stdint.h>
+
+enum {
+	CF_NAME_LEN = 64, /* bytes with the NUL, here and below */
+	CF_PATH_LEN = 256,
+	CF_IFNAME_LEN = 16,
+	CF_TEXT_LEN = 256,
+	CF_PLACE_LEN = 128, /* "file:line" */
+	CF_CELLS_MAX = 4096,
+	CF_OUTPUTS_MAX = 8,
+};
+
+enum cf_plan_hook { /* bits of cf_plan_cell.hooks */
+	CF_PLAN_EGRESS = 1,
+	CF_PLAN_INGRESS = 2,
+};
+
+enum cf_attach_mode {
+	CF_ATTACH_AUTO = 0, /* tcx where the kernel has it, else clsact */
+	CF_ATTACH_TCX = 1,
+	CF_ATTACH_CLSACT = 2,
+};
+
+struct cf_plan_cell {
+	int32_t pid; /* of a process in the cell; 0 when netns is given */
+	uint32_t hooks; /* enum cf_plan_hook, or-ed */
+	uint32_t attach; /* enum cf_attach_mode */
+	uint32_t pad0; /* zero */
+	char name[CF_NAME_LEN];
+	char interface[CF_IFNAME_LEN];
+	char netns[CF_PATH_LEN]; /* path of a namespace file */
+	char bpf_object[CF_PATH_LEN];
+	char run_id[CF_TEXT_LEN]; /* overrides the metadata's */
+	char place[CF_PLACE_LEN]; /* where it was declared */
+};
+
+enum cf_output_kind {
+	CF_OUTPUT_STDOUT = 1,
+	CF_OUTPUT_FILE = 2,
+	CF_OUTPUT_UNIX = 3, /* stream socket, connected to */
+};
+
+struct cf_plan_output {
+	uint32_t kind; /* enum cf_output_kind */
+	uint32_t pad0; /* zero */
+	char path[CF_PATH_LEN]; /* of the file or socket */
+	char place[CF_PLACE_LEN];
+};
+
+struct cf_plan_metadata { /* stamped on every record */
+	char run_id[CF_TEXT_LEN];
+	char policy_digest[CF_TEXT_LEN];
+	char keyset_id[CF_TEXT_LEN];
+	char issuer_kid[CF_TEXT_LEN];
+	char correlation_id[CF_TEXT_LEN];
+};
+
+struct cf_plan {
+	uint32_t cell_count;
+	uint32_t output_count;
+	struct cf_plan_metadata metadata;
+	struct cf_plan_output outputs[CF_OUTPUTS_MAX];
+	struct cf_plan_cell cells[CF_CELLS_MAX];
+};
+#endif
