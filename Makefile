@@ -25,8 +25,8 @@ EXPORT := -Wl,--export-dynamic-symbol='cf_*' -Wl,--export-dynamic-symbol='luaJIT
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffreestanding -Icore \
 	-I/usr/include/$(shell $(CC) -dumpmachine)
 
-CORE_SRC := $(filter-out core/main.c core/cmd_%.c,$(wildcard core/*.c))
-MAIN_SRC := core/main.c $(wildcard core/cmd_*.c)
+CORE_SRC := $(filter-out core/main.c core/cmd%.c,$(wildcard core/*.c))
+MAIN_SRC := core/main.c $(wildcard core/cmd*.c)
 LUA_SRC  := $(wildcard lua/cellflow/*.lua)
 BPF_SRC  := $(wildcard bpf/*.bpf.c)
 HEADERS_FOR_LUA := event plan api

@@ -8,8 +8,8 @@
 #define CF_API_H
 #include <stddef.h>
 #include <stdint.h>
-struct cf_event;
-struct cf_plan;
+#include "event.h"
+#include "plan.h"
 
 enum {
 	CF_BATCH_MAX = 256,
