@@ -45,15 +45,15 @@ uint32_t cf_emit_ended(void)
 
 static uint32_t reason_slot(uint32_t id)
 {
-	const char *text;
 	size_t len;
+	const char *text = cf_intern_text(id, &len);
 
-	if (id == 0 || id > CF_INTERN_NAME_MAX)
+	if (!text)
 		return cf_reason_slot(out.shared, "", 0);
-	if (out.reason_slots[id] == SLOT_UNKNOWN || cf_intern_is_shared(id)) {
-		text = cf_intern_text(id, &len);
+	if (cf_intern_is_shared(id) || id > CF_INTERN_NAME_MAX)
+		return cf_reason_slot(out.shared, text, len);
+	if (out.reason_slots[id] == SLOT_UNKNOWN)
 		out.reason_slots[id] = (uint16_t)cf_reason_slot(out.shared, text, len);
-	}
 	return out.reason_slots[id];
 }
 

@@ -6,7 +6,7 @@
  * position is part of it: a successor goes on exactly there, and no event is lost or decided twice.
  *
  *   consumed = records + deduplicated + suppressed + failed + refused + skipped
- *   for each output: records = written + dropped + uncertain + still buffered
+ *   for each output, since it was opened: records = written + dropped + uncertain + still buffered
  */
 #ifndef CF_OUTCOME_H
 #define CF_OUTCOME_H
@@ -48,6 +48,7 @@ struct cf_output_progress {
 	_Atomic uint64_t flying; /* length of the write(2) in progress, 0: none */
 	uint64_t flying_tail; /* tail when it began: equal to tail means that its end was never noted */
 	uint64_t flying_base; /* where in the file it began; regular files only */
+	uint64_t records_before; /* outcome.records when this output was opened: those were not for it */
 	uint64_t uncertain; /* records in a write that was cut off and cannot be looked at again */
 	uint64_t errors; /* failed writes */
 	_Atomic uint32_t broken; /* 1: the reader has gone; records are dropped until it is opened again */
