@@ -35,6 +35,7 @@ struct load {
 	const char *name; /* of the object, for messages */
 	struct bpf_program *programs[2];
 	struct bpf_map *ring;
+	void *file; /* bytes of an operator's object */
 	char *log;
 	struct cf_error *err;
 };
@@ -125,20 +126,17 @@ static void keep(const struct bpf_map *map, int *fd)
 static int write_config(struct load *load, const struct cf_bpf_options *options)
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(load->object, ".rodata.config");
-	struct cf_bpf_config *config;
-	size_t size = 0;
+	struct cf_bpf_config config = {
+		.wake_interval_ns = options->wake_interval_ns,
+		.cell = options->cell,
+		.link_len = options->link_len,
+	};
 
-	if (!map)
-		return 0;
-	config = bpf_map__initial_value(map, &size);
-	if (!config || size != sizeof(*config))
+	if (map && bpf_map__set_initial_value(map, &config, sizeof(config)) < 0)
 		return cf_fail(load->err, CF_FAIL_LOAD, EINVAL,
-			       "BPF object %s: section .rodata.config has %zu bytes, not the %zu of struct "
+			       "BPF object %s: section .rodata.config has %u bytes, not the %zu of struct "
 			       "cf_bpf_config: it was built for another version of cellflow",
-			       load->name, size, sizeof(*config));
-	config->wake_interval_ns = options->wake_interval_ns;
-	config->cell = options->cell;
-	config->link_len = options->link_len;
+			       load->name, bpf_map__value_size(map), sizeof(config));
 	return 0;
 }
 
@@ -189,16 +187,14 @@ static int open_object(struct load *load, const char *path)
 		    .kernel_log_size = VERIFIER_LOG_LEN);
 	const void *bytes = cf_bpf_embedded;
 	size_t len = (size_t)(cf_bpf_embedded_end - cf_bpf_embedded);
-	void *file = NULL;
 
 	if (path) {
-		file = cf_bpf_file_read(path, &len, load->err);
-		if (!file)
+		load->file = cf_bpf_file_read(path, &len, load->err);
+		if (!load->file)
 			return -1;
-		bytes = file;
+		bytes = load->file;
 	}
 	load->object = bpf_object__open_mem(bytes, len, &opts);
-	free(file); /* libelf works on the memory during the open only; libbpf has copied what it keeps */
 	if (!load->object)
 		return cf_fail(load->err, CF_FAIL_LOAD, errno,
 			       "BPF object %s: not a BPF object file that libbpf %s "
@@ -210,7 +206,7 @@ static int open_object(struct load *load, const char *path)
 
 static void take_over(struct load *load, struct cf_bpf_maps *maps, struct cf_bpf_object *out)
 {
-	const struct bpf_map *stats = find_map(load->object, "STATS", sizeof(uint32_t), sizeof(struct cf_stats));
+	struct bpf_map *stats = find_map(load->object, "STATS", sizeof(uint32_t), sizeof(struct cf_stats));
 
 	keep(load->ring, &maps->ring_fd);
 	keep(find_map(load->object, "FLOWS", sizeof(struct cf_flow_key), sizeof(struct cf_flow)), &maps->flows_fd);
@@ -253,6 +249,7 @@ int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, 
 	ret = 0;
 out:
 	bpf_object__close(load.object);
+	free(load.file);
 	free(load.log);
 	return ret;
 }
