@@ -195,52 +195,75 @@ int cf_cell_watch_read(struct cf_cell_watch *watch)
 	return count_gone(watch) - before;
 }
 
-static int interface_there(void *arg)
-{
-	const struct cf_interface *interface = arg;
+struct there {
+	const struct cf_interface *interface;
+	bool gone;
+};
 
-	return if_nametoindex(interface->name) == (unsigned int)interface->ifindex;
+static int interface_look(void *arg)
+{
+	struct there *there = arg;
+	unsigned int ifindex = if_nametoindex(there->interface->name);
+
+	there->gone = ifindex ? ifindex != (unsigned int)there->interface->ifindex : errno == ENODEV;
+	return 0;
+}
+
+/* Short of descriptors or memory we know nothing: that must not end the watch of a cell that lives. */
+static bool means_gone(int cause)
+{
+	return cause == ENOENT || cause == ENOTDIR || cause == ESRCH || cause == EINVAL;
 }
 
 static enum cf_cell_state check_by_name(const struct cf_cell_watched *watched)
 {
-	enum cf_cell_state state = CF_CELL_NAMESPACE_GONE;
+	const struct cf_attachment *attachment = watched->attachment;
 	struct pollfd exited = { .fd = watched->pidfd, .events = POLLIN };
-	struct cf_interface interface;
+	enum cf_cell_state state = CF_CELL_ALIVE;
+	struct there there = { 0 };
 	struct cf_netns_id now;
+	struct cf_error why;
 	int nsfd;
 
 	/* The pid may belong to another process by now: the pidfd knows. */
 	if (watched->pidfd >= 0 && poll(&exited, 1, 0) > 0)
-		return state;
-	nsfd = cf_netns_open(watched->cell, NULL);
+		return CF_CELL_NAMESPACE_GONE;
+	nsfd = cf_netns_open(watched->cell, &why);
 	if (nsfd < 0)
-		return state;
-	if (cf_netns_identity(nsfd, &now, NULL) == 0 && cf_netns_same(&now, &watched->netns)) {
-		state = CF_CELL_ALIVE;
-		if (watched->attachment && watched->attachment->mode != CF_ATTACH_AUTO) {
-			interface = watched->attachment->interface;
-			state = cf_netns_do(nsfd, interface_there, &interface, NULL) == 1 ? CF_CELL_ALIVE
-											  : CF_CELL_INTERFACE_GONE;
+		return means_gone(why.err) ? CF_CELL_NAMESPACE_GONE : CF_CELL_ALIVE;
+	if (cf_netns_identity(nsfd, &now, NULL) == 0) {
+		if (!cf_netns_same(&now, &watched->netns)) {
+			state = CF_CELL_NAMESPACE_GONE;
+		} else if (attachment && attachment->mode != CF_ATTACH_AUTO) {
+			there.interface = &attachment->interface;
+			cf_netns_do(nsfd, interface_look, &there, NULL);
+			state = there.gone ? CF_CELL_INTERFACE_GONE : CF_CELL_ALIVE;
 		}
 	}
 	close(nsfd);
 	return state;
 }
 
+static bool link_gone(const struct cf_attachment *attachment)
+{
+	for (int i = 0; i < 2; i++)
+		if (attachment->link_fd[i] >= 0 && cf_tcx_ifindex(attachment->link_fd[i]) == 0)
+			return true;
+	return false;
+}
+
 enum cf_cell_state cf_cell_check(struct cf_cell_watched *watched)
 {
 	const struct cf_attachment *attachment = watched->attachment;
-	int fd = -1;
+	bool tcx = attachment && attachment->mode == CF_ATTACH_TCX;
+	bool gone = tcx && link_gone(attachment);
 
 	if (watched->state != CF_CELL_ALIVE)
 		return watched->state;
-	if (attachment && attachment->mode == CF_ATTACH_TCX)
-		fd = attachment->link_fd[0] >= 0 ? attachment->link_fd[0] : attachment->link_fd[1];
-	if (fd < 0 || watched->by_name || cf_tcx_ifindex(fd) == 0)
+	if (!tcx || gone || watched->by_name)
 		watched->state = check_by_name(watched);
-	/* A defunct link is final, even where another interface has our name and index by now. */
-	if (fd >= 0 && watched->state == CF_CELL_ALIVE && cf_tcx_ifindex(fd) == 0)
+	/* A link that lost its interface is final, even where another one has the name and index by now. */
+	if (gone && watched->state == CF_CELL_ALIVE)
 		watched->state = CF_CELL_INTERFACE_GONE;
 	return watched->state;
 }

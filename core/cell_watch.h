@@ -59,7 +59,7 @@ int cf_cell_watch_add(struct cf_cell_watch *watch, int nsfd, const struct cf_pla
 void cf_cell_watch_remove(struct cf_cell_watch *watch, struct cf_cell_watched *watched);
 
 /* Take what the socket has, without blocking, and mark the cells whose namespace went; when messages were lost, check
- * every cell. Returns how many cells changed their state: look for them at `state`. */
+ * every cell. Returns how many cells are not alive any more that were before: `state` says which. */
 int cf_cell_watch_read(struct cf_cell_watch *watch);
 
 /* Find out the state of one cell now, note it and return it. */
