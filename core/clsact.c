@@ -15,28 +15,37 @@
 
 static const char *const words[2] = { [CF_FLOW_EGRESS] = "egress", [CF_FLOW_INGRESS] = "ingress" };
 
-static struct bpf_tc_hook hook_of(const struct cf_clsact_target *target, int direction)
+/* Field by field after the memset: libbpf refuses a hook whose padding is not zero, and an initialiser or a copy may
+ * leave anything there. */
+static void hook_set(struct bpf_tc_hook *hook, const struct cf_clsact_target *target, enum bpf_tc_attach_point point)
 {
-	struct bpf_tc_hook hook = { .sz = sizeof(hook), .ifindex = target->ifindex };
+	memset(hook, 0, sizeof(*hook));
+	hook->sz = sizeof(*hook);
+	hook->ifindex = target->ifindex;
+	hook->attach_point = point;
+}
 
-	hook.attach_point = direction == CF_FLOW_EGRESS ? BPF_TC_EGRESS : BPF_TC_INGRESS;
-	return hook;
+static enum bpf_tc_attach_point point_of(int direction)
+{
+	return direction == CF_FLOW_EGRESS ? BPF_TC_EGRESS : BPF_TC_INGRESS;
 }
 
 /* The id of the program at our preference and this handle; 0: none. */
 static uint32_t filter_program(const struct cf_clsact_target *target, int direction, uint32_t handle)
 {
-	struct bpf_tc_hook hook = hook_of(target, direction);
+	struct bpf_tc_hook hook;
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = handle, .priority = CF_CLSACT_PRIORITY);
 
+	hook_set(&hook, target, point_of(direction));
 	return bpf_tc_query(&hook, &opts) < 0 ? 0 : opts.prog_id;
 }
 
 static int filter_remove(const struct cf_clsact_target *target, int direction, uint32_t handle)
 {
-	struct bpf_tc_hook hook = hook_of(target, direction);
+	struct bpf_tc_hook hook;
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = handle, .priority = CF_CLSACT_PRIORITY);
 
+	hook_set(&hook, target, point_of(direction));
 	return bpf_tc_detach(&hook, &opts);
 }
 
@@ -111,12 +120,12 @@ static int leftovers_remove(const struct cf_clsact_target *target, const int pro
 /* The kernel has no "delete if empty": a filter that comes between the look and the deletion is lost. */
 static int qdisc_remove(const struct cf_clsact_target *target)
 {
-	struct bpf_tc_hook hook = hook_of(target, CF_FLOW_EGRESS);
+	struct bpf_tc_hook hook;
 	int used = cf_tc_clsact_used(target->ifindex);
 
 	if (used)
 		return used < 0 ? used : 0;
-	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS; /* both bits: the qdisc itself */
+	hook_set(&hook, target, BPF_TC_INGRESS | BPF_TC_EGRESS); /* both bits: the qdisc itself */
 	return bpf_tc_hook_destroy(&hook);
 }
 
@@ -137,11 +146,12 @@ static int attach_fail(const struct cf_clsact_target *target, const char *what, 
 static int attach_one(struct cf_clsact *clsact, const struct cf_clsact_target *target, int direction, int prog_fd,
 		      struct cf_error *err)
 {
-	struct bpf_tc_hook hook = hook_of(target, direction);
+	struct bpf_tc_hook hook;
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog_fd, .handle = clsact->handle, .priority = CF_CLSACT_PRIORITY);
 	char what[32];
 	int ret;
 
+	hook_set(&hook, target, point_of(direction));
 	ret = bpf_tc_attach(&hook, &opts);
 	snprintf(what, sizeof(what), "clsact %s filter", words[direction]);
 	if (ret < 0)
@@ -153,11 +163,11 @@ static int attach_one(struct cf_clsact *clsact, const struct cf_clsact_target *t
 int cf_clsact_attach(struct cf_clsact *clsact, const struct cf_clsact_target *target, const int prog_fd[2],
 		     struct cf_error *err)
 {
-	struct bpf_tc_hook hook = hook_of(target, CF_FLOW_EGRESS);
+	struct bpf_tc_hook hook;
 	int ret, own;
 
 	cf_libbpf_log_begin();
-	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	hook_set(&hook, target, BPF_TC_INGRESS | BPF_TC_EGRESS);
 	ret = bpf_tc_hook_create(&hook);
 	if (ret < 0 && ret != -EEXIST)
 		return attach_fail(target, "clsact qdisc", -ret, err);

@@ -24,7 +24,7 @@ function M.cell(fields)
 end
 
 local function failure(err)
-  return nil, ffi.string(err.text), err.kind
+  return nil, ffi.string(err.text), tonumber(err.kind)
 end
 
 -- Each of these returns its value, or nil, text, kind.
