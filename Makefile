@@ -28,7 +28,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffreestanding -
 CORE_SRC := $(filter-out core/main.c core/cmd%.c,$(wildcard core/*.c))
 MAIN_SRC := core/main.c $(wildcard core/cmd*.c)
 LUA_SRC  := $(wildcard lua/cellflow/*.lua)
-BPF_SRC  := $(wildcard bpf/*.bpf.c)
+BPF_SRC  := $(wildcard bpf/*.bpf.c bpf/test/*.bpf.c)
 HEADERS_FOR_LUA := event plan api
 
 CORE_OBJ := $(CORE_SRC:core/%.c=$(BUILD)/core/%.o) $(BUILD)/core/bpf_embedded.o

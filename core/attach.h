@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A cell's programs onto its interface, by tcx where the kernel has it, else by clsact, and off again. What is
+ * loaded comes from bpf_object.h, where from interface.h; when to detach is the supervisor's decision.
+ */
+#ifndef CF_ATTACH_H
+#define CF_ATTACH_H
+#include "clsact.h"
+#include "interface.h"
+#include "netns.h"
+#include "plan.h"
+struct cf_error;
+
+/* One cell's attachment. It holds no descriptor of the cell's namespace, so it does not keep that alive. */
+struct cf_attachment {
+	uint32_t mode; /* CF_ATTACH_TCX or CF_ATTACH_CLSACT; CF_ATTACH_AUTO: not attached */
+	int link_fd[2]; /* tcx, by enum cf_flow_direction; -1: none */
+	struct cf_interface interface;
+	struct cf_netns_id netns;
+	struct cf_clsact clsact;
+};
+
+void cf_attachment_init(struct cf_attachment *attachment);
+
+/* Attach the programs (by enum cf_flow_direction; -1: not that one) in cell->attach's mode. The interface is looked
+ * up by its name again and must still be the one that cf_interface_look found. Either all or nothing is attached.
+ * Returns 0, or -1 with CF_FAIL_ATTACH, CF_FAIL_SETNS or CF_FAIL_UNSUPPORTED_HOST (no tcx, privileges).
+ * tcx: before every other program. clsact: at preference 207, so a filter before it that ends the chain hides packets
+ * from us. The caller keeps nsfd and should close it. */
+int cf_attach(int nsfd, const struct cf_plan_cell *cell, const struct cf_interface *interface, const int prog_fd[2],
+	      struct cf_attachment *out, struct cf_error *err);
+
+/* Take everything off again; idempotent, also when nothing was attached or the namespace is gone. Returns 0, or -1
+ * when filters of clsact may have been left: `cell` no longer leads to the namespace, or the kernel refused. */
+int cf_detach(struct cf_attachment *attachment, const struct cf_plan_cell *cell, struct cf_error *err);
+#endif

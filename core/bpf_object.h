@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From the bytes of a BPF object to loaded programs: the built-in object or an operator's file, one load for each
+ * cell, with the maps that all cells share. Where the programs are attached is left to attach.h.
+ */
+#ifndef CF_BPF_OBJECT_H
+#define CF_BPF_OBJECT_H
+#include <stddef.h>
+#include <stdint.h>
+struct bpf_object;
+struct cf_error;
+struct cf_stats;
+
+/* The maps that loads share, owned here (O_CLOEXEC); -1: not there yet. The first load that brings a map fills it in
+ * and the next ones use it, when their map has the same type and sizes (else they keep their own).
+ * Records of an operator's object may not say which cell they are from: give such a load a struct of its own. */
+struct cf_bpf_maps {
+	int ring_fd; /* FLOW_EVENTS, else flow_events */
+	int flows_fd; /* FLOWS, when it is of struct cf_flow_key and struct cf_flow */
+	int wake_fd; /* WAKE, when it is of struct cf_wake */
+};
+
+struct cf_bpf_options {
+	uint64_t wake_interval_ns;
+	uint32_t cell;
+	uint32_t link_len; /* from cf_interface_look */
+	uint32_t flow_entries; /* 0: as the object says; counts for the load that creates the map */
+	uint32_t ring_bytes; /* as above; made a power of two of pages */
+	uint32_t hooks; /* wanted: enum cf_plan_hook, or-ed */
+	uint32_t pad0; /* zero */
+	const char *path; /* operator's object; NULL: the built-in one */
+};
+
+struct cf_bpf_object {
+	struct bpf_object *object;
+	int prog_fd[2]; /* by enum cf_flow_direction, owned by object; -1: not wanted */
+	int stats_fd; /* per-CPU struct cf_stats, owned by object; -1: the object has none */
+};
+
+void cf_bpf_maps_init(struct cf_bpf_maps *maps);
+void cf_bpf_maps_close(struct cf_bpf_maps *maps); /* idempotent; loaded programs keep using the maps */
+
+/* Returns 0, or -1 with CF_FAIL_OBJECT_MISSING (file), CF_FAIL_LOAD (no such program or ring map, verifier's words) or
+ * CF_FAIL_UNSUPPORTED_HOST (privileges). `out` is freed by cf_bpf_unload; after a failure it holds nothing. */
+int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
+		struct cf_error *err);
+void cf_bpf_unload(struct cf_bpf_object *object); /* idempotent */
+
+/* The sum over all CPUs that the machine can have; 0, or -errno. */
+int cf_bpf_stats(int stats_fd, struct cf_stats *sum);
+#endif
