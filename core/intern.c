@@ -33,6 +33,7 @@ static int make_room(struct text *text, size_t len)
 	size_t json_max = len < CF_LINE_MAX / 6 ? 6 * len + 2 : CF_LINE_MAX;
 	char *bytes;
 
+	json_max = cf_json_padded(json_max);
 	if (text->size >= len + json_max)
 		return 0;
 	bytes = realloc(text->bytes, len + json_max);
@@ -81,12 +82,13 @@ static uint32_t find_slot(const char *bytes, size_t len, uint64_t hash)
 /* Kept texts are worth an exact fit: the worst case of the escape is seven times the usual. */
 static void shrink(struct text *text)
 {
-	char *bytes = realloc(text->bytes, text->len + text->json_len);
+	size_t size = text->len + cf_json_padded(text->json_len);
+	char *bytes = realloc(text->bytes, size);
 
 	if (!bytes)
 		return;
 	text->bytes = bytes;
-	text->size = text->len + text->json_len;
+	text->size = size;
 }
 
 uint32_t cf_intern(const char *text, size_t len)

@@ -14,8 +14,8 @@ enum {
 	CF_INTERN_SHARED = 8,
 };
 
-/* The text as JSON with its quotes; owned by the table, valid until a shared id comes round again. NULL and length 0
- * for id 0 and ids never given; NULL and length SIZE_MAX when the text is longer than any line may be. */
+/* The text as JSON with its quotes, padded for cf_json_piece; owned by the table, valid until a shared id comes round
+ * again. NULL and length 0 for id 0 and ids never given; NULL and length SIZE_MAX when no line could hold the text. */
 const char *cf_intern_json(uint32_t id, size_t *len);
 /* The text as it was given; same rules. */
 const char *cf_intern_text(uint32_t id, size_t *len);

@@ -135,27 +135,38 @@ void cf_json_member_text(struct cf_json *json, const char *name, const char *tex
 	cf_json_text(json, text, len);
 }
 
+static unsigned int count_digits(uint64_t value)
+{
+	unsigned int count = 1;
+
+	for (; value >= 10000; value /= 10000)
+		count += 4;
+	return count + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
 size_t cf_u64_digits(uint64_t value, char *out)
 {
-	char digits[CF_U64_DIGITS];
-	char *at = digits + sizeof(digits);
+	unsigned int count = count_digits(value);
+	char *at = out + count;
 
 	while (value >= 100) {
 		at -= 2;
 		memcpy(at, cf_digit_pairs + 2 * (value % 100), 2);
 		value /= 100;
 	}
-	at -= 2;
-	memcpy(at, cf_digit_pairs + 2 * value, 2);
-	if (value < 10)
-		at++;
-	memcpy(out, at, digits + sizeof(digits) - at);
-	return digits + sizeof(digits) - at;
+	if (value >= 10)
+		memcpy(out, cf_digit_pairs + 2 * value, 2);
+	else
+		*out = '0' + value;
+	return count;
 }
 
 void cf_json_u64(struct cf_json *json, uint64_t value)
 {
 	char digits[CF_U64_DIGITS];
 
-	cf_json_bytes(json, digits, cf_u64_digits(value, digits));
+	if (json->end - json->at >= CF_U64_DIGITS)
+		json->at += cf_u64_digits(value, json->at);
+	else
+		cf_json_bytes(json, digits, cf_u64_digits(value, digits));
 }
