@@ -60,6 +60,9 @@ static __always_inline void cf_event_emit(struct __sk_buff *skb, struct cf_stats
 					  __u8 source_end)
 {
 	__u64 seq = ++stats->n[CF_STAT_EVENT_ATTEMPTED];
+	/* A copy: a pointer to the caller's would keep that one out of registers, and offsets that were in memory
+	 * have lost the bounds that the verifier asks for. */
+	struct cf_packet facts = *packet;
 	struct cf_event *event;
 
 	event = bpf_ringbuf_reserve(&FLOW_EVENTS, CF_EVENT_RING_LEN, 0);
@@ -76,7 +79,7 @@ static __always_inline void cf_event_emit(struct __sk_buff *skb, struct cf_stats
 	event->hook = direction == CF_FLOW_EGRESS ? CF_HOOK_TC_EGRESS : CF_HOOK_TC_INGRESS;
 	event->direction = direction == CF_FLOW_EGRESS ? CF_DIRECTION_EGRESS : CF_DIRECTION_INGRESS;
 	event->verdict = direction == CF_FLOW_EGRESS ? CF_VERDICT_ACCEPT : CF_VERDICT_UNKNOWN;
-	cf_event_fill(event, skb, packet, key, source_end);
+	cf_event_fill(event, skb, &facts, key, source_end);
 	stats->n[CF_STAT_EVENT_SUBMITTED]++;
 	bpf_ringbuf_submit(event, cf_wake_flag(stats, load->now));
 }

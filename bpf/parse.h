@@ -41,14 +41,25 @@ struct cf_transport {
 	__u8 tcp_rest[6];
 };
 
+/* The same bounds wherever an offset came from: without this the verifier walks everything below once for each length
+ * that the headers above can have. The longest chain of headers ends well below 32 KiB. */
+static __always_inline __u32 cf_bound(__u32 offset)
+{
+	asm volatile("" : "+r"(offset));
+	return offset & 0x7fff;
+}
+
 /* data..data_end is only the linear head, and its length is the sender's choice (AF_PACKET, tun): where it ends
  * says nothing about the packet. Fails only if the packet itself ends before offset + len. */
 static __always_inline int cf_read(struct __sk_buff *skb, struct cf_packet *packet, __u32 offset, void *to, __u32 len)
 {
 	void *at = (void *)(long)skb->data + offset;
 
+	/* The verifier accepts only the register that was compared: keep the compiler from computing it anew. */
+	asm volatile("" : "+r"(at));
 	if (at + len <= (void *)(long)skb->data_end) {
-		__builtin_memcpy(to, at, len);
+		/* Headers are at multiples of 4 (2 when only 2 are read); unsaid, they would be loaded byte by byte. */
+		__builtin_memcpy(to, __builtin_assume_aligned(at, 4), len);
 		return 0;
 	}
 	if (bpf_skb_load_bytes(skb, offset, to, len))
@@ -172,8 +183,8 @@ static __always_inline int cf_parse_ipv4(struct __sk_buff *skb, struct cf_packet
 	key->fragment = (header.frag_off & bpf_htons(CF_IPV4_OFFSET)) != 0;
 	__builtin_memcpy(key->addr[0], &header.saddr, sizeof(header.saddr));
 	__builtin_memcpy(key->addr[1], &header.daddr, sizeof(header.daddr));
-	packet->transport = packet->network + header.ihl * 4;
-	return cf_parse_transport(skb, packet, key);
+	packet->transport = cf_bound(packet->network + header.ihl * 4);
+	return CF_STAT_PARSED;
 }
 
 /* An allow-list: what is not known to be laid out as an extension header is a payload (ESP, no-next-header, a
@@ -192,6 +203,7 @@ static __always_inline int cf_parse_extensions(struct __sk_buff *skb, struct cf_
 		__be16 offset; /* in a fragment header */
 	} header;
 
+#pragma clang loop unroll(disable)
 	for (int i = 0; cf_is_extension(key->protocol); i++) {
 		if (i == CF_EXTENSIONS_MAX)
 			return CF_STAT_UNPARSED_EXT_TOO_DEEP;
@@ -205,11 +217,12 @@ static __always_inline int cf_parse_extensions(struct __sk_buff *skb, struct cf_
 		} else {
 			packet->transport += (header.len + 1) * 8;
 		}
+		packet->transport = cf_bound(packet->transport);
 		key->protocol = header.next;
 		if (key->fragment) /* the next header's bytes are in the first fragment; here is payload */
 			break;
 	}
-	return cf_parse_transport(skb, packet, key);
+	return CF_STAT_PARSED;
 }
 
 static __always_inline int cf_parse_ipv6(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
@@ -224,7 +237,7 @@ static __always_inline int cf_parse_ipv6(struct __sk_buff *skb, struct cf_packet
 	key->protocol = header.nexthdr;
 	__builtin_memcpy(key->addr[0], &header.saddr, sizeof(header.saddr));
 	__builtin_memcpy(key->addr[1], &header.daddr, sizeof(header.daddr));
-	packet->transport = packet->network + sizeof(header);
+	packet->transport = cf_bound(packet->network + sizeof(header));
 	return cf_parse_extensions(skb, packet, key);
 }
 
@@ -270,9 +283,11 @@ static __always_inline int cf_parse(struct __sk_buff *skb, struct cf_packet *pac
 	if (result != CF_STAT_PARSED)
 		return result;
 	if (protocol == bpf_htons(ETH_P_IP))
-		return cf_parse_ipv4(skb, packet, key);
-	if (protocol == bpf_htons(ETH_P_IPV6))
-		return cf_parse_ipv6(skb, packet, key);
-	return CF_STAT_UNPARSED_NOT_IP;
+		result = cf_parse_ipv4(skb, packet, key);
+	else if (protocol == bpf_htons(ETH_P_IPV6))
+		result = cf_parse_ipv6(skb, packet, key);
+	else
+		result = CF_STAT_UNPARSED_NOT_IP;
+	return result == CF_STAT_PARSED ? cf_parse_transport(skb, packet, key) : result;
 }
 #endif
