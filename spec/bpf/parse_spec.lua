@@ -1,10 +1,13 @@
 -- SPDX-License-Identifier: GPL-2.0-only
 -- What the tc program makes of one packet: each family with each transport, VLAN tags, tunnels, and what is not a flow.
 local ffi = require("ffi")
+local bit = require("bit")
 local run = require("bpf_run")
+local prelude = require("bpf_prelude")
 local packet = require("packet")
 
 local C = ffi.C
+local OPTIONAL = { "src_port", "dst_port", "icmp_id", "vlan", "flags", "tcp_flags", "icmp_type", "icmp_code" }
 local PORTS, ICMP, ICMP_ID, TCP, VLAN = 1, 2, 4, 8, 16
 
 describe("the tc program, parsing", function()
@@ -19,7 +22,7 @@ describe("the tc program, parsing", function()
     local events = cell:events()
     assert.equal(1, #events)
     local event = events[1]
-    for _, name in ipairs({ "src_port", "dst_port", "icmp_id", "vlan", "flags", "tcp_flags", "icmp_type", "icmp_code" }) do
+    for _, name in ipairs(OPTIONAL) do
       assert.equal(expected[name] or 0, event[name], name)
     end
     assert.equal(expected.family, event.family)
@@ -40,7 +43,8 @@ describe("the tc program, parsing", function()
   end
 
   local transports = {
-    { "TCP", packet.TCP, packet.tcp({ flags = 0x12 }), PORTS + TCP, { src_port = 40000, dst_port = 443, tcp_flags = 0x12 } },
+    { "TCP", packet.TCP, packet.tcp({ flags = 0x12 }), PORTS + TCP,
+      { src_port = 40000, dst_port = 443, tcp_flags = 0x12 } },
     { "UDP", packet.UDP, packet.udp({}), PORTS, { src_port = 40000, dst_port = 53 } },
     { "UDP-Lite", packet.UDPLITE, packet.udp({ dst = 9 }), PORTS, { src_port = 40000, dst_port = 9 } },
     { "SCTP", packet.SCTP, packet.sctp({}), PORTS, { src_port = 40000, dst_port = 3868 } },
@@ -95,7 +99,9 @@ describe("the tc program, parsing", function()
   end)
 
   local tcp4 = packet.ipv4({ protocol = packet.TCP, payload = packet.tcp({}) })
-  local tagged = { family = 4, protocol = 6, flags = PORTS + TCP + VLAN, src_port = 40000, dst_port = 443, tcp_flags = 2 }
+  local tagged = {
+    family = 4, protocol = 6, flags = PORTS + TCP + VLAN, tcp_flags = 2, src_port = 40000, dst_port = 443,
+  }
 
   it("reads the VLAN id without the priority", function()
     tagged.vlan = 4094
@@ -117,6 +123,18 @@ describe("the tc program, parsing", function()
     refused(packet.eth(packet.QINQ, packet.tag(1, packet.QINQ, inner)), "vlan_too_deep")
   end)
 
+  it("takes the tag in the metadata, where forwarding puts it, as the outermost", function()
+    local push = prelude.vlan_push(0x8100, 0x6000 + 77, cell.program.egress)
+    local inner = packet.tag(200, packet.QINQ, packet.tag(300, packet.IPV4, tcp4))
+    assert.equal(1, cell:run(push.fd, packet.eth(packet.VLAN, inner)).parsed)
+    local event = cell:events()[1]
+    assert.equal(77, event.vlan)
+    assert.equal(VLAN, bit.band(event.flags, VLAN))
+    assert.equal(443, event.dst_port)
+    assert.equal(40, tonumber(event.bytes))
+    push:close()
+  end)
+
   it("counts a tagged frame that is not IP as such", function()
     refused(packet.eth(packet.VLAN, packet.tag(5, packet.ARP, ("\0"):rep(28))), "not_ip")
   end)
@@ -126,6 +144,15 @@ describe("the tc program, parsing", function()
     cell:egress(packet.eth(38, ("\170"):rep(38)))
     assert.equal(3, cell:egress(packet.eth(0x88cc, ("\0"):rep(46))).not_ip)
     assert.equal(0, #cell:flows())
+  end)
+
+  it("believes the bytes, not the protocol that the sender told the kernel", function()
+    local as_arp = prelude.set_ethertype(packet.IPV4, cell.program.egress)
+    assert.equal(1, cell:run(as_arp.fd, packet.eth(packet.ARP, tcp4)).parsed)
+    as_arp:close()
+    local as_ip = prelude.set_ethertype(packet.ARP, cell.program.egress)
+    assert.equal(1, cell:run(as_ip.fd, packet.eth(packet.IPV4, tcp4)).not_ip)
+    as_ip:close()
   end)
 
   it("refuses a version that is not the ethertype's", function()
