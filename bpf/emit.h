@@ -16,8 +16,9 @@ static __always_inline __u64 cf_wake_flag(struct cf_stats *stats, __u64 now)
 	__u32 zero = 0;
 
 	wake = bpf_map_lookup_elem(&WAKE, &zero);
-	/* Signed: another CPU may have stored a time that is later than ours. */
-	if (wake && (__s64)(now - wake->last_ns) < (__s64)cf_config.wake_interval_ns)
+	/* Signed: another CPU may have stored a time that is later than ours. 0: nobody was ever woken, and the host
+	 * may have booted less than an interval ago. */
+	if (wake && wake->last_ns && (__s64)(now - wake->last_ns) < (__s64)cf_config.wake_interval_ns)
 		return BPF_RB_NO_WAKEUP;
 	if (wake)
 		wake->last_ns = now;
