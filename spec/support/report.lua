@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
 -- busted output handler: a line for each spec file, failures and skips in full at once. When CELLFLOW_REPORT names
--- a file, one word for each test goes there as it ends, so that the counts survive a crash and nothing that a spec
--- prints can be mistaken for them.
+-- a file, one word for each test goes there as it ends, and "end" after the last, so that the counts survive a crash
+-- and nothing that a spec prints can be mistaken for them.
 local busted = require("busted")
 
 local SLOW_SECONDS = 5
@@ -99,6 +99,13 @@ return function()
   end
 
   function handler.subscribe()
+    busted.subscribe({ "suite", "end" }, function()
+      if report then
+        report:write("end\n")
+        report:flush()
+      end
+      return nil, true
+    end)
     busted.subscribe({ "file", "start" }, function()
       file = { passed = 0, failed = 0, skipped = 0 }
       return nil, true
