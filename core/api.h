@@ -89,8 +89,6 @@ double cf_wall_seconds(uint64_t boot_ns);
  * `size` bytes; returns the length, or 0 when it does not fit. 6 * len + 2 always fits. */
 size_t cf_json_string(const char *text, size_t len, char *out, size_t size);
 
-/* The plan of this process, which the policy file fills; zeroed at start, one for the process's life. */
-struct cf_plan *cf_plan_get(void);
 /* Room for one more cell or output of the plan, zeroed; NULL when the plan is full. Owned by the plan. */
 struct cf_plan_cell *cf_plan_add_cell(struct cf_plan *plan);
 struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan);

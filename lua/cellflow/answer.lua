@@ -39,8 +39,9 @@ local function wrong_verdict(decision)
 end
 
 function M.check_verdict(decision, reason, rule)
-  if decision ~= "allow" and decision ~= "deny" then
-    if decision ~= nil then return wrong_verdict(decision) end
+  -- The type first: an event that was returned by mistake cannot be compared.
+  if type(decision) ~= "string" or (decision ~= "allow" and decision ~= "deny") then
+    if type(decision) ~= "nil" then return wrong_verdict(decision) end
     if reason ~= nil or rule ~= nil then return wrong("verdict returned a reason or rule without a decision") end
     return
   end
@@ -59,7 +60,8 @@ end
 
 --- `proxy` is the record that format was given.
 function M.check_format(line, proxy)
-  if line ~= nil and line ~= proxy and type(line) ~= "string" then
+  local kind = type(line)
+  if kind ~= "string" and kind ~= "nil" and (kind ~= "table" or line ~= proxy) then
     wrong_text_value("format", "a line of text, the record or nil", line)
   end
 end

@@ -52,7 +52,7 @@ end
 
 local function call_dedup(hook, ev)
   local key, seconds = hook(ev)
-  if key ~= nil and key ~= false then answers.check_dedup(key, seconds) end
+  if key then answers.check_dedup(key, seconds) end
 end
 
 local function call_verdict(hook, ev, setup)

@@ -24,7 +24,7 @@ local HOOK_BEFORE = { [VERDICT] = "dedup", [REASON] = "verdict", [FORMAT] = "rea
 
 local state_type = ffi.typeof("struct { int32_t index, count, step, pad0; int32_t failures[8]; }")
 
--- The default mapping by what the kernel proved: decision and reason code. A logged packet is NFLOG's, live or replayed.
+-- Decision and reason code by what the kernel proved. A logged packet is NFLOG's, live or replayed.
 local function default_mapping(raw)
   local drop = raw.verdict == C.CF_VERDICT_DROP
   if raw.source == C.CF_SOURCE_NFLOG or raw.kind == C.CF_KIND_LOGGED then
@@ -86,7 +86,7 @@ local function dedup_step(self)
   return function(hook, ev, raw)
     local key, seconds = hook(ev)
     local duplicate = false
-    if key ~= nil and key ~= false then
+    if key then
       check_dedup(key, seconds)
       local text = tostring(key)
       duplicate = seen(text, #text, seconds or seconds_default, raw.last_seen_ns) == 1

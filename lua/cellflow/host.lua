@@ -28,9 +28,17 @@ local function text_of(chars)
   if chars[0] ~= 0 then return ffi.string(chars) end
 end
 
+-- script.c hands the plan over as a number: exact for any address of a process, where a lightuserdata is not.
+local function plan_pointer(plan)
+  if type(plan) == "number" then
+    plan = ffi.cast("uintptr_t", plan)
+  end
+  return ffi.cast("struct cf_plan *", plan)
+end
+
 -- The plan's texts as Lua strings, once: events and records name them.
-local function plan_texts(plan)
-  local metadata, cells = {}, {}
+local function read_plan(plan, cells, metadata)
+  for i in pairs(cells) do cells[i] = nil end
   for _, name in ipairs({ "run_id", "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
     metadata[name] = text_of(plan.metadata[name])
   end
@@ -39,7 +47,6 @@ local function plan_texts(plan)
     cells[i] = { name = text_of(cell.name), interface = text_of(cell.interface),
       run_id = text_of(cell.run_id) or metadata.run_id }
   end
-  return cells, metadata
 end
 
 -- Runs the chunk bounded; errors come out as one line with the policy's place.
@@ -76,10 +83,10 @@ local function load_policy(self, text, file, args, plan)
   return box, encoder, plain
 end
 
-local function bind(self, box, encoder, plain, plan)
+local function assemble(self, box, encoder, plain)
   local answer = { decision = nil, reason = nil, rule = nil, place = nil, error_place = nil }
   local core = self.core
-  local cells, metadata = plan_texts(plan)
+  local cells, metadata = self.cells, self.metadata
   event.bind({ names = names.new(core), cells = cells, address = address.new(core), wall = core.cf_wall_seconds })
   local its_record = record.new(core, encoder, answer, cells, metadata)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
@@ -97,22 +104,24 @@ end
 
 --- A runtime over `core` (lib.lua's table, or one that records what it is told).
 ---   load(text, file, args, plan)  read a policy; text nil: the default mapping. args: table of texts. plan: a
----     struct cf_plan *, default core's own. Returns the plan filled; raises one line "file:line: what".
----   batch(count)   decide the first `count` events of the batch
----   stop()         report; returns the script errors by place
+---     struct cf_plan * or its address as a number; not kept. Raises one line "file:line: what".
+---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
+---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
+---   stop()         log what is left to say; returns the script errors by place
 ---   check()        list of error lines from synthetic events; overwrites the batch
+---   loop()         the function that batch spends its time in, for specs of the compiler
 function M.new(core)
-  local self = { core = core, setup = nil, dispatcher = nil }
+  local self = { core = core, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
   local host = {}
 
+  function host.bind(plan) read_plan(plan_pointer(plan), self.cells, self.metadata) end
   function host.load(text, file, args, plan)
-    plan = plan or core.cf_plan_get()
+    plan = plan_pointer(plan)
     local box, encoder, plain = load_policy(self, text, file or "cellflow.lua", args or {}, plan)
-    bind(self, box, encoder, plain, plan)
-    host.batch = self.dispatcher.run
-    return plan
+    host.bind(plan)
+    assemble(self, box, encoder, plain)
   end
-  function host.batch() error("no policy was loaded", 0) end
+  function host.batch(count) return self.dispatcher.run(count) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end
   function host.check() return run_check(self) end
   function host.loop() return self.dispatcher.loop end

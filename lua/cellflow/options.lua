@@ -10,7 +10,7 @@ local M = {}
 --- "a number", "a table", ... and text or numbers as they were written.
 function M.describe(value)
   local kind = type(value)
-  if value == nil then return "nil" end
+  if kind == "nil" then return "nil" end
   if kind == "string" then return #value <= 80 and ('"%s"'):format(value) or '"' .. value:sub(1, 77) .. '..."' end
   if kind == "number" or kind == "boolean" then return tostring(value) end
   if kind == "cdata" then return "a flow event" end

@@ -48,7 +48,9 @@ function M.traceback()
     if not info or #lines == 10 then break end
     local place = of_info(info)
     if place then
-      lines[#lines + 1] = info.name and ("%s (%s)"):format(place, info.name) or place
+      -- "hook" is what the runtime calls all four.
+      local named = info.name and info.name ~= "hook"
+      lines[#lines + 1] = named and ("%s (%s)"):format(place, info.name) or place
     end
   end
   return table.concat(lines, " < ")
