@@ -149,6 +149,10 @@ void cf_cell_watch_remove(struct cf_cell_watch *watch, struct cf_cell_watched *w
 	watched->pidfd = -1;
 }
 
+static enum cf_cell_state check_by_name(const struct cf_cell_watched *watched);
+
+/* A number that a dying namespace has given back may be a living one's before its RTM_DELNSID arrives here: the
+ * message only says whom to look at. */
 static int gone_mark(const struct nlmsghdr *nlh, void *arg)
 {
 	struct cf_cell_watch *watch = arg;
@@ -157,12 +161,9 @@ static int gone_mark(const struct nlmsghdr *nlh, void *arg)
 	if (nlh->nlmsg_type != RTM_DELNSID)
 		return MNL_CB_OK;
 	mnl_attr_parse(nlh, sizeof(struct rtgenmsg), nsid_attribute, &nsid);
-	for (struct cf_cell_watched *at = watch->first; at; at = at->next) {
-		if (nsid < 0 || at->nsid != nsid)
-			continue;
-		at->state = CF_CELL_NAMESPACE_GONE;
-		at->nsid = -1; /* the number may be given to another namespace now */
-	}
+	for (struct cf_cell_watched *at = watch->first; at; at = at->next)
+		if (nsid >= 0 && at->nsid == nsid && at->state == CF_CELL_ALIVE)
+			at->state = check_by_name(at);
 	return MNL_CB_OK;
 }
 

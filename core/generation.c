@@ -9,6 +9,7 @@
 #include "log.h"
 #include "plan_check.h"
 #include "policy_file.h"
+#include "privilege.h"
 
 enum { HAND_OVER_FLUSH_MS = 1000 };
 

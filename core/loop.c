@@ -132,7 +132,7 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 		return;
 	if (fds[0].revents)
 		order(loop);
-	if (fds[1].revents && cf_clock_stepped(turn->clock_fd)) {
+	if (fds[1].revents && cf_clock_stepped(turn->clock_fd) == 1) {
 		turn->clock_refreshed_ns = 0;
 		atomic_fetch_add(&turn->shared->clock_steps, 1);
 	}

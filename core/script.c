@@ -40,12 +40,14 @@ static int open_runtime(lua_State *L)
 {
 	luaL_openlibs(L); /* all of them: without jit's the compiler stays off, and policies see none of it */
 	lua_getglobal(L, "require");
+	lua_pushvalue(L, -1);
+	lua_pushliteral(L, "cellflow.lib"); /* first: it declares the headers that the other modules name */
+	lua_call(L, 1, 1);
+	lua_insert(L, -2);
 	lua_pushliteral(L, "cellflow.host");
 	lua_call(L, 1, 1);
 	lua_getfield(L, -1, "new");
-	lua_getglobal(L, "require");
-	lua_pushliteral(L, "cellflow.lib");
-	lua_call(L, 1, 1);
+	lua_pushvalue(L, -3);
 	lua_call(L, 1, 1);
 	lua_getfield(L, -1, "batch");
 	script.batch = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -13,7 +13,7 @@ static void gather_output(struct cf_summary *summary, uint32_t i)
 	struct cf_output_numbers *numbers = &summary->outputs[i];
 	const struct cf_output_progress *progress = &input->shared->outputs[i];
 
-	numbers->path = input->plan->outputs[i].path;
+	numbers->path = input->plan->outputs[i].kind == CF_OUTPUT_STDOUT ? "-" : input->plan->outputs[i].path;
 	numbers->records = summary->outcome.records - progress->records_before;
 	numbers->dropped = summary->outcome.outputs[i].dropped;
 	numbers->uncertain = progress->uncertain;
@@ -127,7 +127,7 @@ static void log_outputs(const struct cf_summary *summary)
 
 		cf_info("  output    %s: %" PRIu64 " records = %" PRIu64 " written + %" PRIu64 " dropped + %" PRIu64
 			" uncertain + %" PRIu64 " unwritten",
-			strcmp(out->path, "-") == 0 ? "stdout" : out->path, out->records, out->written, out->dropped,
+			out->path, out->records, out->written, out->dropped,
 			out->uncertain, out->unwritten);
 	}
 }

@@ -168,9 +168,10 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 {
 	struct cf_error error = { 0 };
 	struct cf_plan *plan = cf_plan_new();
-	struct cf_turn *turn = cf_turn_new(config->shared, config->linger_ns);
+	struct cf_turn *turn;
 
-	detach_from_terminal(channel);
+	detach_from_terminal(channel); /* first: it closes whatever it does not know */
+	turn = cf_turn_new(config->shared, config->linger_ns);
 	prctl(PR_SET_NAME, "cellflow-worker");
 	if (!plan || !turn)
 		_exit(1);
