@@ -26,7 +26,9 @@
  * that came from a packet socket or a guest. Only below TCP and UDP do we know where the payload begins; for the
  * rest (SCTP, whose gso_size is a marker, and tunnels) the kernel's own count is better when there is one.
  * The few senders left that ask for UDP fragmentation (UFO) cannot be told apart here and count 8 bytes too
- * many for each fragment. */
+ * many for each fragment.
+ * Without GSO, what follows the length that the network header states is padding of the link (Ethernet has at least
+ * 46 bytes), which the receiver cuts off. A stated length that cannot be is not believed. */
 static __always_inline void cf_load_measure(struct __sk_buff *skb, const struct cf_packet *packet, __u8 protocol,
 					    struct cf_load *load)
 {
@@ -34,6 +36,8 @@ static __always_inline void cf_load_measure(struct __sk_buff *skb, const struct 
 
 	load->packets = 1;
 	load->bytes = len - packet->network;
+	if (!size && packet->network_len < load->bytes && packet->network_len >= packet->transport - packet->network)
+		load->bytes = packet->network_len;
 	if (!size || packet->payload >= len) /* TCP's own header length may point past the end */
 		return;
 	segments = (len - packet->payload + size - 1) / size;

@@ -23,6 +23,7 @@ struct cf_packet {
 	__u32 network; /* offsets from the start of the buffer */
 	__u32 transport;
 	__u32 payload;
+	__u32 network_len; /* as the network header states it; 0: it does not (jumbo and GSO buffers) */
 	__u16 flags; /* enum cf_event_flag */
 	__u16 vlan;
 	__u8 tcp_flags;
@@ -185,6 +186,7 @@ static __always_inline int cf_parse_ipv4(struct __sk_buff *skb, struct cf_packet
 	key->fragment = (header.frag_off & bpf_htons(CF_IPV4_OFFSET)) != 0;
 	__builtin_memcpy(key->addr[0], &header.saddr, sizeof(header.saddr));
 	__builtin_memcpy(key->addr[1], &header.daddr, sizeof(header.daddr));
+	packet->network_len = bpf_ntohs(header.tot_len);
 	packet->transport = cf_bound(packet->network + header.ihl * 4);
 	return CF_STAT_PARSED;
 }
@@ -239,6 +241,8 @@ static __always_inline int cf_parse_ipv6(struct __sk_buff *skb, struct cf_packet
 	key->protocol = header.nexthdr;
 	__builtin_memcpy(key->addr[0], &header.saddr, sizeof(header.saddr));
 	__builtin_memcpy(key->addr[1], &header.daddr, sizeof(header.daddr));
+	if (header.payload_len)
+		packet->network_len = bpf_ntohs(header.payload_len) + sizeof(header);
 	packet->transport = cf_bound(packet->network + sizeof(header));
 	return cf_parse_extensions(skb, packet, key);
 }

@@ -50,6 +50,25 @@ describe("the tc program, measuring", function()
     measures(1, 40, packet.frame4(packet.TCP, packet.tcp({})), { gso_size = 1000 })
   end)
 
+  it("leaves out the padding that Ethernet puts behind a short packet", function()
+    local ack = packet.frame4(packet.TCP, packet.tcp({}))
+    measures(1, 40, ack .. ("\0"):rep(60 - #ack))
+  end)
+
+  it("leaves out what follows an IPv6 packet", function()
+    measures(1, 49, packet.frame6(packet.UDP, packet.udp({ payload = "x" })) .. filled(30))
+  end)
+
+  it("does not believe a stated length that cuts the header or exceeds the packet", function()
+    local frame = packet.frame4(packet.UDP, packet.udp({ payload = filled(72) }))
+    local function stating(len)
+      return frame:sub(1, 16) .. string.char(math.floor(len / 256), len % 256) .. frame:sub(19)
+    end
+    measures(1, 100, stating(19))
+    assert.equal(1, cell:egress(stating(2000)).flow_hit)
+    assert.equal(200, tonumber(cell:flows()[1].flow.bytes[0]))
+  end)
+
   it("survives a TCP header length that points past the end", function()
     measures(1, 50, packet.frame4(packet.TCP, packet.tcp({ words = 15, payload = filled(10) })), { gso_size = 5 })
   end)
