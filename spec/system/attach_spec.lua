@@ -99,6 +99,19 @@ for name, mode in pairs({ tcx = TCX, clsact = CLSACT }) do
       assert.equal(before, qdiscs(ns))
     end)
 
+    it("every descriptor is closed again", function()
+      local ns = netns.make()
+      local cell, object = cell_of(ns, mode), load()
+      local function descriptors() return netns.must("ls /proc/%d/fd | wc -l", ffi.C.getpid()) end
+      local before = descriptors()
+      for _ = 1, 3 do
+        local attachment = assert(privileged.attach(cell, object))
+        assert.not_equal(before, descriptors())
+        assert.is_true(privileged.detach(attachment, cell))
+        assert.equal(before, descriptors())
+      end
+    end)
+
     it("one direction is counted alone", function()
       local ns = netns.make()
       netns.ping(ns, 1)
