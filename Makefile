@@ -14,10 +14,10 @@ msg = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(patsubst $(abspath .)/%,%,$(2))
 PKGS     := libbpf libelf luajit libmnl libnetfilter_log
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 CFLAGS   ?= -O2 -g
+comma := ,
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fPIC -pthread -D_GNU_SOURCE -DCF_VERSION='"$(VERSION)"' -Icore \
 	$(shell pkg-config --cflags $(PKGS)) $(CFLAGS) \
 	$(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-comma := ,
 LIBS := $(shell pkg-config --libs $(PKGS)) -pthread -lm -ldl
 # Lua reaches core by symbol name (ffi.C) and its own modules by luaJIT_BC_*: both must stay visible.
 EXPORT := -Wl,--export-dynamic-symbol='cf_*' -Wl,--export-dynamic-symbol='luaJIT_BC_*'
@@ -25,8 +25,8 @@ EXPORT := -Wl,--export-dynamic-symbol='cf_*' -Wl,--export-dynamic-symbol='luaJIT
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffreestanding -Icore \
 	-I/usr/include/$(shell $(CC) -dumpmachine)
 
-CORE_SRC := $(filter-out core/main.c core/cmd_%.c,$(wildcard core/*.c))
-MAIN_SRC := core/main.c $(wildcard core/cmd_*.c)
+CORE_SRC := $(filter-out core/main.c core/cmd%.c,$(wildcard core/*.c))
+MAIN_SRC := core/main.c $(wildcard core/cmd*.c)
 LUA_SRC  := $(wildcard lua/cellflow/*.lua)
 BPF_SRC  := $(wildcard bpf/*.bpf.c bpf/test/*.bpf.c)
 HEADERS_FOR_LUA := event plan api
@@ -38,13 +38,14 @@ LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lu
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
-.PHONY: all lib bpf lint format test bench install clean help compile_commands
+.PHONY: all lib bpf flowgen lint format test bench install clean help compile_commands
 .SECONDARY:
 
 all: $(BUILD)/cellflow lib bpf ## build the executable, the library for specs and the BPF objects
 
 lib: $(BUILD)/libcellflow.so $(LUA_GEN)
 bpf: $(BPF_OBJ)
+flowgen: $(BUILD)/flowgen ## build the traffic generator of demo and specs
 
 $(BUILD)/cellflow: $(MAIN_OBJ) $(CORE_OBJ) $(LUA_OBJ)
 	$(call msg,LINK,$@)
@@ -53,6 +54,11 @@ $(BUILD)/cellflow: $(MAIN_OBJ) $(CORE_OBJ) $(LUA_OBJ)
 $(BUILD)/libcellflow.so: $(CORE_OBJ)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $^ $(LIBS)
+
+$(BUILD)/flowgen: $(wildcard scripts/flowgen*.c) scripts/flowgen.h Makefile
+	$(call msg,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
 
 $(BUILD)/core/%.o: core/%.c Makefile
 	$(call msg,CC,$@)
@@ -84,13 +90,14 @@ $(BUILD)/lua/%.o: $(BUILD)/lua/cellflow/%.lua
 	$(call msg,LUA,$@)
 	$(Q)$(LUAJIT) -bg -n cellflow.$* $< $@
 
-lint: ## luacheck, and both compilers with warnings as errors
+lint: ## luacheck, shellcheck, and both compilers with warnings as errors
 	luacheck -q .
-	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-gcc CC=gcc WERROR=1 all
-	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-clang CC=clang WERROR=1 all
+	shellcheck $$(grep -lIr '^#!.*bash' scripts .ci)
+	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-gcc CC=gcc WERROR=1 all flowgen
+	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-clang CC=clang WERROR=1 all flowgen
 
 format: ## clang-format all C (changes files)
-	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h
+	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h scripts/*.c scripts/*.h
 
 test: ## all specs (needs root; installs what is missing)
 	scripts/test

@@ -8,14 +8,15 @@
 #define CF_API_H
 #include <stddef.h>
 #include <stdint.h>
-struct cf_event;
-struct cf_plan;
+#include "event.h"
+#include "plan.h"
 
 enum {
 	CF_BATCH_MAX = 256,
 	CF_ADDRESS_TEXT_LEN = 46, /* INET6_ADDRSTRLEN */
 	CF_TIME_TEXT_LEN = 40, /* longest RFC 3339 text we write, with its NUL */
 	CF_ID_TEXT_LEN = 37, /* UUID with its NUL */
+	CF_TCP_FLAGS_TEXT_LEN = 9, /* eight letters and a NUL */
 	CF_INTERN_NAME_MAX = 1024, /* distinct texts that cf_intern keeps */
 	CF_LINE_MAX = 1048576, /* longest output line in bytes, newline included */
 };
@@ -60,8 +61,8 @@ enum cf_ending {
 struct cf_batch *cf_batch_get(void);
 
 /* A small id (>= 1) for a text that recurs: reason codes, rule names, places. The text is copied and escaped
- * once. When CF_INTERN_NAME_MAX texts are known, a new one takes the shared last id until the next new one:
- * use the id at once, do not keep it when cf_intern_is_shared says so. */
+ * once. A text that is new when CF_INTERN_NAME_MAX are known, or that is very long, takes one of a few shared ids
+ * in turn: good for the decision in hand, not to be kept when cf_intern_is_shared says so. */
 uint32_t cf_intern(const char *text, size_t len);
 int cf_intern_is_shared(uint32_t id);
 
@@ -88,6 +89,20 @@ double cf_wall_seconds(uint64_t boot_ns);
 /* `text` as a JSON string with its quotes, strict for any bytes (invalid UTF-8 becomes U+FFFD). Writes at most
  * `size` bytes; returns the length, or 0 when it does not fit. 6 * len + 2 always fits. */
 size_t cf_json_string(const char *text, size_t len, char *out, size_t size);
+
+/* The word for a number of event.h or of enum cf_decision_code, as records write it; NULL when there is none.
+ * Static text. cf_name_protocol knows tcp, udp, icmp and icmpv6 only. */
+const char *cf_name_kind(uint32_t number);
+const char *cf_name_source(uint32_t number);
+const char *cf_name_hook(uint32_t number);
+const char *cf_name_direction(uint32_t number);
+const char *cf_name_family(uint32_t number);
+const char *cf_name_verdict(uint32_t number);
+const char *cf_name_close_reason(uint32_t number);
+const char *cf_name_decision(uint32_t number);
+const char *cf_name_protocol(uint32_t number);
+/* TCP flags as letters, "SA" for SYN and ACK, in the order of the bits: FSRPAUEC. No flag: length 0. */
+size_t cf_tcp_flags_text(uint32_t flags, char *out);
 
 /* Room for one more cell or output of the plan, zeroed; NULL when the plan is full. Owned by the plan. */
 struct cf_plan_cell *cf_plan_add_cell(struct cf_plan *plan);

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The tc program of a cell: counts every packet into the flow table and makes one event of each new flow. It only
+ * looks: the packet is never written, and every path returns TC_ACT_UNSPEC, so that the programs and filters
+ * after it decide as if it were not there. Which flows matter is the policy's business, in user space.
+ */
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/errno.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "event.h"
+#include "flow.h"
+#include "maps.h"
+#include "parse.h"
+#include "flow_table.h"
+#include "emit.h"
+
+/* A GSO buffer is many packets with one copy of the headers. gso_segs is not it: 0 until somebody checked a buffer
+ * that came from a packet socket or a guest. Only below TCP and UDP do we know where the payload begins; for the
+ * rest (SCTP, whose gso_size is a marker, and tunnels) the kernel's own count is better when there is one.
+ * The few senders left that ask for UDP fragmentation (UFO) cannot be told apart here and count 8 bytes too
+ * many for each fragment. */
+static __always_inline void cf_load_measure(struct __sk_buff *skb, const struct cf_packet *packet, __u8 protocol,
+					    struct cf_load *load)
+{
+	__u32 len = skb->len, size = skb->gso_size, segments;
+
+	load->packets = 1;
+	load->bytes = len - packet->network;
+	if (!size || packet->payload >= len) /* TCP's own header length may point past the end */
+		return;
+	segments = (len - packet->payload + size - 1) / size;
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && skb->gso_segs)
+		segments = skb->gso_segs;
+	load->packets = segments;
+	load->bytes += (__u64)(segments - 1) * (packet->payload - packet->network);
+}
+
+/* Counters are plain additions: the programs run with bottom halves off, one at a time on a CPU. */
+static __always_inline int cf_observe(struct __sk_buff *skb, int direction)
+{
+	struct cf_flow_key key = { .cell = cf_config.cell };
+	struct cf_packet packet = {};
+	struct cf_stats *stats;
+	struct cf_load load;
+	__u32 zero = 0;
+	__u8 source_end;
+	int result;
+
+	stats = bpf_map_lookup_elem(&STATS, &zero);
+	if (!stats)
+		return TC_ACT_UNSPEC;
+	stats->n[CF_STAT_PACKETS]++;
+	result = cf_parse(skb, &packet, &key);
+	stats->n[result]++;
+	if (result != CF_STAT_PARSED)
+		return TC_ACT_UNSPEC;
+	if (key.fragment)
+		stats->n[CF_STAT_LATER_FRAGMENTS]++;
+	if (packet.copied)
+		stats->n[CF_STAT_NON_LINEAR]++;
+	source_end = cf_flow_key_sort(&key);
+	cf_load_measure(skb, &packet, key.protocol, &load);
+	load.now = bpf_ktime_get_boot_ns();
+	result = cf_flow_account(&key, &load, packet.tcp_flags, direction, source_end);
+	stats->n[result]++;
+	if (result == CF_STAT_FLOW_NEW)
+		cf_event_emit(skb, stats, &packet, &key, &load, direction, source_end);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int cellflow_egress(struct __sk_buff *skb)
+{
+	return cf_observe(skb, CF_FLOW_EGRESS);
+}
+
+SEC("tc")
+int cellflow_ingress(struct __sk_buff *skb)
+{
+	return cf_observe(skb, CF_FLOW_INGRESS);
+}
+
+char LICENSE[] SEC("license") = "GPL";

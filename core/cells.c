@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT
+ * The cells being watched: see cells.h. */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cells.h"
+#include "error.h"
+#include "log.h"
+
+int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error)
+{
+	memset(cells, 0, sizeof(*cells));
+	cells->options = *options;
+	cf_bpf_maps_init(&cells->maps);
+	return cf_cell_watch_open(&cells->watch, error);
+}
+
+static void read_stats(struct cf_cell *cell)
+{
+	struct cf_stats sum;
+
+	if (cell->object.stats_fd >= 0 && cf_bpf_stats(cell->object.stats_fd, &sum) == 0)
+		cell->stats = sum;
+}
+
+static void add_stats(struct cf_stats *to, const struct cf_stats *from)
+{
+	for (int i = 0; i < CF_STAT_COUNT; i++)
+		to->n[i] += from->n[i];
+}
+
+static void detach(struct cf_cells *cells, struct cf_cell *cell)
+{
+	struct cf_error error = { 0 };
+
+	if (cell->is_watched)
+		cf_cell_watch_remove(&cells->watch, &cell->watched);
+	cell->is_watched = false;
+	if (cf_detach(&cell->attachment, &cell->plan, &error) < 0 && !cell->gone)
+		cf_warn("%s", error.text);
+	read_stats(cell);
+}
+
+static int ring_size(struct cf_cells *cells, struct cf_error *error)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	if (cells->ring_size > 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(cells->maps.ring_fd, &info, &len) < 0)
+		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "ring open failed: %s", strerror(errno));
+	cells->ring_size = info.max_entries;
+	return 0;
+}
+
+/* Inside one opening of the namespace, which is closed again: whoever holds it keeps a dead cell's traffic alive. */
+static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct cf_error *error)
+{
+	struct cf_bpf_options load = {
+		.wake_interval_ns = cells->options.wake_interval_ns,
+		.cell = cell->slot,
+		.flow_entries = cells->options.flow_entries,
+		.ring_bytes = cells->options.ring_bytes,
+		.hooks = cell->plan.hooks,
+		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
+	};
+	struct cf_interface interface;
+	int nsfd = cf_netns_open(&cell->plan, error);
+	int rc = -1;
+
+	if (nsfd < 0)
+		return -1;
+	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0)
+		goto out;
+	load.link_len = interface.link_len;
+	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) < 0 || ring_size(cells, error) < 0 ||
+	    cf_attach(nsfd, &cell->plan, &interface, cell->object.prog_fd, &cell->attachment, error) < 0 ||
+	    cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, &cell->attachment, &cell->watched, error) < 0)
+		goto out;
+	cell->is_watched = true;
+	rc = 0;
+out:
+	close(nsfd);
+	return rc;
+}
+
+/* A slot is used again as late as possible: events of its last cell may still be in the ring. */
+static int free_slot(struct cf_cells *cells, struct cf_error *error)
+{
+	for (uint32_t i = 0; i < CF_CELLS_MAX; i++) {
+		uint32_t slot = (cells->next_slot + i) % CF_CELLS_MAX;
+
+		if (!cells->by_slot[slot]) {
+			cells->next_slot = (slot + 1) % CF_CELLS_MAX;
+			return (int)slot;
+		}
+	}
+	return cf_fail(error, CF_FAIL_INTERNAL, 0, "more than %d cells", CF_CELLS_MAX);
+}
+
+static void free_cell(struct cf_cells *cells, struct cf_cell *cell)
+{
+	detach(cells, cell);
+	cf_bpf_unload(&cell->object);
+	free(cell);
+}
+
+struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_error *error)
+{
+	int slot = free_slot(cells, error);
+	struct cf_cell *cell = slot < 0 ? NULL : calloc(1, sizeof(*cell));
+
+	if (!cell)
+		return NULL;
+	cell->plan = *plan;
+	cell->slot = (uint32_t)slot;
+	cell->object.stats_fd = -1;
+	cf_attachment_init(&cell->attachment);
+	if (load_and_attach(cells, cell, error) < 0) {
+		free_cell(cells, cell);
+		return NULL;
+	}
+	cell->mode = cell->attachment.mode;
+	memcpy(cell->interface, cell->attachment.interface.name, sizeof(cell->interface));
+	cells->by_slot[slot] = cell;
+	cells->count++;
+	cf_debug("cell \"%s\": slot %d, interface %s", plan->name, slot, cell->interface);
+	return cell;
+}
+
+void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
+{
+	cells->by_slot[cell->slot] = NULL;
+	cells->count--;
+	detach(cells, cell);
+	add_stats(&cells->removed, &cell->stats);
+	cf_bpf_unload(&cell->object);
+	free(cell);
+}
+
+void cf_cells_detach(struct cf_cells *cells)
+{
+	for (uint32_t i = 0; i < CF_CELLS_MAX; i++)
+		if (cells->by_slot[i])
+			detach(cells, cells->by_slot[i]);
+}
+
+void cf_cells_close(struct cf_cells *cells)
+{
+	for (uint32_t i = 0; i < CF_CELLS_MAX; i++)
+		if (cells->by_slot[i])
+			cf_cells_remove(cells, cells->by_slot[i]);
+	cf_bpf_maps_close(&cells->maps);
+	cf_cell_watch_close(&cells->watch);
+}
+
+static void note_gone(struct cf_cells *cells, struct cf_cell *cell)
+{
+	cf_warn("cell \"%s\": its %s is gone, no longer watched", cell->plan.name,
+		cell->watched.state == CF_CELL_INTERFACE_GONE ? "interface" : "network namespace");
+	cell->gone = true;
+	detach(cells, cell);
+}
+
+uint32_t cf_cells_check(struct cf_cells *cells, bool all)
+{
+	uint32_t alive = 0;
+
+	cf_cell_watch_read(&cells->watch);
+	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
+		struct cf_cell *cell = cells->by_slot[i];
+
+		if (!cell)
+			continue;
+		seen++;
+		if (cell->gone || !cell->is_watched)
+			continue;
+		if (all)
+			cf_cell_check(&cell->watched);
+		if (cell->watched.state != CF_CELL_ALIVE)
+			note_gone(cells, cell);
+		else
+			alive++;
+	}
+	return alive;
+}
+
+void cf_cells_stats(struct cf_cells *cells, struct cf_stats *sum)
+{
+	*sum = cells->removed;
+	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
+		if (!cells->by_slot[i])
+			continue;
+		seen++;
+		read_stats(cells->by_slot[i]);
+		add_stats(sum, &cells->by_slot[i]->stats);
+	}
+}

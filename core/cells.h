@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The cells being watched: each has a slot number, which its events carry, a loaded object and an attachment, and all
+ * share one ring and one flow table. What the slots mean to a worker is the supervisor's to tell.
+ */
+#ifndef CF_CELLS_H
+#define CF_CELLS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "attach.h"
+#include "bpf_object.h"
+#include "cell_watch.h"
+#include "flow.h"
+
+struct cf_cell {
+	struct cf_plan_cell plan;
+	struct cf_bpf_object object;
+	struct cf_attachment attachment;
+	struct cf_cell_watched watched;
+	struct cf_stats stats; /* as last read; final once detached */
+	uint32_t slot;
+	uint32_t mode; /* enum cf_attach_mode that was used; stays when detached, as the interface does */
+	char interface[CF_IFNAME_LEN];
+	bool gone; /* detached because its namespace or interface went */
+	bool is_watched;
+};
+
+struct cf_cells_options {
+	uint64_t wake_interval_ns;
+	uint32_t flow_entries; /* 0: default */
+	uint32_t ring_bytes; /* 0: default */
+};
+
+struct cf_cells {
+	struct cf_cells_options options;
+	struct cf_bpf_maps maps;
+	struct cf_cell_watch watch;
+	size_t ring_size; /* bytes; 0 until a cell was attached */
+	uint32_t next_slot;
+	uint32_t count; /* attached or gone, not removed */
+	struct cf_stats removed; /* final numbers of cells that were removed */
+	struct cf_cell *by_slot[CF_CELLS_MAX]; /* NULL: free */
+};
+
+int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error);
+void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
+
+/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. */
+struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_error *error);
+/* Detach and forget; its numbers stay in `removed`. */
+void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell);
+/* Detach all and keep their numbers readable. */
+void cf_cells_detach(struct cf_cells *cells);
+
+/* Look whether cells went; every such one is detached and logged, once. `all`: check each of them by system calls;
+ * else only what the watch's descriptor has to say. Returns how many cells are still there. */
+uint32_t cf_cells_check(struct cf_cells *cells, bool all);
+
+/* Read the counters of all cells anew and add them up, removed ones included. */
+void cf_cells_stats(struct cf_cells *cells, struct cf_stats *sum);
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Messages between supervisor and worker over a SOCK_SEQPACKET pair: a type, a body of fixed layout, at most one or
+ * two descriptors. Both ends are the same build, so bodies are plain structs; the supervisor still treats every body
+ * that comes from a worker as hostile.
+ */
+#ifndef CF_CHANNEL_H
+#define CF_CHANNEL_H
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "plan.h"
+
+enum cf_message_type {
+	/* worker to supervisor */
+	CF_MSG_FAILED = 1, /* struct cf_message_text: policy did not load; worker exits */
+	CF_MSG_PLAN_METADATA, /* struct cf_plan_metadata */
+	CF_MSG_PLAN_OUTPUT, /* struct cf_plan_output */
+	CF_MSG_PLAN_CELL, /* struct cf_plan_cell */
+	CF_MSG_PLAN_END,
+	CF_MSG_READY, /* took over and runs */
+	CF_MSG_DONE, /* finished: ring drained or hand-over point reached, nothing left in hand */
+	CF_MSG_OUTPUT_GONE, /* struct cf_message_number: index of an output whose reader has gone */
+	/* supervisor to worker */
+	CF_MSG_OUTPUT, /* struct cf_message_number: index; descriptors: target, buffer */
+	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to plan cell `cell` */
+	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptor: ring map */
+	CF_MSG_START,
+	CF_MSG_FINISH, /* finish what is in the ring now, then DONE */
+	CF_MSG_STOP, /* after FINISH: flush outputs until struct cf_message_number milliseconds are over, then DONE */
+};
+
+enum { CF_CHANNEL_FDS_MAX = 2 };
+
+struct cf_message_text {
+	char text[1024];
+};
+
+struct cf_message_number {
+	uint64_t value;
+};
+
+struct cf_message_slot {
+	uint32_t slot;
+	uint32_t cell;
+	char interface[CF_IFNAME_LEN]; /* as resolved */
+};
+
+union cf_message_body {
+	struct cf_message_text text;
+	struct cf_message_number number;
+	struct cf_message_slot slot;
+	struct cf_plan_metadata metadata;
+	struct cf_plan_output output;
+	struct cf_plan_cell cell;
+};
+
+struct cf_message {
+	uint32_t type;
+	uint32_t len; /* of the body, in bytes */
+	union cf_message_body body;
+	int fds[CF_CHANNEL_FDS_MAX]; /* received descriptors, the receiver's; -1 where none */
+};
+
+/* A connected pair of descriptors, close-on-exec. 0 or -errno. */
+int cf_channel_pair(int pair[2]);
+/* Blocks while the other end's queue is full. 0, or -errno (-EPIPE: the other end has gone). */
+int cf_channel_send(int fd, uint32_t type, const void *body, size_t len, const int *fds, int fd_count);
+/* 1: a message; 0: the other end has gone; -EAGAIN: none within timeout_ms (-1: wait for ever); else -errno.
+ * A malformed message is -EBADMSG, and its descriptors are closed. */
+int cf_channel_receive(int fd, struct cf_message *message, int timeout_ms);
+/* Body length that a message of this type must have. */
+size_t cf_message_len(uint32_t type);
+void cf_message_close_fds(struct cf_message *message);
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * The verbs, one file each. */
+#ifndef CF_CMD_H
+#define CF_CMD_H
+#include "options.h"
+
+extern const struct cf_verb cf_verb_run;
+extern const struct cf_verb cf_verb_check;
+extern const struct cf_verb cf_verb_version;
+
+/* Log the failure and give its exit code. */
+int cf_cmd_failed(const struct cf_error *error);
+/* "name=value" items into name, value, ..., NULL. `args` has room for 2 * CF_OPTION_LIST_MAX + 1; the names are
+ * copies that live as long as the process. */
+int cf_cmd_args(const struct cf_option_list *list, const char **args, struct cf_error *error);
+#endif

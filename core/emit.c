@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ * Ending events: see emit.h. */
+#include <string.h>
+#include "api.h"
+#include "emit.h"
+#include "intern.h"
+#include "record.h"
+
+enum { SLOT_UNKNOWN = 0xffff };
+
+static struct {
+	struct cf_batch batch;
+	struct cf_shared *shared;
+	struct cf_outcome *next;
+	struct cf_sink *sinks;
+	uint32_t sink_count;
+	uint32_t ended;
+	uint16_t reason_slots[CF_INTERN_NAME_MAX + 1]; /* by intern id */
+} out;
+
+struct cf_batch *cf_batch_get(void)
+{
+	return &out.batch;
+}
+
+void cf_emit_bind(struct cf_shared *shared, struct cf_sink *sinks, uint32_t sink_count)
+{
+	out.shared = shared;
+	out.sinks = sinks;
+	out.sink_count = sink_count;
+	out.next = NULL;
+	memset(out.reason_slots, 0xff, sizeof(out.reason_slots));
+}
+
+void cf_emit_begin(struct cf_outcome *next)
+{
+	out.next = next;
+	out.ended = 0;
+}
+
+uint32_t cf_emit_ended(void)
+{
+	return out.ended;
+}
+
+static uint32_t reason_slot(uint32_t id)
+{
+	size_t len;
+	const char *text = cf_intern_text(id, &len);
+
+	if (!text)
+		return cf_reason_slot(out.shared, "", 0);
+	if (cf_intern_is_shared(id) || id > CF_INTERN_NAME_MAX)
+		return cf_reason_slot(out.shared, text, len);
+	if (out.reason_slots[id] == SLOT_UNKNOWN)
+		out.reason_slots[id] = (uint16_t)cf_reason_slot(out.shared, text, len);
+	return out.reason_slots[id];
+}
+
+static void count_record(const struct cf_decision *decision)
+{
+	out.next->records++;
+	out.next->reasons[reason_slot(decision->reason)]++;
+	if (decision->decision <= CF_DENY)
+		out.next->decisions[decision->decision]++;
+	out.ended++;
+}
+
+/* Where output i takes its next line, and the length it may have without its newline; 0: none. */
+static uint8_t *line_space(uint32_t i, size_t *room)
+{
+	uint8_t *space = cf_sink_space(&out.sinks[i], out.next->outputs[i].head, room);
+
+	if (atomic_load_explicit(&out.sinks[i].progress->broken, memory_order_relaxed) || *room == 0)
+		*room = 0;
+	else
+		*room = (*room < CF_LINE_MAX ? *room : CF_LINE_MAX) - 1;
+	return space;
+}
+
+static void line_done(uint32_t i, uint8_t *space, size_t len)
+{
+	space[len] = '\n';
+	out.next->outputs[i].head += len + 1;
+}
+
+/* The first output with room has the line made in place; the others get a copy. */
+int cf_record_write(const struct cf_event *event, const struct cf_decision *decision)
+{
+	const uint8_t *line = NULL;
+	size_t len = 0;
+
+	if (!out.next)
+		return -1;
+	count_record(decision);
+	for (uint32_t i = 0; i < out.sink_count; i++) {
+		size_t room;
+		uint8_t *space = line_space(i, &room);
+		size_t made = line ? (len <= room ? len : 0) : cf_record_json(event, decision, (char *)space, room);
+
+		if (made == 0) {
+			out.next->outputs[i].dropped++;
+			continue;
+		}
+		if (line)
+			memcpy(space, line, len);
+		line = space;
+		len = made;
+		line_done(i, space, len);
+	}
+	return line ? 0 : -1;
+}
+
+/* `line` with its newlines as the two characters \n; 0 when it does not fit in `room`. */
+static size_t copy_line(const char *line, size_t len, uint8_t *to, size_t room)
+{
+	const char *newline;
+	size_t used = 0;
+
+	while ((newline = memchr(line, '\n', len))) {
+		size_t part = (size_t)(newline - line);
+
+		if (used + part + 2 > room)
+			return 0;
+		memcpy(to + used, line, part);
+		memcpy(to + used + part, "\\n", 2);
+		used += part + 2;
+		line += part + 1;
+		len -= part + 1;
+	}
+	if (used + len > room)
+		return 0;
+	memcpy(to + used, line, len);
+	return used + len;
+}
+
+int cf_line_write(const char *line, size_t len, const struct cf_decision *decision)
+{
+	int delivered = 0;
+
+	if (!out.next)
+		return -1;
+	count_record(decision);
+	for (uint32_t i = 0; i < out.sink_count; i++) {
+		size_t room;
+		uint8_t *space = line_space(i, &room);
+		size_t made = room ? copy_line(line, len, space, room) : 0;
+
+		if (room == 0 || (made == 0 && len > 0)) {
+			out.next->outputs[i].dropped++;
+			continue;
+		}
+		line_done(i, space, made);
+		delivered = 1;
+	}
+	return delivered ? 0 : -1;
+}
+
+void cf_event_end(uint32_t ending)
+{
+	if (!out.next)
+		return;
+	out.ended++;
+	if (ending == CF_ENDING_DEDUPLICATED)
+		out.next->deduplicated++;
+	else if (ending == CF_ENDING_SUPPRESSED)
+		out.next->suppressed++;
+	else
+		out.next->failed++;
+}
+
+void cf_script_error(void)
+{
+	if (out.next)
+		out.next->script_errors++;
+}

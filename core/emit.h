@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The worker's hand on its outputs: the batch that Lua reads and the calls by which Lua ends each event (api.h).
+ * Joins record.c (bytes), sink.c (room) and outcome.c (numbers) and knows nothing of descriptors or sources.
+ */
+#ifndef CF_EMIT_H
+#define CF_EMIT_H
+#include "outcome.h"
+#include "sink.h"
+
+/* The outputs in use from now on; neither is owned, both must stay. */
+void cf_emit_bind(struct cf_shared *shared, struct cf_sink *sinks, uint32_t sink_count);
+/* The outcome that the coming calls change; NULL outside a batch: calls are then ignored. */
+void cf_emit_begin(struct cf_outcome *next);
+/* Events of the batch that were not ended since cf_emit_begin. */
+uint32_t cf_emit_ended(void);
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ * Start, reload and recovery: see generation.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "dedup.h"
+#include "generation.h"
+#include "log.h"
+#include "plan_check.h"
+#include "policy_file.h"
+#include "privilege.h"
+
+enum { HAND_OVER_FLUSH_MS = 1000 };
+
+int cf_generations_open(struct cf_generations *gen, const struct cf_run_options *options, int abort_fd,
+			struct cf_error *error)
+{
+	struct cf_cells_options cells = { .wake_interval_ns = options->wake_interval_ns,
+					  .flow_entries = options->flow_entries,
+					  .ring_bytes = (uint32_t)options->ring_bytes };
+	size_t dedup_len = cf_dedup_size(CF_DEDUP_CAPACITY);
+	void *dedup;
+
+	memset(gen, 0, sizeof(*gen));
+	gen->options = options;
+	gen->abort_fd = abort_fd;
+	gen->ring.fd = -1;
+	cf_member_init(&gen->worker);
+	gen->shared = cf_shared_new();
+	dedup = mmap(NULL, dedup_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!gen->shared || dedup == MAP_FAILED)
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s", strerror(errno));
+	gen->config = (struct cf_worker_config){
+		.policy = { .name = options->policy_path, .args = options->args },
+		.cell = options->cell,
+		.metadata = &options->metadata,
+		.shared = gen->shared,
+		.dedup = dedup,
+		.dedup_len = dedup_len,
+		.linger_ns = options->wake_interval_ns,
+	};
+	if (cf_privilege_user(options->user, &gen->config.uid, &gen->config.gid, error) < 0)
+		return -1;
+	return cf_cells_open(&gen->cells, &cells, error);
+}
+
+void cf_generations_close(struct cf_generations *gen)
+{
+	cf_member_kill(&gen->worker);
+	cf_ring_close(&gen->ring);
+	cf_cells_close(&gen->cells);
+	cf_outputs_close(&gen->outputs);
+	cf_plan_free(gen->plan);
+	free((char *)(uintptr_t)gen->config.policy.text);
+	if (gen->config.dedup)
+		munmap(gen->config.dedup, gen->config.dedup_len);
+	cf_shared_free(gen->shared);
+}
+
+static int read_policy(const struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
+{
+	char *text = NULL;
+
+	policy->text = NULL;
+	if (gen->options->policy_path &&
+	    cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
+		return -1;
+	policy->text = text;
+	return 0;
+}
+
+static int hand_over(struct cf_generations *gen, struct cf_error *error)
+{
+	static uint32_t slots[CF_CELLS_MAX];
+	static char interfaces[CF_CELLS_MAX][CF_IFNAME_LEN];
+	struct cf_handover handover = {
+		.sinks = gen->outputs.sinks,
+		.sink_count = gen->outputs.count,
+		.plan = gen->plan,
+		.slots = slots,
+		.interfaces = (const char (*)[CF_IFNAME_LEN])interfaces,
+		.ring_fd = gen->cells.maps.ring_fd,
+		.ring_size = gen->cells.ring_size,
+	};
+
+	for (uint32_t i = 0; i < gen->plan->cell_count; i++) {
+		slots[i] = gen->by_plan[i]->slot;
+		memcpy(interfaces[i], gen->by_plan[i]->interface, CF_IFNAME_LEN);
+	}
+	return cf_member_hand_over(&gen->worker, &handover, error);
+}
+
+/* Spawn and take the plan; on success the caller owns *plan. */
+static int load(struct cf_generations *gen, const struct cf_worker_config *config, struct cf_member *worker,
+		struct cf_plan **plan, struct cf_error *error)
+{
+	*plan = cf_plan_new();
+	if (!*plan)
+		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "no memory for a plan");
+	if (cf_member_spawn(worker, config, error) == 0 &&
+	    cf_member_take_plan(worker, *plan, gen->abort_fd, error) == 0) {
+		if ((*plan)->cell_count > 0)
+			return 0;
+		cf_fail(error, CF_FAIL_POLICY, 0, "%s: declares no cell, nothing to watch (add: cell \"NAME\" { netns = \"NAME\" })",
+			config->policy.name ? config->policy.name : "command line");
+	}
+	cf_member_kill(worker);
+	cf_plan_free(*plan);
+	*plan = NULL;
+	return -1;
+}
+
+/* Attach what `plan` has and `keep` says is not there yet; on failure nothing of it stays. */
+static int add_cells(struct cf_generations *gen, const struct cf_plan *plan, const int *keep, struct cf_cell **by_plan,
+		     struct cf_error *error)
+{
+	for (uint32_t i = 0; i < plan->cell_count; i++) {
+		by_plan[i] = keep[i] >= 0 ? gen->by_plan[keep[i]] : cf_cells_add(&gen->cells, &plan->cells[i], error);
+		if (by_plan[i])
+			continue;
+		while (i-- > 0)
+			if (keep[i] < 0)
+				cf_cells_remove(&gen->cells, by_plan[i]);
+		return -1;
+	}
+	return 0;
+}
+
+int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
+{
+	static int none[CF_CELLS_MAX];
+	struct cf_targets targets = { .count = 0 };
+
+	memset(none, 0xff, sizeof(none));
+	if (read_policy(gen, &gen->config.policy, error) < 0 ||
+	    load(gen, &gen->config, &gen->worker, &gen->plan, error) < 0 ||
+	    cf_targets_open(&targets, gen->plan, error) < 0)
+		return -1;
+	if (cf_outputs_install(&gen->outputs, &targets, gen->plan, gen->shared, error) < 0 ||
+	    add_cells(gen, gen->plan, none, gen->by_plan, error) < 0 ||
+	    cf_ring_open(&gen->ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error) < 0 ||
+	    hand_over(gen, error) < 0) {
+		cf_targets_close(&targets);
+		return -1;
+	}
+	gen->number = 1;
+	return 0;
+}
+
+static int same_cells(const struct cf_plan *a, const struct cf_plan *b)
+{
+	if (a->cell_count != b->cell_count)
+		return 0;
+	for (uint32_t i = 0; i < a->cell_count; i++)
+		if (strcmp(a->cells[i].name, b->cells[i].name) != 0)
+			return 0;
+	return 1;
+}
+
+int cf_generation_recover(struct cf_generations *gen, struct cf_error *error)
+{
+	struct cf_plan *plan;
+	int same;
+
+	if (load(gen, &gen->config, &gen->worker, &plan, error) < 0)
+		return -1;
+	same = same_cells(gen->plan, plan);
+	cf_plan_free(plan);
+	if (!same) { /* a policy that throws dice: indexes would not mean what they meant */
+		cf_member_kill(&gen->worker);
+		return cf_fail(error, CF_FAIL_POLICY, 0, "%s: declares other cells than when it was read first",
+			       gen->options->policy_path);
+	}
+	cf_outputs_recover(&gen->outputs, gen->shared);
+	return hand_over(gen, error);
+}
+
+static void remove_dropped(struct cf_generations *gen, const struct cf_plan *next, const int *keep)
+{
+	static uint8_t kept[CF_CELLS_MAX];
+
+	memset(kept, 0, sizeof(kept));
+	for (uint32_t i = 0; i < next->cell_count; i++)
+		if (keep[i] >= 0)
+			kept[keep[i]] = 1;
+	for (uint32_t i = 0; i < gen->plan->cell_count; i++)
+		if (!kept[i])
+			cf_cells_remove(&gen->cells, gen->by_plan[i]);
+}
+
+/* A cell whose namespace went is kept by name only: the new plan wants it back. */
+static void diff(const struct cf_generations *gen, const struct cf_plan *next, int *keep)
+{
+	cf_plan_diff(gen->plan, next, keep);
+	for (uint32_t i = 0; i < next->cell_count; i++)
+		if (keep[i] >= 0 && gen->by_plan[keep[i]]->gone)
+			keep[i] = -1;
+}
+
+/* The new worker is loaded and the new targets are open: everything that is likely to fail is behind us. */
+static int switch_to(struct cf_generations *gen, struct cf_member *worker, struct cf_plan *next,
+		     struct cf_targets *targets, struct cf_error *error)
+{
+	static int keep[CF_CELLS_MAX];
+	static struct cf_cell *by_plan[CF_CELLS_MAX];
+
+	diff(gen, next, keep);
+	cf_member_finish(&gen->worker, HAND_OVER_FLUSH_MS, -1);
+	cf_outputs_recover(&gen->outputs, gen->shared);
+	if (add_cells(gen, next, keep, by_plan, error) < 0)
+		return -1;
+	remove_dropped(gen, next, keep);
+	memcpy(gen->by_plan, by_plan, sizeof(by_plan));
+	cf_plan_free(gen->plan);
+	gen->plan = next;
+	gen->worker = *worker;
+	cf_member_init(worker);
+	gen->number++;
+	if (cf_outputs_install(&gen->outputs, targets, next, gen->shared, error) < 0 || hand_over(gen, error) < 0) {
+		/* Past the point of return: the supervisor sees no worker, and recovers the new generation. */
+		cf_warn("%s", error->text);
+		cf_member_kill(&gen->worker);
+	}
+	return 0;
+}
+
+int cf_generation_reload(struct cf_generations *gen, struct cf_error *error)
+{
+	struct cf_worker_config config = gen->config;
+	struct cf_targets targets = { .count = 0 };
+	struct cf_plan *next = NULL;
+	struct cf_member worker;
+	struct cf_error ignored;
+
+	cf_member_init(&worker);
+	if (read_policy(gen, &config.policy, error) < 0)
+		return -1;
+	if (load(gen, &config, &worker, &next, error) < 0 || cf_targets_open(&targets, next, error) < 0)
+		goto failed;
+	if (switch_to(gen, &worker, next, &targets, error) == 0) {
+		free((char *)(uintptr_t)gen->config.policy.text);
+		gen->config = config;
+		return 0;
+	}
+	/* The old worker has finished already; its generation goes on with a new one. */
+	if (gen->worker.pid == 0 && cf_generation_recover(gen, &ignored) < 0)
+		cf_warn("%s", ignored.text);
+failed:
+	cf_targets_close(&targets);
+	cf_member_kill(&worker);
+	cf_plan_free(next);
+	free((char *)(uintptr_t)config.policy.text);
+	return -1;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ * The supervisor's outputs: see outputs.h. */
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+#include "outputs.h"
+
+int cf_targets_open(struct cf_targets *targets, const struct cf_plan *plan, struct cf_error *error)
+{
+	targets->count = 0;
+	for (uint32_t i = 0; i < plan->output_count; i++) {
+		if (cf_sink_open_target(&plan->outputs[i], &targets->fds[i], error) < 0) {
+			cf_targets_close(targets);
+			return -1;
+		}
+		targets->count++;
+	}
+	return 0;
+}
+
+void cf_targets_close(struct cf_targets *targets)
+{
+	for (uint32_t i = 0; i < targets->count; i++)
+		if (targets->fds[i] >= 0)
+			close(targets->fds[i]);
+	targets->count = 0;
+}
+
+static int is_same(const struct cf_plan_output *a, const struct cf_plan_output *b)
+{
+	return a->kind == b->kind && strcmp(a->path, b->path) == 0;
+}
+
+/* The committed outcome, to be changed in place: nobody else runs. */
+static struct cf_outcome *outcome_of(struct cf_shared *shared)
+{
+	return &shared->outcomes[atomic_load(&shared->current) & 1];
+}
+
+/* Close output i; what it had accepted and not written is lost, and counted. */
+static void retire(struct cf_outputs *outputs, uint32_t i, struct cf_shared *shared)
+{
+	const struct cf_output_outcome *done = &outcome_of(shared)->outputs[i];
+
+	outputs->lost += cf_sink_buffered(&outputs->sinks[i], done->head) + done->dropped + shared->outputs[i].uncertain;
+	cf_sink_close(&outputs->sinks[i]);
+}
+
+static void begin_anew(struct cf_shared *shared, uint32_t i)
+{
+	struct cf_outcome *outcome = outcome_of(shared);
+
+	memset(&shared->outputs[i], 0, sizeof(shared->outputs[i]));
+	memset(&outcome->outputs[i], 0, sizeof(outcome->outputs[i]));
+	shared->outputs[i].records_before = outcome->records;
+}
+
+int cf_outputs_install(struct cf_outputs *outputs, struct cf_targets *targets, const struct cf_plan *plan,
+		       struct cf_shared *shared, struct cf_error *error)
+{
+	uint32_t old_count = outputs->count;
+
+	for (uint32_t i = plan->output_count; i < old_count; i++)
+		retire(outputs, i, shared);
+	outputs->count = 0;
+	for (uint32_t i = 0; i < plan->output_count; i++) {
+		int fd = targets->fds[i];
+		int buffer_fd = -1;
+
+		targets->fds[i] = -1;
+		if (i < old_count && is_same(&outputs->plans[i], &plan->outputs[i])) {
+			buffer_fd = outputs->sinks[i].buffer_fd;
+			outputs->sinks[i].buffer_fd = -1;
+			cf_sink_close(&outputs->sinks[i]);
+			atomic_store(&shared->outputs[i].broken, 0);
+		} else {
+			if (i < old_count)
+				retire(outputs, i, shared);
+			begin_anew(shared, i);
+		}
+		outputs->plans[i] = plan->outputs[i];
+		if (cf_sink_open(&outputs->sinks[i], fd, buffer_fd, &shared->outputs[i], error) < 0)
+			return -1;
+		outputs->count++;
+	}
+	return 0;
+}
+
+void cf_outputs_recover(struct cf_outputs *outputs, struct cf_shared *shared)
+{
+	for (uint32_t i = 0; i < outputs->count; i++)
+		cf_sink_recover(&outputs->sinks[i], outcome_of(shared)->outputs[i].head);
+}
+
+static void finish_one(struct cf_sink *sink, struct cf_output_outcome *done, const char *line, size_t len, int wait_ms)
+{
+	size_t room;
+	uint8_t *space = cf_sink_space(sink, done->head, &room);
+	struct pollfd ready = { .fd = sink->fd, .events = POLLOUT };
+
+	if (len > 0 && len + 1 <= room) {
+		memcpy(space, line, len);
+		space[len] = '\n';
+		done->head += len + 1;
+	}
+	while (cf_sink_flush(sink, done->head) == 1 && wait_ms > 0) {
+		poll(&ready, sink->is_regular ? 0 : 1, 50);
+		wait_ms -= 50;
+	}
+}
+
+void cf_outputs_finish(struct cf_outputs *outputs, struct cf_shared *shared, const char *line, size_t len, int wait_ms)
+{
+	for (uint32_t i = 0; i < outputs->count; i++)
+		finish_one(&outputs->sinks[i], &outcome_of(shared)->outputs[i], line, len, wait_ms);
+}
+
+void cf_outputs_close(struct cf_outputs *outputs)
+{
+	for (uint32_t i = 0; i < outputs->count; i++)
+		cf_sink_close(&outputs->sinks[i]);
+	outputs->count = 0;
+}

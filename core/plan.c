@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ * Plans as data: see plan.h and plan_check.h. */
+#include <string.h>
+#include <sys/mman.h>
+#include "api.h"
+#include "plan_check.h"
+
+struct cf_plan *cf_plan_new(void)
+{
+	struct cf_plan *plan =
+		mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return plan == MAP_FAILED ? NULL : plan;
+}
+
+void cf_plan_free(struct cf_plan *plan)
+{
+	if (plan)
+		munmap(plan, sizeof(*plan));
+}
+
+struct cf_plan_cell *cf_plan_add_cell(struct cf_plan *plan)
+{
+	return plan->cell_count < CF_CELLS_MAX ? &plan->cells[plan->cell_count++] : NULL;
+}
+
+struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan)
+{
+	return plan->output_count < CF_OUTPUTS_MAX ? &plan->outputs[plan->output_count++] : NULL;
+}
+
+void cf_plan_default_output(struct cf_plan *plan)
+{
+	struct cf_plan_output *output;
+
+	if (plan->output_count > 0)
+		return;
+	output = cf_plan_add_output(plan);
+	output->kind = CF_OUTPUT_STDOUT;
+	strcpy(output->path, "-");
+	strcpy(output->place, "default");
+}
+
+#define TERMINATED(field) (memchr((field), '\0', sizeof(field)) != NULL)
+
+static int check_cell(const struct cf_plan *plan, uint32_t index, struct cf_error *error)
+{
+	const struct cf_plan_cell *cell = &plan->cells[index];
+
+	if (!TERMINATED(cell->name) || !TERMINATED(cell->interface) || !TERMINATED(cell->netns) ||
+	    !TERMINATED(cell->bpf_object) || !TERMINATED(cell->run_id) || !TERMINATED(cell->place))
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "plan: cell %u: a text without its end", index);
+	if (!cell->name[0])
+		return cf_fail(error, CF_FAIL_POLICY, 0, "%s: a cell without a name", cell->place);
+	if ((cell->netns[0] != '\0') == (cell->pid != 0) || cell->pid < 0)
+		return cf_fail(error, CF_FAIL_POLICY, 0, "%s: cell \"%s\": needs exactly one of netns and pid",
+			       cell->place, cell->name);
+	if (cell->hooks == 0 || cell->hooks > (CF_PLAN_EGRESS | CF_PLAN_INGRESS) || cell->attach > CF_ATTACH_CLSACT)
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "plan: cell \"%s\": hooks %u, attach %u", cell->name,
+			       cell->hooks, cell->attach);
+	for (uint32_t i = 0; i < index; i++)
+		if (strcmp(plan->cells[i].name, cell->name) == 0)
+			return cf_fail(error, CF_FAIL_POLICY, 0, "%s: cell \"%s\": the name is taken by the cell at %s",
+				       cell->place, cell->name, plan->cells[i].place);
+	return 0;
+}
+
+static int check_metadata(const struct cf_plan_metadata *metadata, struct cf_error *error)
+{
+	if (!TERMINATED(metadata->run_id) || !TERMINATED(metadata->policy_digest) || !TERMINATED(metadata->keyset_id) ||
+	    !TERMINATED(metadata->issuer_kid) || !TERMINATED(metadata->correlation_id))
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "plan: metadata: a text without its end");
+	return 0;
+}
+
+int cf_plan_check(const struct cf_plan *plan, struct cf_error *error)
+{
+	if (plan->cell_count > CF_CELLS_MAX || plan->output_count > CF_OUTPUTS_MAX)
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "plan: %u cells, %u outputs", plan->cell_count,
+			       plan->output_count);
+	if (check_metadata(&plan->metadata, error) < 0)
+		return -1;
+	for (uint32_t i = 0; i < plan->output_count; i++)
+		if (plan->outputs[i].kind < CF_OUTPUT_STDOUT || plan->outputs[i].kind > CF_OUTPUT_UNIX ||
+		    !TERMINATED(plan->outputs[i].path) || !TERMINATED(plan->outputs[i].place))
+			return cf_fail(error, CF_FAIL_INTERNAL, 0, "plan: output %u is malformed", i);
+	for (uint32_t i = 0; i < plan->cell_count; i++)
+		if (check_cell(plan, i, error) < 0)
+			return -1;
+	return 0;
+}
+
+static int same_attachment(const struct cf_plan_cell *a, const struct cf_plan_cell *b)
+{
+	return a->pid == b->pid && a->hooks == b->hooks && a->attach == b->attach && strcmp(a->netns, b->netns) == 0 &&
+	       strcmp(a->interface, b->interface) == 0 && strcmp(a->bpf_object, b->bpf_object) == 0;
+}
+
+void cf_plan_diff(const struct cf_plan *old, const struct cf_plan *next, int *keep)
+{
+	uint8_t taken[CF_CELLS_MAX] = { 0 };
+
+	for (uint32_t i = 0; i < next->cell_count; i++) {
+		keep[i] = -1;
+		for (uint32_t j = 0; j < old->cell_count && keep[i] < 0; j++)
+			if (!taken[j] && same_attachment(&old->cells[j], &next->cells[i])) {
+				keep[i] = (int)j;
+				taken[j] = 1;
+			}
+	}
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Consumer side of a BPF ring buffer, straight from its mmap'ed pages: bounded bites into a batch, and a position
+ * that the caller releases when the batch is done. libbpf's own consumer drains greedily through a callback, and
+ * releases each record before anything is known of its fate; a worker that may be killed needs the opposite.
+ * Needs only the map's descriptor, no privilege.
+ */
+#ifndef CF_RING_H
+#define CF_RING_H
+#include <stddef.h>
+#include <stdint.h>
+#include "api.h"
+#include "error.h"
+
+struct cf_ring {
+	int fd; /* not owned */
+	size_t size; /* of the data area in bytes, a power of two */
+	size_t page; /* bytes */
+	void *consumer_page; /* position, shared with the kernel and with the next worker */
+	uint8_t *producer_page; /* position, and after one page the data, mapped twice in a row */
+};
+
+/* Map the ring; `size` is the map's max_entries. The caller keeps `fd` open while the ring is in use. */
+int cf_ring_open(struct cf_ring *ring, int fd, size_t size, struct cf_error *error);
+void cf_ring_close(struct cf_ring *ring);
+
+uint64_t cf_ring_position(const struct cf_ring *ring);
+/* Give everything before `position` back to the producers. */
+void cf_ring_release(struct cf_ring *ring, uint64_t position);
+
+/* Copy up to `max` complete records from *position on into batch->events[0..], set batch->count, move *position
+ * behind the last one. Records of any other length than CF_EVENT_RING_LEN are passed over and counted in *refused
+ * (the latest such length in *refused_len). Nothing is released. Returns the number of records passed, refused
+ * ones included. */
+uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_batch *batch, uint32_t max,
+		      uint32_t *refused, uint32_t *refused_len);
+
+/* Complete records between the consumer's position and the producers': what is still in the ring. */
+uint64_t cf_ring_count(const struct cf_ring *ring);
+#endif

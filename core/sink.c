@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ * Buffered, recoverable output: see sink.h. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
+#include "api.h"
+#include "log.h"
+#include "sink.h"
+
+static const size_t buffer_len = CF_SINK_BUFFER_LEN;
+
+static int map_buffer(struct cf_sink *sink)
+{
+	uint8_t *twice = mmap(NULL, 2 * buffer_len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (twice == MAP_FAILED)
+		return -1;
+	for (int half = 0; half < 2; half++)
+		if (mmap(twice + half * buffer_len, buffer_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			 sink->buffer_fd, 0) == MAP_FAILED) {
+			munmap(twice, 2 * buffer_len);
+			return -1;
+		}
+	sink->buffer = twice;
+	return 0;
+}
+
+static void look_at_target(struct cf_sink *sink)
+{
+	struct stat st;
+	int flags = fcntl(sink->fd, F_GETFL);
+
+	if (fstat(sink->fd, &st) == 0) {
+		sink->is_regular = S_ISREG(st.st_mode);
+		sink->is_socket = S_ISSOCK(st.st_mode);
+	}
+	sink->is_appending = flags >= 0 && (flags & O_APPEND) != 0;
+	/* A pipe or terminal that we could not make non-blocking: poll(2) promises room for PIPE_BUF, no more. */
+	if (!sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK))
+		sink->write_max = PIPE_BUF;
+	else
+		sink->write_max = buffer_len;
+}
+
+int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_progress *progress,
+		 struct cf_error *error)
+{
+	memset(sink, 0, sizeof(*sink));
+	sink->fd = fd;
+	sink->progress = progress;
+	sink->buffer_fd = buffer_fd;
+	if (buffer_fd < 0) {
+		sink->buffer_fd = memfd_create("cellflow-output", MFD_CLOEXEC);
+		if (sink->buffer_fd < 0 || ftruncate(sink->buffer_fd, CF_SINK_BUFFER_LEN) < 0)
+			goto no_buffer;
+	}
+	if (map_buffer(sink) < 0)
+		goto no_buffer;
+	look_at_target(sink);
+	return 0;
+no_buffer:
+	cf_fail(error, CF_FAIL_OUTPUT, errno, "output: no memory for its buffer: %s", strerror(errno));
+	cf_sink_close(sink);
+	return -1;
+}
+
+void cf_sink_close(struct cf_sink *sink)
+{
+	if (sink->buffer)
+		munmap(sink->buffer, 2 * buffer_len);
+	if (sink->buffer_fd >= 0)
+		close(sink->buffer_fd);
+	if (sink->fd >= 0)
+		close(sink->fd);
+	memset(sink, 0, sizeof(*sink));
+	sink->fd = sink->buffer_fd = -1;
+}
+
+static uint64_t tail_of(const struct cf_sink *sink)
+{
+	return atomic_load_explicit(&sink->progress->tail, memory_order_relaxed);
+}
+
+uint8_t *cf_sink_space(const struct cf_sink *sink, uint64_t head, size_t *room)
+{
+	uint64_t used = head - tail_of(sink);
+
+	*room = used <= buffer_len ? buffer_len - used : 0;
+	return sink->buffer + (head & (buffer_len - 1));
+}
+
+static uint64_t count_lines(const struct cf_sink *sink, uint64_t from, uint64_t to)
+{
+	const uint8_t *at = sink->buffer + (from & (buffer_len - 1));
+	const uint8_t *end;
+	uint64_t lines = 0;
+
+	if (to - from > buffer_len)
+		return 0;
+	end = at + (to - from);
+	while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
+		lines++;
+		at++;
+	}
+	return lines;
+}
+
+uint64_t cf_sink_buffered(const struct cf_sink *sink, uint64_t head)
+{
+	return count_lines(sink, tail_of(sink), head);
+}
+
+static uint64_t file_position(const struct cf_sink *sink)
+{
+	struct stat st;
+	off_t offset;
+
+	if (sink->is_appending)
+		return fstat(sink->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+	offset = lseek(sink->fd, 0, SEEK_CUR);
+	return offset < 0 ? 0 : (uint64_t)offset;
+}
+
+static ssize_t send_bytes(const struct cf_sink *sink, const void *at, size_t len)
+{
+	return sink->is_socket ? send(sink->fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL) : write(sink->fd, at, len);
+}
+
+static ssize_t write_once(struct cf_sink *sink, uint64_t tail, size_t len)
+{
+	struct cf_output_progress *progress = sink->progress;
+	ssize_t written;
+
+	if (sink->is_regular)
+		progress->flying_base = file_position(sink);
+	progress->flying_tail = tail;
+	atomic_store_explicit(&progress->flying, len, memory_order_release);
+	written = send_bytes(sink, sink->buffer + (tail & (buffer_len - 1)), len);
+	if (written > 0)
+		atomic_store_explicit(&progress->tail, tail + (uint64_t)written, memory_order_release);
+	atomic_store_explicit(&progress->flying, 0, memory_order_release);
+	return written;
+}
+
+static int flush_failed(struct cf_sink *sink)
+{
+	struct cf_output_progress *progress = sink->progress;
+
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return 1;
+	progress->errors++;
+	progress->last_errno = (uint32_t)errno;
+	if (errno != EPIPE && errno != ECONNRESET && errno != ENOTCONN && errno != EBADF)
+		return 1; /* ENOSPC, EIO, EDQUOT, EFBIG: may be over some time; the buffer bounds the wait */
+	atomic_store_explicit(&progress->broken, 1, memory_order_release);
+	return -1;
+}
+
+/* The newline that keeps a predecessor's half line apart. */
+static int flush_guard(struct cf_sink *sink)
+{
+	if (!atomic_load_explicit(&sink->progress->guard, memory_order_relaxed))
+		return 0;
+	if (send_bytes(sink, "\n", 1) < 0)
+		return errno == EINTR ? 1 : flush_failed(sink);
+	atomic_store_explicit(&sink->progress->guard, 0, memory_order_relaxed);
+	return 0;
+}
+
+int cf_sink_flush(struct cf_sink *sink, uint64_t head)
+{
+	uint64_t tail;
+	size_t len;
+	int rc;
+
+	if (atomic_load_explicit(&sink->progress->broken, memory_order_relaxed))
+		return -1;
+	rc = flush_guard(sink);
+	if (rc)
+		return rc;
+	while ((tail = tail_of(sink)) < head) {
+		len = head - tail < sink->write_max ? head - tail : sink->write_max;
+		if (write_once(sink, tail, len) < 0) {
+			if (errno == EINTR)
+				continue;
+			return flush_failed(sink);
+		}
+		if (sink->write_max < buffer_len)
+			return tail_of(sink) < head; /* one PIPE_BUF for each word of poll(2) */
+	}
+	return 0;
+}
+
+/* Pass over a write whose fate is unknown, up to the end of the line it was in. */
+static void give_up_flying(struct cf_sink *sink, uint64_t tail, uint64_t flying, uint64_t head)
+{
+	const uint8_t *last = sink->buffer + ((tail + flying - 1) & (buffer_len - 1));
+	const uint8_t *newline = memchr(last, '\n', head - (tail + flying - 1));
+	uint64_t after = newline ? tail + flying + (uint64_t)(newline - last) : head;
+
+	sink->progress->uncertain += count_lines(sink, tail, after);
+	atomic_store_explicit(&sink->progress->tail, after, memory_order_relaxed);
+	atomic_store_explicit(&sink->progress->guard, 1, memory_order_relaxed);
+}
+
+void cf_sink_recover(struct cf_sink *sink, uint64_t head)
+{
+	struct cf_output_progress *progress = sink->progress;
+	uint64_t flying = atomic_load_explicit(&progress->flying, memory_order_acquire);
+	uint64_t tail = tail_of(sink);
+	uint64_t landed;
+
+	/* Whatever a worker wrote here, it can cost its own buffer, not our memory. */
+	if (tail > head || head - tail > buffer_len)
+		atomic_store_explicit(&progress->tail, tail = head, memory_order_relaxed);
+	if (flying > head - tail)
+		flying = head - tail;
+	atomic_store_explicit(&progress->flying, 0, memory_order_relaxed);
+	if (flying == 0 || progress->flying_tail != tail)
+		return;
+	if (!sink->is_regular) {
+		give_up_flying(sink, tail, flying, head);
+		return;
+	}
+	landed = file_position(sink) - progress->flying_base;
+	atomic_store_explicit(&progress->tail, tail + (landed <= flying ? landed : 0), memory_order_relaxed);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ * The numbers of a run: see summary.h. The JSON form is summary_json.c's. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "api.h"
+#include "log.h"
+#include "summary.h"
+
+static void gather_output(struct cf_summary *summary, uint32_t i)
+{
+	const struct cf_summary_input *input = summary->from;
+	struct cf_output_numbers *numbers = &summary->outputs[i];
+	const struct cf_output_progress *progress = &input->shared->outputs[i];
+
+	numbers->path = input->plan->outputs[i].kind == CF_OUTPUT_STDOUT ? "-" : input->plan->outputs[i].path;
+	numbers->records = summary->outcome.records - progress->records_before;
+	numbers->dropped = summary->outcome.outputs[i].dropped;
+	numbers->uncertain = progress->uncertain;
+	numbers->errors = progress->errors;
+	numbers->unwritten = cf_sink_buffered(&input->sinks[i], summary->outcome.outputs[i].head);
+	numbers->written = numbers->records - numbers->dropped - numbers->uncertain - numbers->unwritten;
+	summary->lost += numbers->dropped + numbers->uncertain + numbers->unwritten;
+}
+
+void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
+{
+	const struct cf_outcome *outcome = &summary->outcome;
+	const uint64_t *n = summary->stats.n;
+
+	memset(summary, 0, sizeof(*summary));
+	summary->from = input;
+	/* The kernel's numbers last: what they count has then at most grown, and "lost" never comes out negative. */
+	cf_outcome_snapshot(input->shared, &summary->outcome);
+	cf_cells_stats(input->cells, &summary->stats);
+	for (int i = CF_STAT_UNPARSED_NOT_IP; i <= CF_STAT_UNPARSED_VLAN_TOO_DEEP; i++)
+		summary->unparsed += n[i];
+	summary->lost = n[CF_STAT_FLOW_FULL] + n[CF_STAT_RING_FULL] + outcome->failed + outcome->refused +
+			outcome->skipped + input->in_ring + input->lost_before;
+	for (uint32_t i = 0; i < input->sink_count; i++)
+		gather_output(summary, i);
+	summary->adds_up = n[CF_STAT_PACKETS] == n[CF_STAT_PARSED] + summary->unparsed &&
+			   n[CF_STAT_PARSED] == n[CF_STAT_FLOW_HIT] + n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_FULL] &&
+			   n[CF_STAT_FLOW_NEW] == n[CF_STAT_EVENT_ATTEMPTED] &&
+			   n[CF_STAT_EVENT_ATTEMPTED] == n[CF_STAT_EVENT_SUBMITTED] + n[CF_STAT_RING_FULL] &&
+			   n[CF_STAT_EVENT_SUBMITTED] == outcome->consumed + input->in_ring &&
+			   outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed +
+							outcome->failed + outcome->refused + outcome->skipped;
+}
+
+static void log_head(const struct cf_summary *summary)
+{
+	const struct cf_outcome *outcome = &summary->outcome;
+	char lost[64] = "nothing lost";
+
+	if (summary->lost)
+		snprintf(lost, sizeof(lost), "%" PRIu64 " LOST", summary->lost);
+	cf_info("summary: %" PRIu64 " flows in %.1f s, %" PRIu64 " records (%" PRIu64 " allow, %" PRIu64 " deny), %s",
+		summary->stats.n[CF_STAT_FLOW_NEW], (double)summary->from->elapsed_ns / 1e9, outcome->records,
+		outcome->decisions[CF_ALLOW], outcome->decisions[CF_DENY], lost);
+}
+
+static void log_reasons(const struct cf_summary *summary)
+{
+	const struct cf_shared *shared = summary->from->shared;
+	uint32_t count = atomic_load(&shared->reason_count);
+	char text[2048] = "";
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < count && i < CF_REASONS_MAX && used < sizeof(text); i++)
+		if (summary->outcome.reasons[i])
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.*s %" PRIu64, used ? ", " : "",
+						 CF_REASON_LEN, shared->reason_names[i], summary->outcome.reasons[i]);
+	if (used)
+		cf_info("  reasons   %s", text);
+}
+
+static void log_unparsed(const struct cf_summary *summary, char *text, size_t size)
+{
+	static const char *const names[] = { "not IP", "truncated", "bad header", "too many extension headers",
+					     "too many VLAN tags" };
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < 5 && used < size; i++) {
+		uint64_t count = summary->stats.n[CF_STAT_UNPARSED_NOT_IP + i];
+
+		if (count)
+			used += (size_t)snprintf(text + used, size - used, "%s%s %" PRIu64, used ? ", " : " (", names[i],
+						 count);
+	}
+	if (used && used < size - 1)
+		strcat(text, ")");
+}
+
+static void log_kernel(const struct cf_summary *summary)
+{
+	const uint64_t *n = summary->stats.n;
+	char unparsed[256];
+
+	log_unparsed(summary, unparsed, sizeof(unparsed) - 1);
+	cf_info("  packets   %" PRIu64 " seen = %" PRIu64 " parsed + %" PRIu64 " unparsed%s", n[CF_STAT_PACKETS],
+		n[CF_STAT_PARSED], summary->unparsed, unparsed);
+	cf_info("  flows     %" PRIu64 " parsed = %" PRIu64 " of known flows + %" PRIu64 " new + %" PRIu64
+		" refused by a full table",
+		n[CF_STAT_PARSED], n[CF_STAT_FLOW_HIT], n[CF_STAT_FLOW_NEW], n[CF_STAT_FLOW_FULL]);
+	cf_info("  events    %" PRIu64 " new = %" PRIu64 " submitted + %" PRIu64 " ring full", n[CF_STAT_FLOW_NEW],
+		n[CF_STAT_EVENT_SUBMITTED], n[CF_STAT_RING_FULL]);
+}
+
+static void log_decided(const struct cf_summary *summary)
+{
+	const struct cf_outcome *outcome = &summary->outcome;
+
+	cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
+		summary->stats.n[CF_STAT_EVENT_SUBMITTED], outcome->consumed, summary->from->in_ring);
+	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
+		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
+		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
+		outcome->refused, outcome->skipped);
+}
+
+static void log_outputs(const struct cf_summary *summary)
+{
+	for (uint32_t i = 0; i < summary->from->sink_count; i++) {
+		const struct cf_output_numbers *out = &summary->outputs[i];
+
+		cf_info("  output    %s: %" PRIu64 " records = %" PRIu64 " written + %" PRIu64 " dropped + %" PRIu64
+			" uncertain + %" PRIu64 " unwritten",
+			out->path, out->records, out->written, out->dropped,
+			out->uncertain, out->unwritten);
+	}
+}
+
+static void log_cells(const struct cf_summary *summary)
+{
+	const struct cf_cells *cells = summary->from->cells;
+
+	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
+		const struct cf_cell *cell = cells->by_slot[i];
+
+		if (!cell)
+			continue;
+		seen++;
+		cf_info("  cell      %s: %s, ebpf by %s%s: %" PRIu64 " packets, %" PRIu64 " flows", cell->plan.name,
+			cell->interface, cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx", cell->gone ? " (gone)" : "",
+			cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
+	}
+}
+
+void cf_summary_log(const struct cf_summary *summary)
+{
+	const struct cf_summary_input *from = summary->from;
+
+	log_head(summary);
+	log_reasons(summary);
+	log_kernel(summary);
+	log_decided(summary);
+	log_outputs(summary);
+	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
+		summary->outcome.script_errors, from->worker_restarts, from->generation,
+		(uint64_t)atomic_load(&from->shared->clock_steps));
+	log_cells(summary);
+	if (!summary->adds_up)
+		cf_warn("the numbers above do not add up");
+}

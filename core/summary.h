@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The numbers of a run, gathered in one place: as text for people and as one JSON record. Checks that they add up.
+ */
+#ifndef CF_SUMMARY_H
+#define CF_SUMMARY_H
+#include <stddef.h>
+#include <stdint.h>
+#include "cells.h"
+#include "outcome.h"
+#include "sink.h"
+
+struct cf_summary_input {
+	struct cf_cells *cells;
+	const struct cf_shared *shared;
+	const struct cf_plan *plan;
+	const struct cf_sink *sinks;
+	uint32_t sink_count;
+	uint64_t lost_before; /* records that outputs closed by a reload had not written */
+	uint64_t in_ring; /* events that no worker has taken */
+	uint64_t elapsed_ns;
+	uint32_t worker_restarts;
+	uint32_t generation; /* of the policy */
+};
+
+struct cf_output_numbers {
+	const char *path;
+	uint64_t records, written, dropped, uncertain, unwritten, errors;
+};
+
+struct cf_summary {
+	const struct cf_summary_input *from;
+	struct cf_stats stats;
+	struct cf_outcome outcome;
+	uint64_t unparsed;
+	uint64_t lost; /* everything that should have become a line of output and did not */
+	struct cf_output_numbers outputs[CF_OUTPUTS_MAX];
+	int adds_up; /* 1: every identity holds */
+};
+
+/* The identities hold exactly while nothing is moving: cells detached, no worker. Live they may be out by what
+ * moved meanwhile. */
+void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary);
+
+/* Log it, a line for each part. */
+void cf_summary_log(const struct cf_summary *summary);
+/* One JSON object without a newline; returns its length, 0 when it does not fit. */
+size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size);
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ * The summary as one JSON record: cf_summary_json of summary.h. Names are those of the counters in flow.h and
+ * outcome.h; docs/records.md lists them. */
+#include <string.h>
+#include "json.h"
+#include "summary.h"
+
+static void separator(struct cf_json *json)
+{
+	if (json->at[-1] != '{' && json->at[-1] != '[')
+		cf_json_literal(json, ",");
+}
+
+static void key(struct cf_json *json, const char *name)
+{
+	separator(json);
+	cf_json_text(json, name, strlen(name));
+	cf_json_literal(json, ":");
+}
+
+static void number(struct cf_json *json, const char *name, uint64_t value)
+{
+	key(json, name);
+	cf_json_u64(json, value);
+}
+
+static void text(struct cf_json *json, const char *name, const char *value)
+{
+	key(json, name);
+	cf_json_text(json, value, strlen(value));
+}
+
+static void kernel_numbers(struct cf_json *json, const struct cf_summary *summary)
+{
+	static const char *const names[CF_STAT_COUNT] = {
+		[CF_STAT_PACKETS] = "packets",
+		[CF_STAT_PARSED] = "parsed",
+		[CF_STAT_UNPARSED_NOT_IP] = "unparsed_not_ip",
+		[CF_STAT_UNPARSED_TRUNCATED] = "unparsed_truncated",
+		[CF_STAT_UNPARSED_BAD_HEADER] = "unparsed_bad_header",
+		[CF_STAT_UNPARSED_EXT_TOO_DEEP] = "unparsed_ext_too_deep",
+		[CF_STAT_UNPARSED_VLAN_TOO_DEEP] = "unparsed_vlan_too_deep",
+		[CF_STAT_FLOW_HIT] = "flow_hit",
+		[CF_STAT_FLOW_NEW] = "flow_new",
+		[CF_STAT_FLOW_FULL] = "flow_full",
+		[CF_STAT_EVENT_ATTEMPTED] = "event_attempted",
+		[CF_STAT_EVENT_SUBMITTED] = "event_submitted",
+		[CF_STAT_RING_FULL] = "ring_full",
+		[CF_STAT_WAKEUPS] = "wakeups",
+		[CF_STAT_LATER_FRAGMENTS] = "later_fragments",
+		[CF_STAT_NON_LINEAR] = "non_linear",
+	};
+
+	key(json, "kernel");
+	cf_json_literal(json, "{");
+	for (int i = 0; i < CF_STAT_COUNT; i++)
+		number(json, names[i], summary->stats.n[i]);
+	cf_json_literal(json, "}");
+}
+
+static void worker_numbers(struct cf_json *json, const struct cf_summary *summary)
+{
+	const struct cf_outcome *outcome = &summary->outcome;
+
+	key(json, "worker");
+	cf_json_literal(json, "{");
+	number(json, "in_ring", summary->from->in_ring);
+	number(json, "consumed", outcome->consumed);
+	number(json, "records", outcome->records);
+	number(json, "deduplicated", outcome->deduplicated);
+	number(json, "suppressed", outcome->suppressed);
+	number(json, "failed", outcome->failed);
+	number(json, "refused", outcome->refused);
+	number(json, "skipped", outcome->skipped);
+	number(json, "batches", outcome->batches);
+	number(json, "script_errors", outcome->script_errors);
+	number(json, "restarts", summary->from->worker_restarts);
+	number(json, "clock_steps", atomic_load(&summary->from->shared->clock_steps));
+	cf_json_literal(json, "}");
+}
+
+static void reasons(struct cf_json *json, const struct cf_summary *summary)
+{
+	const struct cf_shared *shared = summary->from->shared;
+	uint32_t count = atomic_load(&shared->reason_count);
+	char name[CF_REASON_LEN + 1] = "";
+
+	key(json, "reasons");
+	cf_json_literal(json, "{");
+	for (uint32_t i = 0; i < count && i < CF_REASONS_MAX; i++) {
+		if (!summary->outcome.reasons[i])
+			continue;
+		memcpy(name, shared->reason_names[i], CF_REASON_LEN);
+		number(json, name, summary->outcome.reasons[i]);
+	}
+	cf_json_literal(json, "}");
+}
+
+static void outputs(struct cf_json *json, const struct cf_summary *summary)
+{
+	key(json, "outputs");
+	cf_json_literal(json, "[");
+	for (uint32_t i = 0; i < summary->from->sink_count; i++) {
+		const struct cf_output_numbers *out = &summary->outputs[i];
+
+		separator(json);
+		cf_json_literal(json, "{");
+		text(json, "path", out->path);
+		number(json, "records", out->records);
+		number(json, "written", out->written);
+		number(json, "dropped", out->dropped);
+		number(json, "uncertain", out->uncertain);
+		number(json, "unwritten", out->unwritten);
+		number(json, "errors", out->errors);
+		cf_json_literal(json, "}");
+	}
+	cf_json_literal(json, "]");
+}
+
+static void cells(struct cf_json *json, const struct cf_summary *summary)
+{
+	const struct cf_cells *all = summary->from->cells;
+
+	key(json, "cells");
+	cf_json_literal(json, "[");
+	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < all->count; i++) {
+		const struct cf_cell *cell = all->by_slot[i];
+
+		if (!cell)
+			continue;
+		seen++;
+		separator(json);
+		cf_json_literal(json, "{");
+		text(json, "cell_id", cell->plan.name);
+		text(json, "interface", cell->interface);
+		text(json, "backend", "ebpf");
+		text(json, "attach", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
+		key(json, "gone");
+		cf_json_bytes(json, cell->gone ? "true" : "false", cell->gone ? 4 : 5);
+		number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
+		number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
+		cf_json_literal(json, "}");
+	}
+	cf_json_literal(json, "]");
+}
+
+size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
+{
+	struct cf_json json;
+
+	cf_json_begin(&json, out, size);
+	cf_json_literal(&json, "{\"schema_version\":\"1.0.0\"");
+	text(&json, "type", "cellflow_summary");
+	if (summary->from->plan->metadata.run_id[0])
+		text(&json, "run_id", summary->from->plan->metadata.run_id);
+	number(&json, "elapsed_ms", summary->from->elapsed_ns / 1000000);
+	number(&json, "flows", summary->stats.n[CF_STAT_FLOW_NEW]);
+	number(&json, "lost", summary->lost);
+	key(&json, "adds_up");
+	cf_json_bytes(&json, summary->adds_up ? "true" : "false", summary->adds_up ? 4 : 5);
+	number(&json, "generation", summary->from->generation);
+	key(&json, "decisions");
+	cf_json_literal(&json, "{");
+	number(&json, "allow", summary->outcome.decisions[CF_ALLOW]);
+	number(&json, "deny", summary->outcome.decisions[CF_DENY]);
+	cf_json_literal(&json, "}");
+	reasons(&json, summary);
+	kernel_numbers(&json, summary);
+	worker_numbers(&json, summary);
+	outputs(&json, summary);
+	cells(&json, summary);
+	cf_json_literal(&json, "}");
+	return json.overflow ? 0 : (size_t)(json.at - out);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ * One turn of the worker, and recovery: see turn.h. The waiting is loop.c's. */
+#include <stdlib.h>
+#include <time.h>
+#include "clock.h"
+#include "dedup.h"
+#include "emit.h"
+#include "event.h"
+#include "log.h"
+#include "script.h"
+#include "turn.h"
+
+struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns)
+{
+	struct cf_turn *turn = calloc(1, sizeof(*turn));
+
+	if (!turn)
+		return NULL;
+	turn->shared = shared;
+	turn->linger_ns = linger_ns;
+	turn->ring.fd = -1;
+	turn->clock_fd = cf_clock_step_fd();
+	return turn;
+}
+
+int cf_turn_set_slot(struct cf_turn *turn, uint32_t slot, uint32_t cell)
+{
+	if (slot >= CF_CELLS_MAX || cell >= CF_CELLS_MAX)
+		return -1;
+	turn->slots[slot] = (uint16_t)(cell + 1);
+	return 0;
+}
+
+static uint64_t boot_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+/* Skip the one event that a worker has died over for the second time. */
+static void skip_one(struct cf_turn *turn, uint64_t position)
+{
+	struct cf_outcome *next;
+	uint32_t refused = 0;
+	uint32_t refused_len = 0;
+
+	if (cf_ring_take(&turn->ring, &position, cf_batch_get(), 1, &refused, &refused_len) == 0)
+		return;
+	next = cf_outcome_begin(turn->shared);
+	next->ring_position = position;
+	next->consumed++;
+	next->skipped++;
+	cf_outcome_commit(turn->shared, next);
+}
+
+void cf_turn_recover(struct cf_turn *turn)
+{
+	struct cf_shared *shared = turn->shared;
+	const struct cf_outcome *done = cf_outcome_current(shared);
+	uint32_t attempt = atomic_load(&shared->attempt);
+
+	if (attempt != done->attempt) {
+		cf_dedup_forget(attempt);
+		if (shared->careful > 0 && shared->attempt_count == 1) {
+			shared->careful--;
+			skip_one(turn, done->ring_position);
+		} else {
+			shared->careful = shared->attempt_count;
+		}
+	}
+	done = cf_outcome_current(shared);
+	if (cf_ring_position(&turn->ring) != done->ring_position)
+		cf_ring_release(&turn->ring, done->ring_position);
+	for (uint32_t i = 0; i < turn->sink_count; i++)
+		cf_sink_recover(&turn->sinks[i], done->outputs[i].head);
+	turn->pending = (1U << turn->sink_count) - 1;
+}
+
+/* From slots to plan indices; events of slots we were not told of are refused. */
+static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
+{
+	uint32_t kept = 0;
+	uint32_t refused;
+
+	for (uint32_t i = 0; i < batch->count; i++) {
+		struct cf_event *event = &batch->events[i];
+		uint32_t cell = event->cell < CF_CELLS_MAX ? turn->slots[event->cell] : 0;
+
+		if (cell == 0)
+			continue;
+		event->cell = cell - 1;
+		if (kept != i)
+			batch->events[kept] = *event;
+		kept++;
+	}
+	refused = batch->count - kept;
+	batch->count = kept;
+	return refused;
+}
+
+static void decide(struct cf_batch *batch)
+{
+	struct cf_error error = { 0 };
+
+	if (batch->count == 0)
+		return;
+	if (cf_script_batch(&error) < 0)
+		cf_error_log("%s", error.text);
+	while (cf_emit_ended() < batch->count)
+		cf_event_end(CF_ENDING_FAILED);
+}
+
+static void log_refused(struct cf_turn *turn, uint32_t refused_len)
+{
+	if (refused_len != 0 && refused_len != turn->refused_len)
+		cf_warn("ring record of %u bytes refused, expected %d", refused_len, CF_EVENT_RING_LEN);
+	turn->refused_len = refused_len;
+}
+
+static void refresh_clock(struct cf_turn *turn)
+{
+	uint64_t now = boot_now();
+
+	if (now - turn->clock_refreshed_ns < 1000000000ULL)
+		return;
+	turn->clock_refreshed_ns = now;
+	cf_clock_refresh();
+}
+
+uint32_t cf_turn_once(struct cf_turn *turn)
+{
+	struct cf_shared *shared = turn->shared;
+	struct cf_batch *batch = cf_batch_get();
+	uint64_t position = cf_outcome_current(shared)->ring_position;
+	uint32_t refused = 0, refused_len = 0;
+	struct cf_outcome *next;
+	uint32_t taken;
+
+	taken = cf_ring_take(&turn->ring, &position, batch, shared->careful ? 1 : CF_BATCH_MAX, &refused, &refused_len);
+	if (taken == 0)
+		return 0;
+	refresh_clock(turn);
+	refused += map_cells(turn, batch);
+	shared->attempt_count = taken; /* before begin: who finds an unfinished attempt reads this */
+	next = cf_outcome_begin(shared);
+	next->ring_position = position;
+	next->consumed += taken;
+	next->refused += refused;
+	cf_dedup_begin(next->attempt);
+	cf_emit_begin(next);
+	decide(batch);
+	cf_emit_begin(NULL);
+	cf_outcome_commit(shared, next);
+	cf_ring_release(&turn->ring, position);
+	if (shared->careful)
+		shared->careful--;
+	if (refused_len)
+		log_refused(turn, refused_len);
+	return taken;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The worker's loop: wait, fill a batch, have it decided, commit, write, and again. Knows the ring, the outputs and
+ * the channel's orders to end; knows nothing of Lua, plans or privileges.
+ *
+ * A batch is a transaction: its records, its numbers and the ring position become valid together (outcome.h), and
+ * only then is the ring space released. A worker that dies leaves the batch to its successor, which takes those
+ * events one by one; an event over which a worker dies twice is skipped, and counted.
+ */
+#ifndef CF_TURN_H
+#define CF_TURN_H
+#include <stdint.h>
+#include "outcome.h"
+#include "ring.h"
+#include "sink.h"
+
+struct cf_turn {
+	struct cf_shared *shared;
+	struct cf_ring ring;
+	struct cf_sink sinks[CF_OUTPUTS_MAX];
+	uint32_t sink_count;
+	uint32_t pending; /* bit i: output i has bytes that could not be written yet */
+	uint32_t gone; /* bit i: output i was reported as gone */
+	uint32_t refused_len; /* length of the latest refused record, logged once */
+	uint64_t linger_ns;
+	uint64_t clock_refreshed_ns; /* CLOCK_BOOTTIME */
+	int clock_fd;
+	uint16_t slots[CF_CELLS_MAX]; /* plan index + 1 by slot; 0: no such cell */
+};
+
+struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns); /* NULL: no memory */
+int cf_turn_set_slot(struct cf_turn *turn, uint32_t slot, uint32_t cell);
+
+/* Take up where a predecessor was stopped, whatever it was doing. After emit and dedup are bound. */
+void cf_turn_recover(struct cf_turn *turn);
+
+/* One batch, if there is one. Returns the number of events taken. */
+uint32_t cf_turn_once(struct cf_turn *turn);
+
+/* Until the supervisor orders an end (CF_MSG_FINISH, then CF_MSG_STOP) or goes. */
+void cf_turn_loop(struct cf_turn *turn, int channel);
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ * The worker process from fork to exit: see worker.h. What one turn of its loop does is turn.c's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include "channel.h"
+#include "clock.h"
+#include "dedup.h"
+#include "emit.h"
+#include "log.h"
+#include "plan_check.h"
+#include "privilege.h"
+#include "record.h"
+#include "turn.h"
+#include "worker.h"
+
+static void merge_text(char *to, const char *from, size_t size)
+{
+	if (from[0])
+		memcpy(to, from, size);
+}
+
+#define MERGE(to, from, field) merge_text((to)->field, (from)->field, sizeof((to)->field))
+
+static void merge_metadata(struct cf_plan_metadata *to, const struct cf_plan_metadata *from)
+{
+	MERGE(to, from, run_id);
+	MERGE(to, from, policy_digest);
+	MERGE(to, from, keyset_id);
+	MERGE(to, from, issuer_kid);
+	MERGE(to, from, correlation_id);
+}
+
+/* The command line's cell: a new one, or the options it gives to the policy's cell of that name. */
+static int merge_cell(struct cf_plan *plan, const struct cf_plan_cell *from, struct cf_error *error)
+{
+	struct cf_plan_cell *to = NULL;
+
+	for (uint32_t i = 0; i < plan->cell_count; i++)
+		if (strcmp(plan->cells[i].name, from->name) == 0)
+			to = &plan->cells[i];
+	if (!to) {
+		to = cf_plan_add_cell(plan);
+		if (!to)
+			return cf_fail(error, CF_FAIL_POLICY, 0, "more than %d cells", CF_CELLS_MAX);
+		*to = *from;
+		if (to->hooks == 0)
+			to->hooks = CF_PLAN_EGRESS;
+		return 0;
+	}
+	if (from->netns[0] || from->pid) {
+		memcpy(to->netns, from->netns, sizeof(to->netns));
+		to->pid = from->pid;
+	}
+	if (from->hooks)
+		to->hooks = from->hooks;
+	if (from->attach)
+		to->attach = from->attach;
+	MERGE(to, from, interface);
+	MERGE(to, from, bpf_object);
+	return 0;
+}
+
+int cf_worker_load(const struct cf_worker_config *config, struct cf_plan *plan, struct cf_error *error)
+{
+	if (cf_script_open(error) < 0 || cf_script_load(&config->policy, plan, error) < 0)
+		return -1;
+	merge_metadata(&plan->metadata, config->metadata);
+	if (config->cell && merge_cell(plan, config->cell, error) < 0)
+		return -1;
+	cf_plan_default_output(plan);
+	return cf_plan_check(plan, error);
+}
+
+static int send_plan(int channel, const struct cf_plan *plan)
+{
+	int rc = cf_channel_send(channel, CF_MSG_PLAN_METADATA, &plan->metadata, sizeof(plan->metadata), NULL, 0);
+
+	for (uint32_t i = 0; rc == 0 && i < plan->output_count; i++)
+		rc = cf_channel_send(channel, CF_MSG_PLAN_OUTPUT, &plan->outputs[i], sizeof(plan->outputs[i]), NULL, 0);
+	for (uint32_t i = 0; rc == 0 && i < plan->cell_count; i++)
+		rc = cf_channel_send(channel, CF_MSG_PLAN_CELL, &plan->cells[i], sizeof(plan->cells[i]), NULL, 0);
+	return rc ? rc : cf_channel_send(channel, CF_MSG_PLAN_END, NULL, 0, NULL, 0);
+}
+
+static int take_output(struct cf_turn *turn, struct cf_message *message, struct cf_error *error)
+{
+	uint64_t index = message->body.number.value;
+	int fd = message->fds[0];
+	int buffer_fd = message->fds[1];
+
+	message->fds[0] = message->fds[1] = -1;
+	if (index != turn->sink_count || index >= CF_OUTPUTS_MAX || buffer_fd < 0)
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: output %llu out of turn", (unsigned long long)index);
+	if (cf_sink_open(&turn->sinks[index], fd, buffer_fd, &turn->shared->outputs[index], error) < 0)
+		return -1;
+	turn->sink_count++;
+	return 0;
+}
+
+/* Take descriptors until START. */
+static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, struct cf_error *error)
+{
+	struct cf_message message;
+
+	for (;;) {
+		int rc = cf_channel_receive(channel, &message, -1);
+
+		if (rc <= 0)
+			_exit(rc == 0 ? 0 : 1); /* the supervisor went or changed its mind; nothing is in hand */
+		switch (message.type) {
+		case CF_MSG_OUTPUT:
+			if (take_output(turn, &message, error) < 0)
+				return -1;
+			break;
+		case CF_MSG_SLOT:
+			if (cf_turn_set_slot(turn, message.body.slot.slot, message.body.slot.cell) < 0)
+				return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: slot %u", message.body.slot.slot);
+			memcpy(plan->cells[message.body.slot.cell].interface, message.body.slot.interface,
+			       CF_IFNAME_LEN);
+			break;
+		case CF_MSG_RING:
+			if (cf_ring_open(&turn->ring, message.fds[0], message.body.number.value, error) < 0)
+				return -1;
+			message.fds[0] = -1;
+			break;
+		case CF_MSG_START:
+			return 0;
+		default:
+			return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: message %u before the start", message.type);
+		}
+		cf_message_close_fds(&message);
+	}
+}
+
+/* A terminal's Ctrl-C reaches the whole process group: ending is the supervisor's to order. */
+static void detach_from_terminal(int channel)
+{
+	sigset_t all;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+	}
+	/* Everything else that the supervisor has open is none of ours. */
+	if (channel > 3)
+		close_range(3, (unsigned int)channel - 1, 0);
+	close_range((unsigned int)channel + 1, ~0U, 0);
+}
+
+static void fail_and_exit(int channel, const struct cf_error *error)
+{
+	struct cf_message_text text = { 0 };
+
+	memcpy(text.text, error->text, sizeof(text.text));
+	cf_channel_send(channel, CF_MSG_FAILED, &text, sizeof(text), NULL, 0);
+	_exit(cf_failure_exit_code(error->kind));
+}
+
+void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t parent)
+{
+	struct cf_error error = { 0 };
+	struct cf_plan *plan = cf_plan_new();
+	struct cf_turn *turn;
+
+	detach_from_terminal(channel); /* first: it closes whatever it does not know */
+	turn = cf_turn_new(config->shared, config->linger_ns);
+	prctl(PR_SET_NAME, "cellflow-worker");
+	if (!plan || !turn)
+		_exit(1);
+	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0 || cf_worker_load(config, plan, &error) < 0)
+		fail_and_exit(channel, &error);
+	if (send_plan(channel, plan) < 0)
+		_exit(1);
+	if (take_over(turn, channel, plan, &error) < 0 || cf_record_bind(plan, &error) < 0 ||
+	    cf_script_bind(plan, &error) < 0)
+		fail_and_exit(channel, &error);
+	cf_dedup_bind(config->dedup, config->dedup_len);
+	cf_emit_bind(config->shared, turn->sinks, turn->sink_count);
+	cf_turn_recover(turn);
+	if (cf_channel_send(channel, CF_MSG_READY, NULL, 0, NULL, 0) < 0)
+		_exit(1);
+	cf_turn_loop(turn, channel);
+	cf_script_stop();
+	cf_channel_send(channel, CF_MSG_DONE, NULL, 0, NULL, 0);
+	_exit(0);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The unprivileged half: loads the policy, tells its plan, takes descriptors, and then drains, decides and writes.
+ * It opens nothing itself. Everything that must outlive it lies in struct cf_shared.
+ */
+#ifndef CF_WORKER_H
+#define CF_WORKER_H
+#include <sys/types.h>
+#include "outcome.h"
+#include "plan.h"
+#include "script.h"
+
+struct cf_worker_config {
+	struct cf_policy policy;
+	const struct cf_plan_cell *cell; /* from the command line; NULL: none */
+	const struct cf_plan_metadata *metadata; /* from the command line: fields that are given win */
+	struct cf_shared *shared;
+	void *dedup; /* memory of cf_dedup_size(CF_DEDUP_CAPACITY) bytes shared with later workers */
+	size_t dedup_len;
+	uid_t uid;
+	gid_t gid;
+	uint64_t linger_ns; /* pause between drains while events come; the ring wakes at most this often */
+};
+
+/* Load the policy into `plan` (with the command line's cell and metadata merged in). Used by `check` as well. */
+int cf_worker_load(const struct cf_worker_config *config, struct cf_plan *plan, struct cf_error *error);
+
+/* Life of a worker process: never returns. `channel` is its end of the pair, `parent` the supervisor's pid. */
+__attribute__((noreturn)) void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t parent);
+#endif

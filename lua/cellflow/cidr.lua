@@ -1,0 +1,156 @@
+-- SPDX-License-Identifier: MIT
+-- net("10.0.0.0/8"):has(ev.dst_addr): is an address in a network, or in one of a list of them. Both families; a bare
+-- address is a network of one. Leaves parsing and writing addresses to core.
+local bit = require("bit")
+local ffi = require("ffi")
+local address = require("cellflow.address")
+local place = require("cellflow.place")
+
+local band = bit.band
+local M = {}
+
+local NETS_MAX = 1024 -- distinct net("...") texts kept
+local ANSWERS_MAX = 8192 -- addresses whose answer one net keeps
+local BITS = { [4] = 32, [6] = 128 }
+local PRIVATE = {} -- key of a net's data, which the operator cannot name
+
+local function masked(bytes, prefix_len)
+  local mask = ffi.new("uint8_t[16]")
+  for i = 0, 15 do
+    local bits = math.max(0, math.min(8, prefix_len - 8 * i))
+    mask[i] = 256 - 2 ^ (8 - bits)
+    bytes[i] = band(bytes[i], mask[i])
+  end
+  return ffi.cast("const int32_t *", mask), mask
+end
+
+local function words(bytes)
+  local w = ffi.cast("const int32_t *", bytes)
+  return { w[0], w[1], w[2], w[3] }
+end
+
+local function same(a, b)
+  return a[1] == b[1] and a[2] == b[2] and a[3] == b[3] and a[4] == b[4]
+end
+
+local function prefix_length(text, digits, family)
+  if not digits then return BITS[family] end
+  local len = digits:match("^%d%d?%d?$") and tonumber(digits)
+  if not len or len > BITS[family] then
+    place.raise(('net "%s": the prefix length must be 0 to %d'):format(text, BITS[family]))
+  end
+  return len
+end
+
+-- Anything with a "/" is a network, the rest an address; "10.0.0.0/" has an empty prefix length, which is wrong.
+local function split(text)
+  local slash = text:find("/", 1, true)
+  if slash then return text:sub(1, slash - 1), text:sub(slash + 1) end
+  return text
+end
+
+local has_members = {}
+
+local function has_address(nets, parse, text)
+  local bytes = nets.bytes
+  local family = parse(text, bytes)
+  if not family then
+    place.raise(('net:has: "%s" is not an address'):format(text))
+  end
+  local w = ffi.cast("const int32_t *", bytes)
+  for i = 1, #nets do
+    local n = nets[i]
+    if n.family == family and band(w[0], n.mask[1]) == n.word[1] and band(w[1], n.mask[2]) == n.word[2]
+      and band(w[2], n.mask[3]) == n.word[3] and band(w[3], n.mask[4]) == n.word[4] then
+      return true
+    end
+  end
+  return false
+end
+
+local function remember(nets, text)
+  local answer = has_address(nets, nets.parse, text)
+  if nets.known >= ANSWERS_MAX then
+    nets.answers, nets.known = {}, 0
+  end
+  nets.answers[text], nets.known = answer, nets.known + 1
+  return answer
+end
+
+--- Whether the address text is in the net; an absent address (nil) is in none.
+function has_members.has(net, text)
+  local nets = type(net) == "table" and rawget(net, PRIVATE)
+  if not nets then
+    place.raise("net:has is called with a colon: net(...):has(addr)")
+  end
+  if text == nil then return false end
+  if type(text) ~= "string" then
+    place.raise(("net:has takes an address as text, got a %s"):format(type(text)))
+  end
+  local answer = nets.answers[text]
+  if answer ~= nil then return answer end
+  return remember(nets, text)
+end
+
+local net_metatable = {
+  __metatable = false,
+  __index = function(_, name)
+    if name == "has" then return has_members.has end
+    place.raise(('a net has no member "%s", only has(addr)'):format(tostring(name)))
+  end,
+  __newindex = function() place.raise("a net cannot be changed") end,
+  __tostring = function(net) return "net " .. table.concat(rawget(net, PRIVATE).texts, ", ") end,
+}
+
+local function parse_network(core, parse, text)
+  if type(text) ~= "string" then
+    place.raise(("net takes a network as text, or a list of them, got a %s"):format(type(text)))
+  end
+  local bytes = ffi.new("uint8_t[16]")
+  local host, digits = split(text)
+  local family = parse(host, bytes)
+  if not family then
+    place.raise(('net "%s" is not an address or a network like "10.0.0.0/8"'):format(text))
+  end
+  local len = prefix_length(text, digits, family)
+  local given = words(bytes)
+  local mask, anchor = masked(bytes, len)
+  local network = { family = family, word = words(bytes), mask = { mask[0], mask[1], mask[2], mask[3] } }
+  if not same(given, network.word) then
+    local out = ffi.new("char[?]", ffi.C.CF_ADDRESS_TEXT_LEN)
+    local right = ffi.string(out, core.cf_address_text(bytes, family, out))
+    place.raise(('net "%s" has host bits set; the network is "%s/%d"'):format(text, right, len))
+  end
+  return network, anchor
+end
+
+local function build(core, parse, list)
+  local nets = { answers = {}, known = 0, texts = {}, parse = parse, bytes = ffi.new("uint8_t[16]") }
+  for i = 1, #list do
+    nets[i] = parse_network(core, parse, list[i])
+    nets.texts[i] = list[i]
+  end
+  return setmetatable({ [PRIVATE] = nets }, net_metatable)
+end
+
+--- The word `net` for policies. Texts are remembered, so that net("...") inside a hook costs one table lookup.
+function M.new(core)
+  local parse = address.parser(core)
+  local nets, count = {}, 0
+
+  local function add(text)
+    local made = build(core, parse, { text })
+    if count >= NETS_MAX then
+      nets, count = {}, 0
+    end
+    nets[text], count = made, count + 1
+    return made
+  end
+
+  return function(what)
+    if type(what) == "table" then return build(core, parse, what) end
+    return what ~= nil and nets[what] or add(what)
+  end
+end
+
+return M

@@ -1,0 +1,252 @@
+-- SPDX-License-Identifier: MIT
+-- From a batch of events to decisions: dedup, verdict, default mapping, reason, format, output, for each event. One
+-- protected call runs a whole batch; after an error it is entered again at the next step of the same event, so that a
+-- faulty hook costs an event its hook and never the event. Reads policies nowhere, writes output nowhere.
+local ffi = require("ffi")
+local answers = require("cellflow.answer")
+local event = require("cellflow.event")
+
+local C = ffi.C
+local check_dedup, check_verdict = answers.check_dedup, answers.check_verdict
+local check_reason, check_format = answers.check_reason, answers.check_format
+
+local M = {}
+
+M.DEDUP_SECONDS = 60 -- when dedup names no time
+M.QUARANTINE_AFTER = 1000 -- failures in a row
+M.SCRIPT_ERROR = "script_error"
+
+local IDS_MAX = 4096 -- texts whose id is remembered here; core keeps fewer
+
+-- The step to take next. A step notes its successor before it calls a hook: after an error the loop goes on there.
+local START, VERDICT, REASON, FORMAT, WRITE, GIVE_UP, DONE = 0, 1, 2, 3, 4, 5, 6
+local HOOK_BEFORE = { [VERDICT] = "dedup", [REASON] = "verdict", [FORMAT] = "reason", [WRITE] = "format" }
+
+local state_type = ffi.typeof("struct { int32_t index, count, step, pad0; int32_t failures[8]; }")
+
+-- Decision and reason code by what the kernel proved. A logged packet is NFLOG's, live or replayed.
+local function default_mapping(raw)
+  local drop = raw.verdict == C.CF_VERDICT_DROP
+  if raw.source == C.CF_SOURCE_NFLOG or raw.kind == C.CF_KIND_LOGGED then
+    return drop and "deny" or "allow", "nflog_match"
+  elseif drop then
+    return "deny", "ebpf_xdp_drop"
+  end
+  return "allow", "ebpf_flow_observed"
+end
+
+-- A function text (or nil) -> id of core's. Most texts are few and are found in the table.
+local function interner(core)
+  local intern, is_shared = core.cf_intern, core.cf_intern_is_shared
+  local ids, known = {}, 0
+  local function add(text)
+    local id = intern(text, #text)
+    if is_shared(id) ~= 0 then return id end
+    if known >= IDS_MAX then
+      ids, known = {}, 0
+    end
+    ids[text], known = id, known + 1
+    return id
+  end
+  return function(text)
+    if text == nil then return 0 end
+    return ids[text] or add(text)
+  end
+end
+
+-- Pointers to the events of the batch, made once: as core sees them and as policies see them.
+local function pointers(batch)
+  local raws, handles = {}, {}
+  for i = 0, C.CF_BATCH_MAX - 1 do
+    raws[i] = ffi.cast("const struct cf_event *", batch.events + i)
+    handles[i] = ffi.cast(event.handle_type, batch.events + i)
+  end
+  return raws, handles
+end
+
+-- Without hooks: no Lua string, table or closure for an event.
+local function plain_loop(self)
+  local state, raws, decision = self.state, self.raws, self.decision
+  local record_write, intern = self.core.cf_record_write, self.intern
+  return function()
+    while state.index < state.count do
+      local raw = raws[state.index]
+      local verdict, code = default_mapping(raw)
+      decision.decision = verdict == "deny" and C.CF_DENY or C.CF_ALLOW
+      decision.reason = intern(code)
+      state.index = state.index + 1
+      record_write(raw, decision)
+    end
+  end
+end
+
+local function dedup_step(self)
+  local seen, state = self.core.cf_dedup_seen, self.state
+  local seconds_default = M.DEDUP_SECONDS
+  return function(hook, ev, raw)
+    local key, seconds = hook(ev)
+    local duplicate = false
+    if key then
+      check_dedup(key, seconds)
+      local text = tostring(key)
+      duplicate = seen(text, #text, seconds or seconds_default, raw.last_seen_ns) == 1
+    end
+    state.failures[VERDICT] = 0
+    return duplicate
+  end
+end
+
+local function verdict_step(self)
+  local answer, state, places = self.answer, self.state, self.places
+  return function(hook, ev)
+    local decision, code, rule = hook(ev)
+    check_verdict(decision, code, rule)
+    if decision ~= nil then
+      answer.decision, answer.rule, answer.place = decision, rule, places.verdict
+      answer.reason = code or (decision == "deny" and "policy_deny" or "policy_allow")
+    end
+    state.failures[REASON] = 0
+  end
+end
+
+local function reason_step(self)
+  local answer, state = self.answer, self.state
+  return function(hook, ev)
+    local code = hook(ev, answer.decision, answer.error_place and M.SCRIPT_ERROR or answer.reason)
+    check_reason(code)
+    if code ~= nil then answer.reason = code end
+    state.failures[FORMAT] = 0
+  end
+end
+
+-- Returns the line, false for "core's record will do", nil for "suppress".
+local function format_step(self)
+  local record, state = self.record, self.state
+  return function(hook, ev, raw)
+    record.begin(ev, raw)
+    local line = hook(record.proxy)
+    check_format(line, record.proxy)
+    if line == record.proxy then
+      line = record.changed() and record.json()
+    end
+    record.finish()
+    state.failures[WRITE] = 0
+    return line
+  end
+end
+
+local function fill_decision(self)
+  local answer, decision, intern = self.answer, self.decision, self.intern
+  return function()
+    decision.decision = answer.decision == "deny" and C.CF_DENY or C.CF_ALLOW
+    decision.rule, decision.place = intern(answer.rule), intern(answer.place)
+    decision.error_place = intern(answer.error_place)
+    decision.reason = intern(answer.error_place and M.SCRIPT_ERROR or answer.reason)
+  end
+end
+
+-- The steps from the decision on: format, then exactly one ending.
+local function ending_steps(self)
+  local core, state, hooks, decision = self.core, self.state, self.hooks, self.decision
+  local record_write, line_write, event_end = core.cf_record_write, core.cf_line_write, core.cf_event_end
+  local format, fill = format_step(self), fill_decision(self)
+  return function(step, ev, raw)
+    local line = false
+    if step <= FORMAT and hooks.format then
+      state.step = WRITE
+      line = format(hooks.format, ev, raw)
+    end
+    state.step = GIVE_UP
+    if step < GIVE_UP then fill() end
+    state.step = DONE
+    if step == GIVE_UP then
+      event_end(C.CF_ENDING_FAILED)
+    elseif line then
+      line_write(line, #line, decision)
+    elseif line == nil then
+      event_end(C.CF_ENDING_SUPPRESSED)
+    else
+      record_write(raw, decision)
+    end
+  end
+end
+
+-- An event from its `step` on.
+local function steps(self)
+  local state, hooks, answer, event_end = self.state, self.hooks, self.answer, self.core.cf_event_end
+  local dedup, verdict, reason, finish = dedup_step(self), verdict_step(self), reason_step(self), ending_steps(self)
+  return function(step, ev, raw)
+    if step == START then
+      answer.decision, answer.reason, answer.rule, answer.place, answer.error_place = nil, nil, nil, nil, nil
+      state.step = VERDICT
+      if hooks.dedup and dedup(hooks.dedup, ev, raw) then
+        state.step = DONE
+        event_end(C.CF_ENDING_DEDUPLICATED)
+        return
+      end
+    end
+    if step <= VERDICT then
+      state.step = REASON
+      if hooks.verdict then verdict(hooks.verdict, ev) end
+    end
+    if answer.decision == nil then answer.decision, answer.reason = default_mapping(raw) end
+    if step <= REASON then
+      state.step = FORMAT
+      if hooks.reason then reason(hooks.reason, ev) end
+    end
+    finish(step, ev, raw)
+  end
+end
+
+local function hook_loop(self)
+  local state, raws, handles, take = self.state, self.raws, self.handles, steps(self)
+  return function()
+    while state.index < state.count do
+      local index = state.index
+      if state.step < DONE then take(state.step, handles[index], raws[index]) end
+      state.step = START
+      state.index = index + 1
+    end
+  end
+end
+
+local function after_error(self)
+  local state, hooks, places = self.state, self.hooks, self.places
+  local step = state.step
+  local name = HOOK_BEFORE[step]
+  local where = self.faults.settle(name or "cellflow", places[name] or "cellflow")
+  self.answer.error_place = self.answer.error_place or where
+  self.core.cf_script_error()
+  if self.record then self.record.finish() end
+  if not name then return end
+  state.failures[step] = state.failures[step] + 1
+  if state.failures[step] >= M.QUARANTINE_AFTER then
+    hooks[name] = nil
+    self.faults.quarantined(name, places[name] or "cellflow", M.QUARANTINE_AFTER)
+  end
+end
+
+--- A dispatcher over `core`. `setup`: hooks (name -> function; changed here by quarantine), places (name -> text),
+--- record (of record.lua), answer (shared with the record), faults (of fault.lua).
+function M.new(core, setup)
+  local batch = core.cf_batch_get()
+  local self = { core = core, hooks = setup.hooks, places = setup.places, record = setup.record,
+    answer = setup.answer, faults = setup.faults }
+  self.state, self.decision = state_type(), ffi.new("struct cf_decision")
+  self.raws, self.handles = pointers(batch)
+  self.intern = interner(core)
+  local loop = next(self.hooks) and hook_loop(self) or plain_loop(self)
+  local state, capture = self.state, self.faults.capture
+
+  --- Decide and end the first `count` events of the batch.
+  local function run(count)
+    state.index, state.count, state.step = 0, count, START
+    while not xpcall(loop, capture) do after_error(self) end
+  end
+  -- One call a batch: nothing to gain here, and as a trace it would only run into the loop's own.
+  jit.off(run)
+  jit.off(after_error)
+  return { run = run, loop = loop, default_mapping = default_mapping, handles = self.handles, raws = self.raws }
+end
+
+return M

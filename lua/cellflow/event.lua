@@ -1,0 +1,171 @@
+-- SPDX-License-Identifier: MIT
+-- What a policy sees of an event: fields by name on an opaque pointer. The struct is declared and never defined, so
+-- that no arithmetic or index reaches memory next to it, and the getters vanish in compiled code. Fields are numbers,
+-- strings, booleans or nil, never cdata. Decides nothing.
+local bit = require("bit")
+local ffi = require("ffi")
+local place = require("cellflow.place")
+local suggest = require("cellflow.suggest")
+
+local band, cast, tonumber = bit.band, ffi.cast, tonumber
+local C = ffi.C
+
+ffi.cdef("struct flow_event;")
+local event_type = ffi.typeof("const struct cf_event *")
+
+local M = { handle_type = ffi.typeof("struct flow_event *") }
+
+-- What the getters need from the runtime in charge; a metatype lives as long as the Lua state, so it cannot be an
+-- argument of theirs.
+local bound = { names = nil, cells = nil, address = nil, wall = nil }
+
+local get = {}
+
+local function named(name, member)
+  member = member or name
+  get[name] = function(e) return bound.names[name][cast(event_type, e)[member]] end
+end
+for _, name in ipairs({ "kind", "source", "hook", "direction", "verdict", "family", "protocol", "close_reason" }) do
+  named(name)
+end
+
+-- A field that is there when its flag is set.
+local function flagged(name, flag)
+  get[name] = function(e)
+    local event = cast(event_type, e)
+    if band(event.flags, flag) ~= 0 then return event[name] end
+  end
+end
+flagged("src_port", C.CF_EVENT_PORTS)
+flagged("dst_port", C.CF_EVENT_PORTS)
+flagged("icmp_type", C.CF_EVENT_ICMP)
+flagged("icmp_code", C.CF_EVENT_ICMP)
+flagged("icmp_id", C.CF_EVENT_ICMP_ID)
+flagged("vlan", C.CF_EVENT_VLAN)
+
+-- A counter or number of which 0 means that nobody said.
+local function counted(name, member)
+  member = member or name
+  get[name] = function(e)
+    local value = tonumber(cast(event_type, e)[member])
+    if value ~= 0 then return value end
+  end
+end
+counted("packet_count", "packets")
+counted("byte_count", "bytes")
+counted("seq")
+counted("ifindex")
+counted("mark")
+
+function get.protocol_number(e) return cast(event_type, e).protocol end
+
+function get.src_addr(e)
+  local event = cast(event_type, e)
+  return bound.address(event.src_addr, event.family)
+end
+
+function get.dst_addr(e)
+  local event = cast(event_type, e)
+  return bound.address(event.dst_addr, event.family)
+end
+
+function get.tcp_flags(e)
+  local event = cast(event_type, e)
+  if band(event.flags, C.CF_EVENT_TCP) ~= 0 then return bound.names.tcp_flags[event.tcp_flags] end
+end
+
+function get.fragment(e) return band(cast(event_type, e).flags, C.CF_EVENT_FRAGMENT) ~= 0 end
+
+function get.cpu(e)
+  local event = cast(event_type, e)
+  if event.hook ~= 0 then return event.cpu end
+end
+
+function get.prefix(e)
+  local event = cast(event_type, e)
+  if event.prefix[0] ~= 0 then return ffi.string(event.prefix) end
+end
+
+function get.cell_id(e)
+  local cell = bound.cells[cast(event_type, e).cell]
+  return cell and cell.name
+end
+
+function get.interface(e)
+  local cell = bound.cells[cast(event_type, e).cell]
+  return cell and cell.interface
+end
+
+local function seconds(ns)
+  if ns ~= 0 then return bound.wall(ns) end
+end
+function get.first_seen(e) return seconds(cast(event_type, e).first_seen_ns) end
+function get.last_seen(e) return seconds(cast(event_type, e).last_seen_ns) end
+get.time = get.last_seen
+
+function get.duration(e)
+  local event = cast(event_type, e)
+  if event.first_seen_ns ~= 0 and event.last_seen_ns >= event.first_seen_ns then
+    return tonumber(event.last_seen_ns - event.first_seen_ns) / 1e9
+  end
+end
+
+M.get = get
+M.fields = {}
+for name in pairs(get) do M.fields[#M.fields + 1] = name end
+table.sort(M.fields)
+
+--- A plain table of the fields that are known; it outlives the call.
+function M.copy(e)
+  if not ffi.istype(M.handle_type, e) then
+    place.raise("copy is called with a colon: ev:copy()")
+  end
+  local copy = {}
+  for i = 1, #M.fields do
+    local name = M.fields[i]
+    copy[name] = get[name](e)
+  end
+  return copy
+end
+
+local function no_such_field(name)
+  place.raise(('a flow event has no field "%s"%s'):format(tostring(name), suggest.hint(name, M.fields)))
+end
+
+local function refuse(text)
+  return function() place.raise(text) end
+end
+local no_arithmetic = refuse("a flow event is not a number; name one of its fields, like ev.dst_port")
+local no_order = refuse("a flow event cannot be compared; compare one of its fields, like ev.dst_port")
+
+ffi.metatype("struct flow_event", {
+  __index = function(e, name)
+    local getter = get[name]
+    if getter then return getter(e) end
+    if name == "copy" then return M.copy end
+    return no_such_field(name)
+  end,
+  __newindex = function(_, name)
+    if not get[name] then no_such_field(name) end
+    place.raise(('a flow event cannot be changed: "%s" is read-only (ev:copy() gives a table)'):format(name))
+  end,
+  __add = no_arithmetic, __sub = no_arithmetic, __mul = no_arithmetic, __div = no_arithmetic,
+  __mod = no_arithmetic, __pow = no_arithmetic, __unm = no_arithmetic,
+  __eq = no_order, __lt = no_order, __le = no_order,
+  __concat = refuse("a flow event is not text; name one of its fields, like ev.dst_addr"),
+  __len = refuse("a flow event has no length"),
+  __call = refuse("a flow event is not a function"),
+  __pairs = refuse("a flow event cannot be walked; use pairs(ev:copy())"),
+  __tostring = function() return "flow event" end,
+  __metatable = false,
+})
+
+--- From now on events speak through this runtime: { names=, cells=, address=, wall= }, where cells is a table by
+--- index of { name=, interface= }, address a function of address.lua and wall is boot nanoseconds -> seconds.
+function M.bind(runtime)
+  for name in pairs({ names = 1, cells = 1, address = 1, wall = 1 }) do
+    bound[name] = assert(runtime[name], name)
+  end
+end
+
+return M

@@ -1,0 +1,131 @@
+-- SPDX-License-Identifier: MIT
+-- The runtime as core/script.c sees it: load a policy into a plan, run batches, stop, check. Joins the other modules
+-- and holds what belongs to one loaded policy; the policy itself sees nothing of it.
+local ffi = require("ffi")
+local address = require("cellflow.address")
+local check = require("cellflow.check")
+local cidr = require("cellflow.cidr")
+local dispatch = require("cellflow.dispatch")
+local event = require("cellflow.event")
+local fault = require("cellflow.fault")
+local json = require("cellflow.json")
+local limit = require("cellflow.limit")
+local log = require("cellflow.log")
+local names = require("cellflow.names")
+local place = require("cellflow.place")
+local record = require("cellflow.record")
+local sandbox = require("cellflow.sandbox")
+local words = require("cellflow.words")
+
+local M = {}
+
+M.LOAD_STEPS_MAX = 1e8 -- instructions while the file is read: about a second
+
+-- Debian's defaults flush every trace at 512 kB of machine code.
+jit.opt.start("maxtrace=4000", "maxmcode=8192", "sizemcode=128")
+
+local function text_of(chars)
+  if chars[0] ~= 0 then return ffi.string(chars) end
+end
+
+-- script.c hands the plan over as a number: exact for any address of a process, where a lightuserdata is not.
+local function plan_pointer(plan)
+  if type(plan) == "number" then
+    plan = ffi.cast("uintptr_t", plan)
+  end
+  return ffi.cast("struct cf_plan *", plan)
+end
+
+-- The plan's texts as Lua strings, once: events and records name them.
+local function read_plan(plan, cells, metadata)
+  for i in pairs(cells) do cells[i] = nil end
+  for _, name in ipairs({ "run_id", "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
+    metadata[name] = text_of(plan.metadata[name])
+  end
+  for i = 0, plan.cell_count - 1 do
+    local cell = plan.cells[i]
+    cells[i] = { name = text_of(cell.name), interface = text_of(cell.interface),
+      run_id = text_of(cell.run_id) or metadata.run_id }
+  end
+end
+
+-- Runs the chunk bounded; errors come out as one line with the policy's place.
+local function read_file(chunk, file)
+  local failure
+  local function note(err)
+    local where, info = place.here()
+    local text = place.text(err, info)
+    where = where or file
+    failure = text:sub(1, #where + 2) == where .. ": " and text or where .. ": " .. text
+  end
+  jit.off(chunk, true)
+  local ok = limit.call(chunk, note, M.LOAD_STEPS_MAX)
+  jit.on(chunk, true)
+  if not ok then
+    error(failure or file .. ": failed without a word (not enough memory?)", 0)
+  end
+end
+
+local function load_policy(self, text, file, args, plan)
+  local declaring, finish = words.new(self.core, plan)
+  declaring.net = cidr.new(self.core)
+  local plain = {}
+  local encoder = json.new(self.core, plain)
+  local box = sandbox.new({ words = declaring, args = args, plain = plain, json_encode = encoder.encode,
+    log = log.new(self.core) })
+  if text then
+    local chunk, wrong = sandbox.compile(text, file, box.env)
+    if not chunk then error(wrong, 0) end
+    read_file(chunk, file)
+  end
+  finish()
+  box.close()
+  return box, encoder, plain
+end
+
+local function assemble(self, box, encoder, plain)
+  local answer = { decision = nil, reason = nil, rule = nil, place = nil, error_place = nil }
+  local core = self.core
+  local cells, metadata = self.cells, self.metadata
+  event.bind({ names = names.new(core), cells = cells, address = address.new(core), wall = core.cf_wall_seconds })
+  local its_record = record.new(core, encoder, answer, cells, metadata)
+  plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
+  self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
+    faults = fault.new(core) }
+  self.dispatcher = dispatch.new(core, self.setup)
+end
+
+local function run_check(self)
+  local setup = {}
+  for name, value in pairs(self.setup) do setup[name] = value end
+  setup.faults = fault.new({ cf_log_text = function() end })
+  return check.run(self.core, setup, self.dispatcher.default_mapping)
+end
+
+--- A runtime over `core` (lib.lua's table, or one that records what it is told).
+---   load(text, file, args, plan)  read a policy; text nil: the default mapping. args: table of texts. plan: a
+---     struct cf_plan * or its address as a number; not kept. Raises one line "file:line: what".
+---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
+---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
+---   stop()         log what is left to say; returns the script errors by place
+---   check()        list of error lines from synthetic events; overwrites the batch
+---   loop()         the function that batch spends its time in, for specs of the compiler
+function M.new(core)
+  local self = { core = core, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
+  local host = {}
+
+  function host.bind(plan) read_plan(plan_pointer(plan), self.cells, self.metadata) end
+  function host.load(text, file, args, plan)
+    plan = plan_pointer(plan)
+    local box, encoder, plain = load_policy(self, text, file or "cellflow.lua", args or {}, plan)
+    host.bind(plan)
+    assemble(self, box, encoder, plain)
+  end
+  function host.batch(count) return self.dispatcher.run(count) end
+  function host.stop() return self.setup and self.setup.faults.report() or {} end
+  function host.check() return run_check(self) end
+  function host.loop() return self.dispatcher.loop end
+  return host
+end
+
+return M

@@ -1,0 +1,151 @@
+-- SPDX-License-Identifier: GPL-2.0-only
+-- Loads the tc program and runs packets through it with BPF_PROG_TEST_RUN: the real program, verifier, JIT and maps
+-- without an interface. After every packet it checks what must always hold (return value, the counters' identities).
+-- Reading and draining are here; what a packet should have caused is the spec's business.
+local ffi = require("ffi")
+local bit = require("bit")
+local helper = require("spec.helper")
+local bpf = require("bpf_libbpf")
+
+if not pcall(ffi.typeof, "struct cf_flow") then
+  local text = assert(io.open("core/flow.h")):read("*a")
+  ffi.cdef((("\n" .. text):gsub("\n#[^\n]*", "\n")))
+end
+
+local STATS = {
+  "packets", "parsed", "not_ip", "truncated", "bad_header", "ext_too_deep", "vlan_too_deep", "flow_hit", "flow_new",
+  "flow_full", "event_attempted", "event_submitted", "ring_full", "wakeups", "later_fragments", "non_linear",
+}
+assert(#STATS == ffi.C.CF_STAT_COUNT, "enum cf_stat has changed: name its counters here")
+
+local M = { object_path = helper.build .. "/bpf/cellflow.bpf.o", stat_names = STATS }
+local Cell = {}
+Cell.__index = Cell
+
+-- options: cell, wake_interval_ns, link_len (configuration, the object's own defaults if none is given);
+-- flows, ring_bytes (map sizes: small, since every test loads its own; 0: as in the object);
+-- share: another cell whose FLOWS, FLOW_EVENTS and WAKE are used; flows_fd: a map that takes the place of FLOWS.
+function M.load(options)
+  options = options or {}
+  local object = bpf.open(M.object_path)
+  local self = setmetatable({ object = object, ring_bytes = options.ring_bytes or 65536 }, Cell)
+  if options.cell or options.wake_interval_ns or options.link_len then
+    local config = ffi.new("struct cf_bpf_config", {
+      wake_interval_ns = options.wake_interval_ns or 1000000,
+      cell = options.cell or 0,
+      link_len = options.link_len or 14,
+    })
+    bpf.set_initial(object, ".rodata.config", config, ffi.sizeof(config))
+  end
+  if options.share then
+    for _, name in ipairs({ "FLOWS", "FLOW_EVENTS", "WAKE" }) do
+      bpf.reuse(object, name, bpf.map_fd(options.share.object, name))
+    end
+    self.ring_bytes = options.share.ring_bytes
+  else
+    if options.flows ~= 0 then bpf.set_max_entries(object, "FLOWS", options.flows or 1024) end
+    if options.ring_bytes ~= 0 then bpf.set_max_entries(object, "FLOW_EVENTS", self.ring_bytes) end
+    if options.flows_fd then bpf.reuse(object, "FLOWS", options.flows_fd) end
+  end
+  bpf.load(object)
+  self.fd = { stats = bpf.map_fd(object, "STATS"), flows = bpf.map_fd(object, "FLOWS"),
+    events = bpf.map_fd(object, "FLOW_EVENTS") }
+  if options.ring_bytes == 0 then self.ring_bytes = bpf.max_entries(object, "FLOW_EVENTS") end
+  self.program = { egress = bpf.program_fd(object, "cellflow_egress"),
+    ingress = bpf.program_fd(object, "cellflow_ingress") }
+  self.per_cpu = ffi.new("struct cf_stats[?]", bpf.cpus())
+  return self
+end
+
+function Cell:close()
+  if self.consumer then bpf.unmap(self.consumer, self.producer, self.ring_bytes) end
+  bpf.close(self.object)
+  self.consumer, self.object = nil, nil
+end
+
+-- Counters by name, summed over the CPUs.
+function Cell:stats()
+  local zero, sum = ffi.new("uint32_t[1]"), {}
+  bpf.lookup(self.fd.stats, zero, self.per_cpu)
+  for i, name in ipairs(STATS) do
+    local n = 0
+    for cpu = 0, bpf.cpus() - 1 do n = n + tonumber(self.per_cpu[cpu].n[i - 1]) end
+    sum[name] = n
+  end
+  return sum
+end
+
+local function check_identities(s)
+  local unparsed = s.not_ip + s.truncated + s.bad_header + s.ext_too_deep + s.vlan_too_deep
+  local text
+  if s.packets ~= s.parsed + unparsed then text = "packets = parsed + unparsed" end
+  if s.parsed ~= s.flow_hit + s.flow_new + s.flow_full then text = "parsed = hit + new + full" end
+  if s.flow_new ~= s.event_attempted then text = "new = attempted" end
+  if s.event_attempted ~= s.event_submitted + s.ring_full then text = "attempted = submitted + ring_full" end
+  if text then
+    local parts = {}
+    for _, name in ipairs(STATS) do parts[#parts + 1] = name .. "=" .. s[name] end
+    error("does not hold: " .. text .. " in " .. table.concat(parts, " "), 3)
+  end
+end
+
+-- Runs one packet; context: fields of struct __sk_buff (mark, gso_size, gso_segs). Returns the counters after it,
+-- or nil and errno when the kernel refuses to build such a packet.
+function Cell:run(program, bytes, context)
+  local result, errno = bpf.test_run(program, bytes, context)
+  if not result then return nil, errno end
+  if bit.tobit(result) ~= -1 then error("the program returned " .. bit.tobit(result) .. ", not TC_ACT_UNSPEC", 3) end
+  local stats = self:stats()
+  check_identities(stats)
+  self.latest = stats
+  return stats
+end
+
+function Cell:egress(bytes, context)
+  return self:run(self.program.egress, bytes, context)
+end
+
+function Cell:ingress(bytes, context)
+  return self:run(self.program.ingress, bytes, context)
+end
+
+-- All flows as { key =, flow = } (structs of flow.h), in no order.
+function Cell:flows()
+  local list, previous = {}, nil
+  while true do
+    local key, flow = ffi.new("struct cf_flow_key"), ffi.new("struct cf_flow")
+    if not bpf.next_key(self.fd.flows, previous, key) then return list end
+    bpf.lookup(self.fd.flows, key, flow)
+    list[#list + 1] = { key = key, flow = flow }
+    previous = key
+  end
+end
+
+local BUSY, DISCARD = 0x80000000, 0x40000000
+
+-- Consumes every record that is in the ring: a list of struct cf_event, and of the record lengths.
+function Cell:events()
+  if not self.consumer then self.consumer, self.producer = bpf.map_ring(self.fd.events, self.ring_bytes) end
+  local page = bpf.page_size
+  local position = ffi.cast("uint64_t *", self.consumer)
+  local produced = ffi.cast("volatile uint64_t *", self.producer)
+  local data = ffi.cast("uint8_t *", self.producer) + page
+  local list, lengths = {}, {}
+  while position[0] < produced[0] do
+    local record = data + tonumber(position[0]) % self.ring_bytes
+    local header = ffi.cast("uint32_t *", record)[0]
+    assert(header < DISCARD and header < BUSY, "a record of this program is neither busy nor discarded")
+    local event = ffi.new("struct cf_event")
+    ffi.copy(event, record + 8, math.min(header, ffi.sizeof(event)))
+    list[#list + 1], lengths[#lengths + 1] = event, header
+    position[0] = position[0] + bit.band(header + 8 + 7, bit.bnot(7))
+  end
+  return list, lengths
+end
+
+-- The address at one end, 4 or 16 bytes by family, to compare with packet.address().
+function M.address(bytes, family)
+  return ffi.string(bytes, family == 4 and 4 or 16)
+end
+
+return M
