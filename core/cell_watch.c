@@ -149,53 +149,6 @@ void cf_cell_watch_remove(struct cf_cell_watch *watch, struct cf_cell_watched *w
 	watched->pidfd = -1;
 }
 
-static enum cf_cell_state check_by_name(const struct cf_cell_watched *watched);
-
-/* A number that a dying namespace has given back may be a living one's before its RTM_DELNSID arrives here: the
- * message only says whom to look at. */
-static int gone_mark(const struct nlmsghdr *nlh, void *arg)
-{
-	struct cf_cell_watch *watch = arg;
-	int32_t nsid = -1;
-
-	if (nlh->nlmsg_type != RTM_DELNSID)
-		return MNL_CB_OK;
-	mnl_attr_parse(nlh, sizeof(struct rtgenmsg), nsid_attribute, &nsid);
-	for (struct cf_cell_watched *at = watch->first; at; at = at->next)
-		if (nsid >= 0 && at->nsid == nsid && at->state == CF_CELL_ALIVE)
-			at->state = check_by_name(at);
-	return MNL_CB_OK;
-}
-
-static int count_gone(const struct cf_cell_watch *watch)
-{
-	int count = 0;
-
-	for (const struct cf_cell_watched *at = watch->first; at; at = at->next)
-		count += at->state != CF_CELL_ALIVE;
-	return count;
-}
-
-int cf_cell_watch_read(struct cf_cell_watch *watch)
-{
-	int before = count_gone(watch);
-	char buf[MESSAGE_LEN];
-	ssize_t len;
-
-	for (int i = 0; i < READS_MAX; i++) {
-		len = mnl_socket_recvfrom(watch->events, buf, sizeof(buf));
-		if (len > 0) {
-			mnl_cb_run(buf, (size_t)len, 0, 0, gone_mark, watch);
-			continue;
-		}
-		if (len == 0 || errno != ENOBUFS)
-			break;
-		for (struct cf_cell_watched *at = watch->first; at; at = at->next)
-			cf_cell_check(at);
-	}
-	return count_gone(watch) - before;
-}
-
 struct there {
 	const struct cf_interface *interface;
 	bool gone;
@@ -267,4 +220,52 @@ enum cf_cell_state cf_cell_check(struct cf_cell_watched *watched)
 	if (gone && watched->state == CF_CELL_ALIVE)
 		watched->state = CF_CELL_INTERFACE_GONE;
 	return watched->state;
+}
+
+static int gone_mark(const struct nlmsghdr *nlh, void *arg)
+{
+	struct cf_cell_watch *watch = arg;
+	int32_t nsid = -1;
+
+	if (nlh->nlmsg_type != RTM_DELNSID)
+		return MNL_CB_OK;
+	mnl_attr_parse(nlh, sizeof(struct rtgenmsg), nsid_attribute, &nsid);
+	for (struct cf_cell_watched *at = watch->first; at; at = at->next) {
+		/* Numbers are given again, and the message may be about an earlier owner: a namespace that can still
+		 * be opened did not go. */
+		if (nsid < 0 || at->nsid != nsid || check_by_name(at) != CF_CELL_NAMESPACE_GONE)
+			continue;
+		at->state = CF_CELL_NAMESPACE_GONE;
+		at->nsid = -1;
+	}
+	return MNL_CB_OK;
+}
+
+static int count_gone(const struct cf_cell_watch *watch)
+{
+	int count = 0;
+
+	for (const struct cf_cell_watched *at = watch->first; at; at = at->next)
+		count += at->state != CF_CELL_ALIVE;
+	return count;
+}
+
+int cf_cell_watch_read(struct cf_cell_watch *watch)
+{
+	int before = count_gone(watch);
+	char buf[MESSAGE_LEN];
+	ssize_t len;
+
+	for (int i = 0; i < READS_MAX; i++) {
+		len = mnl_socket_recvfrom(watch->events, buf, sizeof(buf));
+		if (len > 0) {
+			mnl_cb_run(buf, (size_t)len, 0, 0, gone_mark, watch);
+			continue;
+		}
+		if (len == 0 || errno != ENOBUFS)
+			break;
+		for (struct cf_cell_watched *at = watch->first; at; at = at->next)
+			cf_cell_check(at);
+	}
+	return count_gone(watch) - before;
 }

@@ -10,8 +10,8 @@
  *   interface, or name of the       cf_cell_check: the namespace is opened  at the next check
  *   namespace; by_name cells        again, compared, and closed
  *
- * A check by link is one system call (about 1 us); one by name is about ten. Neither blocks: a timer of some seconds
- * for all cells is enough.
+ * A check by link is one system call for each hook (1.5 us measured), one by name about a dozen (45 us). Neither
+ * blocks: a timer of some seconds is enough, with thousands of cells checked by name a part of them at a time.
  */
 #ifndef CF_CELL_WATCH_H
 #define CF_CELL_WATCH_H

@@ -35,7 +35,8 @@ void cf_clsact_init(struct cf_clsact *clsact);
 
 /* One cellflow for each interface and direction: while it lives it holds an abstract unix socket of that name, in
  * the network namespace where this is called (not the cell's: that would pin it). Cellflows that run in different
- * network namespaces do not see each other's. prog_fd: by enum cf_flow_direction, -1: not that one.
+ * network namespaces do not see each other's; any process in ours could take the name first, and then we refuse to
+ * attach, naming it. prog_fd: by enum cf_flow_direction, -1: not that one.
  * Returns 0, or -1 with CF_FAIL_ATTACH. Given up by cf_clsact_unlock (idempotent). */
 int cf_clsact_lock(struct cf_clsact *clsact, const struct cf_clsact_target *target, const int prog_fd[2],
 		   struct cf_error *err);

@@ -144,9 +144,15 @@ describe("a watched cell", function()
     local taken = {}
     ffi.cdef("struct rlimit { unsigned long cur, max; }; int dup(int fd); " ..
       "int getrlimit(int what, struct rlimit *limit); int setrlimit(int what, const struct rlimit *limit);")
+    collectgarbage() -- closes what earlier specs left open
+    collectgarbage()
     local before, low = ffi.new("struct rlimit"), ffi.new("struct rlimit")
     assert(ffi.C.getrlimit(7, before) == 0)
-    low.cur, low.max = 128, before.max
+    low.cur, low.max = 512, before.max
+    finally(function()
+      for _, fd in ipairs(taken) do ffi.C.close(fd) end
+      ffi.C.setrlimit(7, before)
+    end)
     assert(ffi.C.setrlimit(7, low) == 0)
     repeat taken[#taken + 1] = ffi.C.dup(0) until taken[#taken] < 0
     local short = {}
@@ -154,10 +160,23 @@ describe("a watched cell", function()
       short[#short + 1] = state(each)
       if free < 2 then ffi.C.close(table.remove(taken, #taken - 1)) end
     end
-    for _, fd in ipairs(taken) do ffi.C.close(fd) end
-    ffi.C.setrlimit(7, before)
     assert.same({ ALIVE, ALIVE, ALIVE }, short)
-    assert.equal(ALIVE, state(each))
+  end)
+
+  it("does not go by the end of a namespace that had its number before", function()
+    local old, ns = netns.make(true), netns.make(true)
+    local number = 100000 + ffi.C.getpid() % 100000 -- the kernel gives the lowest ones to others
+    netns.must("ip netns set %s %d", old.name, number)
+    local each = add(cell_of(old))
+    assert.equal(number, each.watched.nsid)
+    core.cf_cell_watch_remove(watch, each.watched)
+    netns.must("ip netns del %s", old.name)
+    assert.is_true(netns.eventually(function() return netns.run("ip netns set %s %d", ns.name, number) end))
+    each = add(cell_of(ns))
+    assert.equal(number, each.watched.nsid)
+    netns.must("sleep 0.1") -- the news of the old one's end has come by now
+    assert.equal(0, core.cf_cell_watch_read(watch))
+    assert.equal(ALIVE, each.watched.state)
   end)
 
   it("that was removed from the watch is not told about", function()
