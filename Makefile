@@ -14,10 +14,10 @@ msg = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(patsubst $(abspath .)/%,%,$(2))
 PKGS     := libbpf libelf luajit libmnl libnetfilter_log
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 CFLAGS   ?= -O2 -g
+comma := ,
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fPIC -pthread -D_GNU_SOURCE -DCF_VERSION='"$(VERSION)"' -Icore \
 	$(shell pkg-config --cflags $(PKGS)) $(CFLAGS) \
 	$(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-comma := ,
 LIBS := $(shell pkg-config --libs $(PKGS)) -pthread -lm -ldl
 # Lua reaches core by symbol name (ffi.C) and its own modules by luaJIT_BC_*: both must stay visible.
 EXPORT := -Wl,--export-dynamic-symbol='cf_*' -Wl,--export-dynamic-symbol='luaJIT_BC_*'
