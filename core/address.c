@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 #include "address.h"
-#include "event.h"
+#include "json.h"
 
 enum {
 	GROUPS = 8,
@@ -11,15 +11,16 @@ enum {
 
 static char *put_octet(char *at, unsigned int value)
 {
+	if (value < 10) {
+		*at = '0' + value;
+		return at + 1;
+	}
 	if (value >= 100) {
 		*at++ = '0' + value / 100;
 		value %= 100;
-		*at++ = '0' + value / 10;
-	} else if (value >= 10) {
-		*at++ = '0' + value / 10;
 	}
-	*at++ = '0' + value % 10;
-	return at;
+	memcpy(at, cf_digit_pairs + 2 * value, 2);
+	return at + 2;
 }
 
 static char *put_ipv4(char *at, const uint8_t *address)

@@ -5,7 +5,17 @@ local ffi = require("ffi")
 local core = require("output_core")
 local seeded = require("seeded")
 
+ffi.cdef[[
+void *mmap(void *address, size_t len, int protection, int flags, int fd, long offset);
+int munmap(void *address, size_t len);
+int fork(void);
+int kill(int pid, int signal);
+int waitpid(int pid, int *status, int options);
+int usleep(unsigned int microseconds);
+void _exit(int status);
+]]
 local SECOND = 1000000000ULL
+local SIGKILL = 9
 
 local function memory(capacity)
   local size = tonumber(core.cf_dedup_size(capacity))
@@ -107,6 +117,42 @@ describe("dedup", function()
     end
     assert.is_false(seen("refreshed", 60, 2 * SECOND))
     assert.is_true(seen("before", 60, 2 * SECOND))
+  end)
+
+  it("survives a worker that is killed at any instant", function()
+    size = tonumber(core.cf_dedup_size(65536))
+    mem = ffi.C.mmap(nil, size, 3, 0x21, -1, 0) -- read and write, shared and anonymous
+    assert(ffi.cast("intptr_t", mem) ~= -1)
+    finally(function() ffi.C.munmap(mem, size) end)
+    assert(core.cf_dedup_bind(mem, size) == 0)
+    for i = 1, 500 do
+      assert.is_false(seen("committed-" .. i, 3600, SECOND))
+    end
+    for attempt = 2, 40 do
+      local pid = ffi.C.fork()
+      if pid == 0 then
+        core.cf_dedup_begin(attempt)
+        for i = 1, 20000000 do -- an end of its own, should nobody be left to kill it
+          seen("lost-" .. i % 5000, 1e-6, SECOND + i * 10000)
+        end
+        ffi.C._exit(0)
+      end
+      ffi.C.usleep(500 + attempt * 97)
+      assert(ffi.C.kill(pid, SIGKILL) == 0)
+      local status = ffi.new("int[1]")
+      assert(ffi.C.waitpid(pid, status, 0) == pid)
+      assert.equal(SIGKILL, status[0])
+      assert.equal(0, core.cf_dedup_bind(mem, size))
+      core.cf_dedup_forget(attempt)
+      core.cf_dedup_begin(1000)
+      for i = 0, 4999, 50 do
+        assert.is_false(seen("lost-" .. i, 3600, SECOND))
+      end
+      core.cf_dedup_forget(1000)
+    end
+    for i = 1, 500 do
+      assert.is_true(seen("committed-" .. i, 3600, SECOND))
+    end
   end)
 
   it("lets the key go that expires first when a set is full, and counts it", function()

@@ -91,6 +91,16 @@ describe("json string", function()
     end
   end)
 
+  it("does not look past the length given", function()
+    local size = 20
+    local out = ffi.new("char[?]", size)
+    for _, whole in ipairs({ "\195\169", "\226\130\172", "\240\159\152\128", "\226\128\168" }) do
+      for len = 1, #whole - 1 do
+        assert.equal([["\ufffd"]], ffi.string(out, core.cf_json_string(whole, len, out, size)))
+      end
+    end
+  end)
+
   it("fits in 6 * len + 2 whatever the bytes", function()
     for byte = 0, 255 do
       local text = string.char(byte):rep(100)

@@ -156,16 +156,27 @@ describe("record", function()
   end)
 
   it("returns 0 for every size below its length, and touches nothing past it", function()
-    local ev, decision = event({ prefix = "a\1b" }), ffi.new("struct cf_decision", {
+    local decision = ffi.new("struct cf_decision", {
       decision = C.CF_ALLOW, reason = intern("r\1r"), rule = intern(("long rule "):rep(90)),
     })
-    local full = record(ev, decision)
-    for size = 0, #full do
-      ffi.fill(out, #full + 64, 0xee)
-      assert.equal(size == #full and #full or 0, tonumber(core.cf_record_json(ev, decision, out, size)))
-      assert.equal(("\238"):rep(64 + #full - size), ffi.string(out + size, 64 + #full - size))
+    for _, prefix in ipairs({ "", "a\1b" }) do
+      local ev = event({ prefix = prefix })
+      local full = record(ev, decision)
+      for size = 0, #full do
+        ffi.fill(out, #full + 64, 0xee)
+        assert.equal(size == #full and #full or 0, tonumber(core.cf_record_json(ev, decision, out, size)))
+        assert.equal(("\238"):rep(64 + #full - size), ffi.string(out + size, 64 + #full - size))
+      end
+      assert.equal(full, ffi.string(out, #full))
     end
-    assert.equal(full, record(ev, decision))
+  end)
+
+  it("has no cell_id for any cell that the plan does not have", function()
+    for _, cell in ipairs({ 2, 3, 4, 4096, 2147483648, 4294967295 }) do
+      local back = fields(event({ cell = cell }))
+      assert.is_nil(back.cell_id)
+      assert.equal("run-1", back.run_id)
+    end
   end)
 
   it("is not written when a text is longer than any line", function()
