@@ -18,8 +18,10 @@ static int open_stdout(struct cf_error *error)
 	struct stat st;
 	int fd = -1;
 
-	if (fstat(STDOUT_FILENO, &st) < 0)
-		return cf_fail(error, CF_FAIL_OUTPUT, errno, "output \"-\": stdout is closed: %s", strerror(errno));
+	if (fstat(STDOUT_FILENO, &st) < 0 || (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return cf_fail(error, CF_FAIL_OUTPUT, EBADF,
+			       "output \"-\": stdout is closed (send records elsewhere: > FILE, or output \"json\" "
+			       "{ path = \"FILE\" })");
 	if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
 		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
