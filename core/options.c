@@ -2,6 +2,7 @@
  * Table-driven options: see options.h. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,14 @@ static unsigned int least(unsigned int a, unsigned int b, unsigned int c)
 	return smaller < c ? smaller : c;
 }
 
-/* Levenshtein distance; names longer than any option's are simply far. */
+/* Levenshtein distance; words longer than any option are simply far from everything. */
 static unsigned int distance(const char *a, const char *b)
 {
 	unsigned int row[NAME_LEN + 1];
 	size_t len_b = strlen(b);
 
 	if (strlen(a) > NAME_LEN || len_b > NAME_LEN)
-		return NAME_LEN;
+		return UINT_MAX;
 	for (unsigned int j = 0; j <= len_b; j++)
 		row[j] = j;
 	for (unsigned int i = 1; *a; a++, i++) {
