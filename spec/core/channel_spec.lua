@@ -17,11 +17,13 @@ describe("channel", function()
     assert(core.cf_channel_pair(pair) == 0)
     here, there = pair[0], pair[1]
     message = ffi.new("struct cf_message")
+    message.fds[0], message.fds[1] = -1, -1
   end)
 
   after_each(function()
     core.cf_message_close_fds(message)
-    descriptors.close(here, there)
+    descriptors.close(here)
+    if there then descriptors.close(there) end
   end)
 
   local function receive() return core.cf_channel_receive(here, message, 0) end
@@ -85,6 +87,7 @@ describe("channel", function()
 
   it("ends with the other side", function()
     descriptors.close(there)
+    there = nil
     assert.equal(0, receive())
     descriptors.ignoring_sigpipe(function()
       assert.equal(-32, core.cf_channel_send(here, C.CF_MSG_START, nil, 0, nil, 0))

@@ -63,7 +63,6 @@ describe("sink", function()
     end)
 
     it("a line in one piece across the end of its buffer", function()
-      reader = descriptors.open("/dev/null", descriptors.O_RDONLY)
       sink = sinks.open(descriptors.open("/dev/null", descriptors.O_WRONLY))
       local big = ("y"):rep(1000003)
       for _ = 1, 4 do
