@@ -16,7 +16,7 @@ for _, name in ipairs(M.HOOKS) do is_hook[name] = true end
 local BASE = { "ipairs", "next", "select", "tostring", "tonumber", "type", "error", "assert", "pcall", "unpack" }
 
 -- Text has methods through a metatable that is the whole state's, so leaving dump out of the copy would not do.
-string.dump = nil -- luacheck: ignore 142 143
+string.dump = nil -- luacheck: ignore 122
 
 local function names_of(map)
   local names = {}
