@@ -137,7 +137,7 @@ function M.compile(text, file, env)
   if text:byte(1) == 27 then
     return nil, file .. ": is bytecode; a policy is Lua text"
   end
-  -- Mode "t" refuses bytecode that hides behind a byte order mark as well: loading it can break out of the VM.
+  -- Bytecode can break out of the VM. Behind a byte order mark LuaJIT itself refuses it; "t" refuses the rest.
   local chunk, wrong = load(text, place.register(file), "t", env)
   if not chunk then
     return nil, (tostring(wrong):gsub("%s*\n%s*", " "))
