@@ -72,7 +72,6 @@ int cf_worker_load(const struct cf_worker_config *config, struct cf_plan *plan, 
 	merge_metadata(&plan->metadata, config->metadata);
 	if (config->cell && merge_cell(plan, config->cell, error) < 0)
 		return -1;
-	cf_plan_default_output(plan);
 	return cf_plan_check(plan, error);
 }
 

@@ -102,7 +102,7 @@ end
 --- log nothing; `default_mapping` of dispatch.lua.
 function M.run(core, setup, default_mapping)
   local errors = { lines = {}, seen = {}, stuck = {} }
-  local raw = core.cf_batch_get().events
+  local raw = core.cf_batch_get().events + 0 -- a pointer to the first
   local ev = ffi.cast(event.handle_type, raw)
   limit.interpreted(function()
     each_event(raw, function()

@@ -111,15 +111,17 @@ end
 ---   check()        list of error lines from synthetic events; overwrites the batch
 ---   loop()         the function that batch spends its time in, for specs of the compiler
 function M.new(core)
-  local self = { core = core, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
+  local self = { core = core, given = nil, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
   local host = {}
 
   function host.bind(plan) read_plan(plan_pointer(plan), self.cells, self.metadata) end
-  function host.load(text, file, args, plan)
-    plan = plan_pointer(plan)
+  function host.load(text, file, args, given)
+    self.given = given -- a cast pointer does not keep what it points to
+    local plan = plan_pointer(given)
     local box, encoder, plain = load_policy(self, text, file or "cellflow.lua", args or {}, plan)
     host.bind(plan)
     assemble(self, box, encoder, plain)
+    self.given = nil
   end
   function host.batch(count) return self.dispatcher.run(count) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end
