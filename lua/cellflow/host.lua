@@ -84,7 +84,7 @@ local function load_policy(self, text, file, args, plan)
 end
 
 local function assemble(self, box, encoder, plain)
-  local answer = { decision = nil, reason = nil, rule = nil, place = nil, error_place = nil }
+  local answer = { decision = false, reason = false, rule = false, place = false, error_place = false }
   local core = self.core
   local cells, metadata = self.cells, self.metadata
   event.bind({ names = names.new(core), cells = cells, address = address.new(core), wall = core.cf_wall_seconds })

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Records only what was denied: the rest is decided, counted and left unwritten.
 
 function format(record)

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Leaves every flow's decision and record as they are: what an empty policy does, written out.
 
 function verdict(ev)                -- nil: the kernel's verdict decides

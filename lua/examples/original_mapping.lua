@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Names reasons after the source alone, as the module that cellflow descends from did: every flow seen by eBPF is
 -- "ebpf_xdp_drop", allowed or not, and every logged packet "nflog_match".
 

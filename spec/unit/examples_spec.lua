@@ -35,7 +35,7 @@ describe("a policy that ships", function()
       assert.same({}, (recording.host(read(path))).check())
     end)
     it("begins with what it is for: " .. path, function()
-      assert.matches("^%-%- %S", read(path))
+      assert.matches("^%-%- SPDX[^\n]+\n%-%- %S", read(path))
     end)
   end
 end)
