@@ -42,6 +42,7 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 	int rc = cf_channel_pair(pair);
 
 	cf_member_init(member);
+	member->policy = config->policy.name;
 	if (rc < 0)
 		return cf_fail(error, CF_FAIL_INTERNAL, -rc, "worker: socketpair: %s", strerror(-rc));
 	member->pid = fork();
@@ -119,8 +120,9 @@ static int gave_up(struct cf_member *member, int rc, const char *doing, struct c
 	}
 	if (rc == -EAGAIN) {
 		cf_member_kill(member);
-		return cf_fail(error, CF_FAIL_POLICY, ETIMEDOUT, "%s took longer than %d s (an endless loop in the file?)",
-			       doing, LOAD_MS / 1000);
+		return cf_fail(error, CF_FAIL_POLICY, ETIMEDOUT,
+			       "%s took longer than %d s (does it loop, or make very long texts?)", doing,
+			       LOAD_MS / 1000);
 	}
 	if (rc < 0)
 		kill(member->pid, SIGKILL);
@@ -157,8 +159,10 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, int abor
 {
 	int64_t deadline = monotonic_ms() + LOAD_MS;
 	struct cf_message message;
+	char doing[CF_PATH_LEN + 16];
 	int rc;
 
+	snprintf(doing, sizeof(doing), "loading %s", member->policy ? member->policy : "the default mapping");
 	while ((rc = receive(member, &message, deadline, abort_fd)) > 0) {
 		cf_message_close_fds(&message);
 		if (message.type == CF_MSG_PLAN_END)
@@ -174,7 +178,7 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, int abor
 			break;
 		}
 	}
-	return gave_up(member, rc, "loading the policy", error);
+	return gave_up(member, rc, doing, error);
 }
 
 static int send_number(const struct cf_member *member, uint32_t type, uint64_t value, const int *fds, int fd_count)

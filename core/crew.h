@@ -15,6 +15,7 @@ struct cf_member {
 	pid_t pid; /* 0: none */
 	int channel;
 	int pidfd;
+	const char *policy; /* name of its file, not owned; NULL: none */
 };
 
 void cf_member_init(struct cf_member *member);

@@ -26,11 +26,13 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	gen->options = options;
 	gen->abort_fd = abort_fd;
 	gen->ring.fd = -1;
+	cf_bpf_maps_init(&gen->cells.maps);
 	cf_member_init(&gen->worker);
 	gen->shared = cf_shared_new();
 	dedup = mmap(NULL, dedup_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (!gen->shared || dedup == MAP_FAILED)
-		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s", strerror(errno));
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s",
+			       strerror(errno));
 	gen->config = (struct cf_worker_config){
 		.policy = { .name = options->policy_path, .args = options->args },
 		.cell = options->cell,
@@ -79,7 +81,7 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 		.sink_count = gen->outputs.count,
 		.plan = gen->plan,
 		.slots = slots,
-		.interfaces = (const char (*)[CF_IFNAME_LEN])interfaces,
+		.interfaces = (const char(*)[CF_IFNAME_LEN])interfaces,
 		.ring_fd = gen->cells.maps.ring_fd,
 		.ring_size = gen->cells.ring_size,
 	};
@@ -102,7 +104,9 @@ static int load(struct cf_generations *gen, const struct cf_worker_config *confi
 	    cf_member_take_plan(worker, *plan, gen->abort_fd, error) == 0) {
 		if ((*plan)->cell_count > 0)
 			return 0;
-		cf_fail(error, CF_FAIL_POLICY, 0, "%s: declares no cell, nothing to watch (add: cell \"NAME\" { netns = \"NAME\" })",
+		cf_fail(error, CF_FAIL_POLICY, 0,
+			"%s: declares no cell, nothing to watch (add: cell \"NAME\" { netns = \"NAME\", interface = "
+			"\"eth0\" })",
 			config->policy.name ? config->policy.name : "command line");
 	}
 	cf_member_kill(worker);

@@ -23,7 +23,7 @@ struct cf_generations {
 	struct cf_plan *plan; /* in force; NULL before the first start */
 	struct cf_cell *by_plan[CF_CELLS_MAX]; /* the plan's cells, by its index; NULL: gone before a recovery */
 	uint32_t number; /* 1, 2, ... */
-	int abort_fd; /* signalfd: a reload or start in progress is given up when it has something */
+	int abort_fd; /* signalfd of what ends us: a reload or start in progress is given up when it has something */
 };
 
 int cf_generations_open(struct cf_generations *gen, const struct cf_run_options *options, int abort_fd,

@@ -87,6 +87,8 @@ static int set(const struct cf_option *option, const char *text, const char *ori
 		*(int *)option->value = 1;
 		return 0;
 	case CF_OPTION_TEXT:
+		if (!*text) /* a shell variable that was not set: never what was meant */
+			return cf_fail(error, CF_FAIL_USAGE, 0, "%s: is empty, want %s", origin, option->argument);
 		*(const char **)option->value = text;
 		return 0;
 	case CF_OPTION_NUMBER:
@@ -188,7 +190,8 @@ static int parse_value(struct parse *parse, const struct cf_option *option, cons
 	}
 	if (!inlined) {
 		if (parse->at + 1 >= parse->argc)
-			return cf_fail(parse->error, CF_FAIL_USAGE, 0, "%s needs a value: %s", origin, option->argument);
+			return cf_fail(parse->error, CF_FAIL_USAGE, 0, "%s needs a value: %s", origin,
+				       option->argument);
 		inlined = parse->argv[++parse->at];
 	}
 	return set(option, inlined, origin, parse->error);

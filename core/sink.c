@@ -2,6 +2,8 @@
  * Buffered, recoverable output: see sink.h. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -172,6 +174,14 @@ static int flush_guard(struct cf_sink *sink)
 	return 0;
 }
 
+/* A descriptor that blocks: poll(2) promises room for one PIPE_BUF, or an error that the write will meet. */
+static int has_room(const struct cf_sink *sink)
+{
+	struct pollfd ready = { .fd = sink->fd, .events = POLLOUT };
+
+	return poll(&ready, 1, 0) != 0;
+}
+
 int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 {
 	uint64_t tail;
@@ -185,13 +195,13 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 		return rc;
 	while ((tail = tail_of(sink)) < head) {
 		len = head - tail < sink->write_max ? head - tail : sink->write_max;
+		if (sink->write_max < buffer_len && !has_room(sink))
+			return 1;
 		if (write_once(sink, tail, len) < 0) {
 			if (errno == EINTR)
 				continue;
 			return flush_failed(sink);
 		}
-		if (sink->write_max < buffer_len)
-			return tail_of(sink) < head; /* one PIPE_BUF for each word of poll(2) */
 	}
 	return 0;
 }
@@ -228,5 +238,58 @@ void cf_sink_recover(struct cf_sink *sink, uint64_t head)
 		return;
 	}
 	landed = file_position(sink) - progress->flying_base;
-	atomic_store_explicit(&progress->tail, tail + (landed <= flying ? landed : 0), memory_order_relaxed);
+	if (landed > flying) /* others append to it too, or it was truncated: its length says nothing of our write */
+		give_up_flying(sink, tail, flying, head);
+	else
+		atomic_store_explicit(&progress->tail, tail + landed, memory_order_relaxed);
+}
+
+static int is_same_target(int a, int b)
+{
+	struct stat st_a, st_b;
+
+	return fstat(a, &st_a) == 0 && fstat(b, &st_b) == 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
+}
+
+/* An earlier run that was killed may have left half a line. */
+static int ends_cut(const struct cf_sink *sink)
+{
+	uint64_t position = sink->is_regular ? file_position(sink) : 0;
+	char path[32];
+	char last = '\n';
+	int reader;
+
+	if (position == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", sink->fd); /* ours is for writing only */
+	reader = open(path, O_RDONLY | O_CLOEXEC);
+	if (reader < 0)
+		return 0;
+	if (pread(reader, &last, 1, (off_t)position - 1) != 1)
+		last = '\n';
+	close(reader);
+	return last != '\n';
+}
+
+static void pass_cut_line(struct cf_sink *sink, uint64_t head)
+{
+	uint64_t tail = tail_of(sink);
+	const uint8_t *at = sink->buffer + (tail & (buffer_len - 1));
+	const uint8_t *newline;
+
+	if (tail == 0 || tail >= head || head - tail > buffer_len ||
+	    sink->buffer[(tail - 1) & (buffer_len - 1)] == '\n')
+		return;
+	newline = memchr(at, '\n', head - tail);
+	sink->progress->uncertain++;
+	atomic_store_explicit(&sink->progress->tail, newline ? tail + (uint64_t)(newline + 1 - at) : head,
+			      memory_order_relaxed);
+}
+
+void cf_sink_begin(struct cf_sink *sink, int before, uint64_t head)
+{
+	if (before >= 0 && is_same_target(sink->fd, before))
+		return;
+	pass_cut_line(sink, head);
+	atomic_store_explicit(&sink->progress->guard, (uint32_t)ends_cut(sink), memory_order_relaxed);
 }

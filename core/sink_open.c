@@ -29,22 +29,6 @@ static int open_stdout(struct cf_error *error)
 	return fd;
 }
 
-/* An earlier run that was killed may have left half a line: the next record must not be glued to it. */
-static void end_cut_line(int fd, const struct stat *st)
-{
-	char path[32];
-	char last = '\n';
-	int reader;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	reader = open(path, O_RDONLY | O_CLOEXEC);
-	if (reader < 0)
-		return;
-	if (pread(reader, &last, 1, st->st_size - 1) == 1 && last != '\n' && write(fd, "\n", 1) < 0)
-		last = '\n'; /* the first record's write will meet, count and report the same error */
-	close(reader);
-}
-
 static int open_file(const struct cf_plan_output *output, struct cf_error *error)
 {
 	struct stat st;
@@ -53,11 +37,8 @@ static int open_file(const struct cf_plan_output *output, struct cf_error *error
 
 	if (fd < 0)
 		return cf_fail(error, CF_FAIL_OUTPUT, errno, "%s: output \"%s\": cannot open: %s", output->place,
-			       output->path, strerror(errno));
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		if (st.st_size > 0)
-			end_cut_line(fd, &st);
-	} else if (S_ISBLK(st.st_mode)) {
+			       output->path, errno == ENXIO ? "a FIFO that nobody reads" : strerror(errno));
+	if (fstat(fd, &st) < 0 || S_ISBLK(st.st_mode)) {
 		close(fd);
 		return cf_fail(error, CF_FAIL_OUTPUT, EINVAL, "%s: output \"%s\": is a block device, want a file",
 			       output->place, output->path);
@@ -77,8 +58,9 @@ static int open_unix(const struct cf_plan_output *output, struct cf_error *error
 	strcpy(address.sun_path, output->path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		cf_fail(error, CF_FAIL_OUTPUT, errno, "%s: output \"unix:%s\": cannot connect: %s (is its reader running?)",
-			output->place, output->path, strerror(errno));
+		cf_fail(error, CF_FAIL_OUTPUT, errno,
+			"%s: output \"unix:%s\": cannot connect: %s (is its reader running?)", output->place,
+			output->path, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -100,7 +82,8 @@ int cf_sink_open_target(const struct cf_plan_output *output, int *fd, struct cf_
 		break;
 	default:
 		*fd = -1;
-		return cf_fail(error, CF_FAIL_OUTPUT, EINVAL, "%s: output of unknown kind %u", output->place, output->kind);
+		return cf_fail(error, CF_FAIL_OUTPUT, EINVAL, "%s: output of unknown kind %u", output->place,
+			       output->kind);
 	}
 	return *fd < 0 ? -1 : 0;
 }

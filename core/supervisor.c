@@ -34,6 +34,7 @@ struct supervisor {
 	const struct cf_run_options *options;
 	struct cf_generations gen;
 	int signal_fd;
+	int end_fd; /* TERM and INT only, never read: readable means "do not wait any longer" */
 	enum ending ending;
 	uint64_t started_ns;
 	uint32_t restarts;
@@ -55,20 +56,18 @@ static int64_t monotonic_ms(void)
 	return (int64_t)(monotonic_ns() / 1000000);
 }
 
-static int open_signals(int fd, int only_ends)
+static void open_signals(struct supervisor *sup)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	if (!only_ends) {
-		sigaddset(&set, SIGHUP);
-		sigaddset(&set, SIGUSR1);
-	}
-	if (fd < 0)
-		sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(fd, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sup->end_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sup->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static void gather(struct supervisor *sup, struct cf_summary_input *input, struct cf_summary *summary)
@@ -115,7 +114,8 @@ static void take_signals(struct supervisor *sup)
 {
 	struct signalfd_siginfo info;
 
-	while (read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+	/* Not beyond the first that ends us: a second one is to cut the draining short. */
+	while (sup->ending == GO_ON && read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
 			reload(sup);
 		else if (info.ssi_signo == SIGUSR1)
@@ -250,11 +250,10 @@ static void drain(struct supervisor *sup)
 	struct cf_generations *gen = &sup->gen;
 	struct cf_error error = { 0 };
 
-	open_signals(sup->signal_fd, 1); /* a second TERM or INT means: now */
 	cf_cells_detach(&gen->cells);
 	if (gen->worker.pid == 0 && sup->ending != END_QUIET && cf_generation_recover(gen, &error) < 0)
 		cf_warn("%s", error.text);
-	if (cf_member_finish(&gen->worker, sup->ending == END_QUIET ? 0 : sup->options->drain_ms, sup->signal_fd) < 0)
+	if (cf_member_finish(&gen->worker, sup->ending == END_QUIET ? 0 : sup->options->drain_ms, sup->end_fd) < 0)
 		cf_warn("the worker was ended before it had finished");
 	cf_outputs_recover(&gen->outputs, gen->shared);
 }
@@ -294,8 +293,12 @@ static int run(struct supervisor *sup)
 {
 	struct cf_error error = { 0 };
 
-	if (cf_generations_open(&sup->gen, sup->options, sup->signal_fd, &error) < 0 ||
+	if (cf_generations_open(&sup->gen, sup->options, sup->end_fd, &error) < 0 ||
 	    cf_generation_start(&sup->gen, &error) < 0) {
+		if (error.err == EINTR) { /* told to end while starting: no failure */
+			cf_info("%s", error.text);
+			return 0;
+		}
 		cf_error_log("%s", error.text);
 		return cf_failure_exit_code(error.kind);
 	}
@@ -315,10 +318,12 @@ int cf_supervisor_run(const struct cf_run_options *options)
 	static struct supervisor sup;
 	int code;
 
-	sup = (struct supervisor){ .options = options, .signal_fd = open_signals(-1, 0), .started_ns = monotonic_ns() };
+	sup = (struct supervisor){ .options = options, .started_ns = monotonic_ns() };
+	open_signals(&sup);
 	signal(SIGPIPE, SIG_IGN);
 	code = run(&sup);
 	cf_generations_close(&sup.gen);
 	close(sup.signal_fd);
+	close(sup.end_fd);
 	return code;
 }
