@@ -11,7 +11,10 @@
 #include "policy_file.h"
 #include "privilege.h"
 
-enum { HAND_OVER_FLUSH_MS = 1000 };
+enum {
+	HAND_OVER_FLUSH_MS = 1000,
+	STUCK_S = 2,
+};
 
 int cf_generations_open(struct cf_generations *gen, const struct cf_run_options *options, int abort_fd,
 			struct cf_error *error)
@@ -58,6 +61,12 @@ void cf_generations_close(struct cf_generations *gen)
 	if (gen->config.dedup)
 		munmap(gen->config.dedup, gen->config.dedup_len);
 	cf_shared_free(gen->shared);
+}
+
+uint32_t cf_generation_stuck_s(const struct cf_generations *gen)
+{
+	(void)gen;
+	return STUCK_S;
 }
 
 static int read_policy(const struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)

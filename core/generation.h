@@ -30,6 +30,9 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 			struct cf_error *error);
 void cf_generations_close(struct cf_generations *gen);
 
+/* Seconds after which a function of the policy in force counts as hanging. */
+uint32_t cf_generation_stuck_s(const struct cf_generations *gen);
+
 int cf_generation_start(struct cf_generations *gen, struct cf_error *error);
 /* Read the policy and open the outputs again. On failure everything is as it was, the old policy in force. */
 int cf_generation_reload(struct cf_generations *gen, struct cf_error *error);
