@@ -205,7 +205,7 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 	}
 	if (rc == 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
-	return rc ? rc : cf_channel_send(member->channel, CF_MSG_START, NULL, 0, NULL, 0);
+	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);
 }
 
 int cf_member_hand_over(struct cf_member *member, const struct cf_handover *handover, struct cf_error *error)

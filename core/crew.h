@@ -35,6 +35,7 @@ struct cf_handover {
 	const struct cf_plan *plan;
 	const uint32_t *slots;
 	const char (*interfaces)[CF_IFNAME_LEN];
+	uint32_t generation;
 	int ring_fd;
 	size_t ring_size;
 };

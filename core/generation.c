@@ -91,6 +91,7 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 		.plan = gen->plan,
 		.slots = slots,
 		.interfaces = (const char(*)[CF_IFNAME_LEN])interfaces,
+		.generation = gen->number,
 		.ring_fd = gen->cells.maps.ring_fd,
 		.ring_size = gen->cells.ring_size,
 	};
@@ -150,15 +151,17 @@ int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
 	    load(gen, &gen->config, &gen->worker, &gen->plan, error) < 0 ||
 	    cf_targets_open(&targets, gen->plan, error) < 0)
 		return -1;
+	/* From here on the targets are taken over one by one. */
 	if (cf_outputs_install(&gen->outputs, &targets, gen->plan, gen->shared, error) < 0 ||
 	    add_cells(gen, gen->plan, none, gen->by_plan, error) < 0 ||
-	    cf_ring_open(&gen->ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error) < 0 ||
-	    hand_over(gen, error) < 0) {
-		cf_targets_close(&targets);
-		return -1;
-	}
+	    cf_ring_open(&gen->ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error) < 0)
+		goto failed;
 	gen->number = 1;
-	return 0;
+	if (hand_over(gen, error) == 0)
+		return 0;
+failed:
+	cf_targets_close(&targets);
+	return -1;
 }
 
 static int same_cells(const struct cf_plan *a, const struct cf_plan *b)
