@@ -69,13 +69,17 @@ uint32_t cf_generation_stuck_s(const struct cf_generations *gen)
 	return STUCK_S;
 }
 
-static int read_policy(const struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
+static int read_policy(struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
 {
 	char *text = NULL;
 
 	policy->text = NULL;
-	if (gen->options->policy_path &&
-	    cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
+	if (!gen->options->policy_path)
+		return 0;
+	/* Noted first: what changes while we read is a change. */
+	cf_policy_watch_begin(&gen->watch);
+	cf_policy_watch_note(&gen->watch, gen->options->policy_path);
+	if (cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
 		return -1;
 	policy->text = text;
 	return 0;

@@ -10,11 +10,13 @@
 #include "crew.h"
 #include "outputs.h"
 #include "ring.h"
+#include "policy_watch.h"
 #include "supervisor.h"
 
 struct cf_generations {
 	const struct cf_run_options *options;
 	struct cf_worker_config config; /* config.policy.text is owned */
+	struct cf_policy_watch watch; /* of the files that were read last, whether they loaded or not */
 	struct cf_shared *shared;
 	struct cf_cells cells;
 	struct cf_outputs outputs;

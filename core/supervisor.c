@@ -169,6 +169,8 @@ static void turn(struct supervisor *sup)
 		sup->ticked_ms = cf_keeper_now_ms();
 	if (sup->ending == GO_ON && (tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
 		sup->ending = END_CELLS_GONE;
+	if (sup->ending == GO_ON && tick && sup->options->watch && cf_policy_watch_changed(&sup->gen.watch))
+		reload(sup);
 	if (fds[2].revents)
 		take_messages(sup);
 	if (fds[0].revents)
