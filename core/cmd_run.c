@@ -13,7 +13,7 @@ struct run_arguments {
 	const char *run_id, *user;
 	struct cf_option_list args, fail_on;
 	long long pid, ring_mb, flow_entries, wake_us, drain_s;
-	int summary_record, verbose, quiet;
+	int summary_record, watch, verbose, quiet;
 };
 
 static int copy_text(char *to, size_t size, const char *from, const char *option, struct cf_error *error)
@@ -116,6 +116,7 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 	run->wake_interval_ns = (uint64_t)given->wake_us * 1000;
 	run->drain_ms = (uint64_t)given->drain_s * 1000;
 	run->summary_record = given->summary_record;
+	run->watch = given->watch;
 	if ((run->ring_bytes & (run->ring_bytes - 1)) != 0)
 		return cf_fail(error, CF_FAIL_USAGE, 0, "--ring-size: %lld is not a power of two", given->ring_mb);
 	return 0;
@@ -131,6 +132,7 @@ static int run(int argc, char **argv)
 	int operands;
 	const struct cf_option table[] = {
 		{ "config", 'c', CF_OPTION_TEXT, "FILE", "policy file; without it the default mapping", &given.config, 0, 0 },
+		{ "watch", 'w', CF_OPTION_FLAG, NULL, "read the policy again when its file changes", &given.watch, 0, 0 },
 		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE", "args.NAME in the policy; may be given often", &given.args, 0, 0 },
 		{ "cell", 0, CF_OPTION_TEXT, "NAME", "name of the cell (default: cell)", &given.cell, 0, 0 },
 		{ "netns", 0, CF_OPTION_TEXT, "NAME|PATH", "its network namespace, as ip netns or as a path", &given.netns, 0, 0 },

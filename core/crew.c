@@ -205,7 +205,7 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 	}
 	if (rc == 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
-	return rc ? rc : cf_channel_send(member->channel, CF_MSG_START, NULL, 0, NULL, 0);
+	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);
 }
 
 int cf_member_hand_over(struct cf_member *member, const struct cf_handover *handover, struct cf_error *error)
@@ -231,6 +231,13 @@ int cf_member_hand_over(struct cf_member *member, const struct cf_handover *hand
 	return gave_up(member, rc, "taking over", error);
 }
 
+void cf_member_order_finish(const struct cf_member *member, uint64_t flush_ms)
+{
+	/* When it has died, whoever reads the channel sees it. */
+	if (cf_channel_send(member->channel, CF_MSG_FINISH, NULL, 0, NULL, 0) == 0)
+		send_number(member, CF_MSG_STOP, flush_ms, NULL, 0);
+}
+
 int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)
 {
 	int64_t deadline = monotonic_ms() + (int64_t)flush_ms + FINISH_GRACE_MS;
@@ -240,8 +247,7 @@ int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)
 
 	if (member->pid == 0)
 		return -1;
-	if (cf_channel_send(member->channel, CF_MSG_FINISH, NULL, 0, NULL, 0) == 0)
-		send_number(member, CF_MSG_STOP, flush_ms, NULL, 0);
+	cf_member_order_finish(member, flush_ms);
 	while (!done && receive(member, &message, deadline, abort_fd) > 0) {
 		cf_message_close_fds(&message);
 		done = message.type == CF_MSG_DONE;

@@ -11,7 +11,10 @@
 #include "policy_file.h"
 #include "privilege.h"
 
-enum { HAND_OVER_FLUSH_MS = 1000 };
+enum {
+	HAND_OVER_FLUSH_MS = 1000,
+	STUCK_S = 2,
+};
 
 int cf_generations_open(struct cf_generations *gen, const struct cf_run_options *options, int abort_fd,
 			struct cf_error *error)
@@ -60,13 +63,23 @@ void cf_generations_close(struct cf_generations *gen)
 	cf_shared_free(gen->shared);
 }
 
-static int read_policy(const struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
+uint32_t cf_generation_stuck_s(const struct cf_generations *gen)
+{
+	(void)gen;
+	return STUCK_S;
+}
+
+static int read_policy(struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
 {
 	char *text = NULL;
 
 	policy->text = NULL;
-	if (gen->options->policy_path &&
-	    cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
+	if (!gen->options->policy_path)
+		return 0;
+	/* Noted first: what changes while we read is a change. */
+	cf_policy_watch_begin(&gen->watch);
+	cf_policy_watch_note(&gen->watch, gen->options->policy_path);
+	if (cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
 		return -1;
 	policy->text = text;
 	return 0;
@@ -82,6 +95,7 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 		.plan = gen->plan,
 		.slots = slots,
 		.interfaces = (const char(*)[CF_IFNAME_LEN])interfaces,
+		.generation = gen->number,
 		.ring_fd = gen->cells.maps.ring_fd,
 		.ring_size = gen->cells.ring_size,
 	};
@@ -141,15 +155,17 @@ int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
 	    load(gen, &gen->config, &gen->worker, &gen->plan, error) < 0 ||
 	    cf_targets_open(&targets, gen->plan, error) < 0)
 		return -1;
+	/* From here on the targets are taken over one by one. */
 	if (cf_outputs_install(&gen->outputs, &targets, gen->plan, gen->shared, error) < 0 ||
 	    add_cells(gen, gen->plan, none, gen->by_plan, error) < 0 ||
-	    cf_ring_open(&gen->ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error) < 0 ||
-	    hand_over(gen, error) < 0) {
-		cf_targets_close(&targets);
-		return -1;
-	}
+	    cf_ring_open(&gen->ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error) < 0)
+		goto failed;
 	gen->number = 1;
-	return 0;
+	if (hand_over(gen, error) == 0)
+		return 0;
+failed:
+	cf_targets_close(&targets);
+	return -1;
 }
 
 static int same_cells(const struct cf_plan *a, const struct cf_plan *b)

@@ -29,18 +29,6 @@ struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan)
 	return plan->output_count < CF_OUTPUTS_MAX ? &plan->outputs[plan->output_count++] : NULL;
 }
 
-void cf_plan_default_output(struct cf_plan *plan)
-{
-	struct cf_plan_output *output;
-
-	if (plan->output_count > 0)
-		return;
-	output = cf_plan_add_output(plan);
-	output->kind = CF_OUTPUT_STDOUT;
-	strcpy(output->path, "-");
-	strcpy(output->place, "default");
-}
-
 #define TERMINATED(field) (memchr((field), '\0', sizeof(field)) != NULL)
 
 static int check_cell(const struct cf_plan *plan, uint32_t index, struct cf_error *error)

@@ -14,9 +14,6 @@ void cf_plan_free(struct cf_plan *plan);
 /* Texts terminated, counts and enums in range, names unique, exactly one of netns and pid. */
 int cf_plan_check(const struct cf_plan *plan, struct cf_error *error);
 
-/* Nothing declared for output means stdout. */
-void cf_plan_default_output(struct cf_plan *plan);
-
 /* For each cell of `next` the index of the cell of `old` whose attachment it can keep (same namespace, interface,
  * hooks, attach mode and object; its name and metadata may differ), or -1: attach anew. What of `old` no one keeps
  * is to be detached. `keep` has room for next->cell_count. */

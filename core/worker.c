@@ -72,7 +72,6 @@ int cf_worker_load(const struct cf_worker_config *config, struct cf_plan *plan, 
 	merge_metadata(&plan->metadata, config->metadata);
 	if (config->cell && merge_cell(plan, config->cell, error) < 0)
 		return -1;
-	cf_plan_default_output(plan);
 	return cf_plan_check(plan, error);
 }
 
@@ -129,6 +128,7 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 			message.fds[0] = -1;
 			break;
 		case CF_MSG_START:
+			plan->generation = (uint32_t)message.body.number.value;
 			return 0;
 		default:
 			return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: message %u before the start", message.type);

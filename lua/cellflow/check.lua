@@ -60,7 +60,8 @@ local function call_verdict(hook, ev, setup)
   answers.check_verdict(decision, code, rule)
   if decision ~= nil then
     local answer = setup.answer
-    answer.decision, answer.reason, answer.rule, answer.place = decision, code or "check", rule, setup.places.verdict
+    answer.decision, answer.reason, answer.rule, answer.place = decision, code or "check", rule or false,
+      setup.places.verdict or false
   end
 end
 
@@ -102,12 +103,12 @@ end
 --- log nothing; `default_mapping` of dispatch.lua.
 function M.run(core, setup, default_mapping)
   local errors = { lines = {}, seen = {}, stuck = {} }
-  local raw = core.cf_batch_get().events
+  local raw = core.cf_batch_get().events + 0 -- a pointer to the first
   local ev = ffi.cast(event.handle_type, raw)
   limit.interpreted(function()
     each_event(raw, function()
       local answer = setup.answer
-      answer.rule, answer.place, answer.error_place = nil, nil, nil
+      answer.rule, answer.place, answer.error_place = false, false, false
       answer.decision, answer.reason = default_mapping(raw[0])
       for _, step in ipairs(CALLS) do try(setup, errors, step, ev, raw) end
     end)

@@ -4,6 +4,7 @@
 local bit = require("bit")
 local ffi = require("ffi")
 local address = require("cellflow.address")
+local options = require("cellflow.options")
 local place = require("cellflow.place")
 
 local band = bit.band
@@ -102,10 +103,14 @@ local net_metatable = {
   __tostring = function(net) return "net " .. table.concat(rawget(net, PRIVATE).texts, ", ") end,
 }
 
-local function parse_network(core, parse, text)
+local function check_text(text)
   if type(text) ~= "string" then
-    place.raise(("net takes a network as text, or a list of them, got a %s"):format(type(text)))
+    place.raise(("net takes a network as text, or a list of them, got %s"):format(options.describe(text)))
   end
+end
+
+local function parse_network(core, parse, text)
+  check_text(text)
   local bytes = ffi.new("uint8_t[16]")
   local host, digits = split(text)
   local family = parse(host, bytes)
@@ -149,7 +154,8 @@ function M.new(core)
 
   return function(what)
     if type(what) == "table" then return build(core, parse, what) end
-    return what ~= nil and nets[what] or add(what)
+    check_text(what)
+    return nets[what] or add(what)
   end
 end
 

@@ -35,7 +35,7 @@ local function default_mapping(raw)
   return "allow", "ebpf_flow_observed"
 end
 
--- A function text (or nil) -> id of core's. Most texts are few and are found in the table.
+-- A function text (or false) -> id of core's. Most texts are few and are found in the table.
 local function interner(core)
   local intern, is_shared = core.cf_intern, core.cf_intern_is_shared
   local ids, known = {}, 0
@@ -49,7 +49,7 @@ local function interner(core)
     return id
   end
   return function(text)
-    if text == nil then return 0 end
+    if not text then return 0 end
     return ids[text] or add(text)
   end
 end
@@ -102,7 +102,7 @@ local function verdict_step(self)
     local decision, code, rule = hook(ev)
     check_verdict(decision, code, rule)
     if decision ~= nil then
-      answer.decision, answer.rule, answer.place = decision, rule, places.verdict
+      answer.decision, answer.rule, answer.place = decision, rule or false, places.verdict or false
       answer.reason = code or (decision == "deny" and "policy_deny" or "policy_allow")
     end
     state.failures[REASON] = 0
@@ -177,7 +177,8 @@ local function steps(self)
   local dedup, verdict, reason, finish = dedup_step(self), verdict_step(self), reason_step(self), ending_steps(self)
   return function(step, ev, raw)
     if step == START then
-      answer.decision, answer.reason, answer.rule, answer.place, answer.error_place = nil, nil, nil, nil, nil
+      -- false and not nil: a member that is nil is a new key each time, which cost half of the loop's time.
+      answer.decision, answer.reason, answer.rule, answer.place, answer.error_place = false, false, false, false, false
       state.step = VERDICT
       if hooks.dedup and dedup(hooks.dedup, ev, raw) then
         state.step = DONE
@@ -189,7 +190,7 @@ local function steps(self)
       state.step = REASON
       if hooks.verdict then verdict(hooks.verdict, ev) end
     end
-    if answer.decision == nil then answer.decision, answer.reason = default_mapping(raw) end
+    if not answer.decision then answer.decision, answer.reason = default_mapping(raw) end
     if step <= REASON then
       state.step = FORMAT
       if hooks.reason then reason(hooks.reason, ev) end
@@ -221,21 +222,24 @@ local function after_error(self)
   if not name then return end
   state.failures[step] = state.failures[step] + 1
   if state.failures[step] >= M.QUARANTINE_AFTER then
-    hooks[name] = nil
+    hooks[name] = false
     self.faults.quarantined(name, places[name] or "cellflow", M.QUARANTINE_AFTER)
   end
 end
 
---- A dispatcher over `core`. `setup`: hooks (name -> function; changed here by quarantine), places (name -> text),
---- record (of record.lua), answer (shared with the record), faults (of fault.lua).
+--- A dispatcher over `core`. `setup`: hooks (name -> function; false is put for one that is absent or quarantined),
+--- places (name -> text), record (of record.lua), answer (shared with the record), faults (of fault.lua).
 function M.new(core, setup)
   local batch = core.cf_batch_get()
-  local self = { core = core, hooks = setup.hooks, places = setup.places, record = setup.record,
+  local hooks, any = setup.hooks, next(setup.hooks)
+  -- false and not absent: looking for a key that is not there is the slow case.
+  for _, name in pairs(HOOK_BEFORE) do hooks[name] = hooks[name] or false end
+  local self = { core = core, hooks = hooks, places = setup.places, record = setup.record,
     answer = setup.answer, faults = setup.faults }
   self.state, self.decision = state_type(), ffi.new("struct cf_decision")
   self.raws, self.handles = pointers(batch)
   self.intern = interner(core)
-  local loop = next(self.hooks) and hook_loop(self) or plain_loop(self)
+  local loop = any and hook_loop(self) or plain_loop(self)
   local state, capture = self.state, self.faults.capture
 
   --- Decide and end the first `count` events of the batch.

@@ -42,6 +42,7 @@ local function read_plan(plan, cells, metadata)
   for _, name in ipairs({ "run_id", "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
     metadata[name] = text_of(plan.metadata[name])
   end
+  metadata.generation = plan.generation ~= 0 and plan.generation or nil
   for i = 0, plan.cell_count - 1 do
     local cell = plan.cells[i]
     cells[i] = { name = text_of(cell.name), interface = text_of(cell.interface),
@@ -84,7 +85,7 @@ local function load_policy(self, text, file, args, plan)
 end
 
 local function assemble(self, box, encoder, plain)
-  local answer = { decision = nil, reason = nil, rule = nil, place = nil, error_place = nil }
+  local answer = { decision = false, reason = false, rule = false, place = false, error_place = false }
   local core = self.core
   local cells, metadata = self.cells, self.metadata
   event.bind({ names = names.new(core), cells = cells, address = address.new(core), wall = core.cf_wall_seconds })
@@ -111,15 +112,17 @@ end
 ---   check()        list of error lines from synthetic events; overwrites the batch
 ---   loop()         the function that batch spends its time in, for specs of the compiler
 function M.new(core)
-  local self = { core = core, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
+  local self = { core = core, given = nil, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
   local host = {}
 
   function host.bind(plan) read_plan(plan_pointer(plan), self.cells, self.metadata) end
-  function host.load(text, file, args, plan)
-    plan = plan_pointer(plan)
+  function host.load(text, file, args, given)
+    self.given = given -- a cast pointer does not keep what it points to
+    local plan = plan_pointer(given)
     local box, encoder, plain = load_policy(self, text, file or "cellflow.lua", args or {}, plan)
     host.bind(plan)
     assemble(self, box, encoder, plain)
+    self.given = nil
   end
   function host.batch(count) return self.dispatcher.run(count) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end

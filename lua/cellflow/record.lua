@@ -15,7 +15,7 @@ M.members = {
   "schema_version", "type", "kind", "cell_id", "run_id", "decision_id", "direction", "decision", "reason_code", "rule",
   "decided_at", "error_at", "src_addr", "src_port", "dst_addr", "dst_port", "protocol", "protocol_number", "family",
   "icmp_type", "icmp_code", "icmp_id", "tcp_flags", "fragment", "vlan", "mark", "source", "verdict", "packet_count",
-  "byte_count", "close_reason", "interface", "policy_digest", "keyset_id", "issuer_kid", "correlation_id",
+  "byte_count", "close_reason", "interface", "generation", "policy_digest", "keyset_id", "issuer_kid", "correlation_id",
   "first_seen", "observed_at", "prefix",
 }
 local is_member = {}
@@ -26,11 +26,11 @@ local REMOVED = {} -- in place of a nil that was assigned
 local function add_decision(get, answer)
   get.schema_version = function() return "1.0.0" end
   get.type = function() return "network_flow_decision" end
-  get.decision = function() return answer.decision end
-  get.reason_code = function() return answer.error_place and "script_error" or answer.reason end
-  get.rule = function() return answer.rule end
-  get.decided_at = function() return answer.place end
-  get.error_at = function() return answer.error_place end
+  get.decision = function() return answer.decision or nil end
+  get.reason_code = function() return answer.error_place and "script_error" or answer.reason or nil end
+  get.rule = function() return answer.rule or nil end
+  get.decided_at = function() return answer.place or nil end
+  get.error_at = function() return answer.error_place or nil end
 end
 
 local function add_event(get, now)
@@ -65,7 +65,7 @@ local function add_plan(get, now, cells, metadata)
     if cell then return cell.run_id end
     return metadata.run_id
   end
-  for _, name in ipairs({ "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
+  for _, name in ipairs({ "generation", "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
     get[name] = function() return metadata[name] end
   end
 end
@@ -118,7 +118,8 @@ local function plain(self)
 end
 
 --- The record of a runtime. `answer` is dispatch's { decision=, reason=, rule=, place=, error_place= } of the event in
---- hand; `cells` and `metadata` are the plan's texts. Returns { proxy=, begin=, finish=, changed=, json=, plain= }.
+--- hand, false where absent; `cells` and `metadata` are the plan's texts. Returns { proxy=, begin=, finish=, changed=,
+--- json=, plain= }.
 function M.new(core, encoder, answer, cells, metadata)
   local now = { ev = nil, event = nil }
   local self = { now = now, changes = nil, get = {} }

@@ -16,7 +16,7 @@ for _, name in ipairs(M.HOOKS) do is_hook[name] = true end
 local BASE = { "ipairs", "next", "select", "tostring", "tonumber", "type", "error", "assert", "pcall", "unpack" }
 
 -- Text has methods through a metatable that is the whole state's, so leaving dump out of the copy would not do.
-string.dump = nil -- luacheck: ignore 142 143
+string.dump = nil -- luacheck: ignore 122
 
 local function names_of(map)
   local names = {}
@@ -137,7 +137,7 @@ function M.compile(text, file, env)
   if text:byte(1) == 27 then
     return nil, file .. ": is bytecode; a policy is Lua text"
   end
-  -- Mode "t" refuses bytecode that hides behind a byte order mark as well: loading it can break out of the VM.
+  -- Bytecode can break out of the VM. Behind a byte order mark LuaJIT itself refuses it; "t" refuses the rest.
   local chunk, wrong = load(text, place.register(file), "t", env)
   if not chunk then
     return nil, (tostring(wrong):gsub("%s*\n%s*", " "))

@@ -42,10 +42,10 @@ function M.nearest(word, names)
   for i = 1, #names do
     local whole, cut = M.distance(word:lower(), names[i]:lower())
     local score = whole <= limit and whole or nil
-    if not score and #word >= CUT_MIN and cut <= limit then
+    if not score and #word >= CUT_MIN and cut <= math.max(1, limit - 1) then
       score = cut + CUT_PENALTY
     end
-    if score and (not best_score or score < best_score) then
+    if score and word ~= names[i] and (not best_score or score < best_score) then
       best, best_score = names[i], score
     end
   end

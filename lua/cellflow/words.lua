@@ -38,10 +38,8 @@ local function check_cell(title, given)
     place.raise(title .. ": netns and pid both say where the cell is; give one of them")
   elseif not given.netns and not given.pid then
     place.raise(title .. ': one of netns ("/run/netns/NAME", or NAME) and pid must say where the cell is')
-  elseif not given.interface then
-    place.raise(title .. ': interface is missing (the one to watch, like interface = "eth0")')
   end
-  check_interface(title, given.interface)
+  if given.interface then check_interface(title, given.interface) end
 end
 
 -- A bare name is what "ip netns add" made.
@@ -66,7 +64,7 @@ local function declare_cell(self, name, given)
     place.raise(("%s is one too many; a plan holds %d cells"):format(title, C.CF_CELLS_MAX))
   end
   self.cells[name] = here()
-  cell.name, cell.place, cell.interface, cell.netns = name, here(), given.interface, netns
+  cell.name, cell.place, cell.interface, cell.netns = name, here(), given.interface or "", netns
   cell.pid, cell.hooks, cell.attach = given.pid or 0, given.hooks or C.CF_PLAN_EGRESS, given.attach or C.CF_ATTACH_AUTO
   cell.bpf_object, cell.run_id = given.bpf_object or "", given.run_id or ""
 end

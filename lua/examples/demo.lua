@@ -1,5 +1,4 @@
 -- SPDX-License-Identifier: MIT
---
 -- The policy of scripts/demo: ssh is denied, and so is everything that is not on a short list. An allowed flow is
 -- written as a short line of our own, a denied one as the whole record in JSON.
 

@@ -186,7 +186,7 @@ end
 
 --- The summary in `path` (stdout when absent): the last line; needs --summary-record and the end of the run.
 function Run:summary(path)
-  local line = (read_file(path or self.stdout_path) or ""):match("([^\n]*)\n$")
+  local line = ("\n" .. (read_file(path or self.stdout_path) or "")):match("^.*\n([^\n]*)\n$")
   local value = line and M.parse_lines(line .. "\n")[1]
   assert(value and value.type == "cellflow_summary", "the last line is no summary")
   return value

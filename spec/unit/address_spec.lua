@@ -55,7 +55,8 @@ describe("net", function()
   local cases = {
     { "10.0.0.0/8", "10.255.1.2", true }, { "10.0.0.0/8", "11.0.0.0", false }, { "10.0.0.0/8", "9.255.255.255", false },
     { "0.0.0.0/0", "203.0.113.9", true }, { "0.0.0.0/0", "::1", false }, { "::/0", "2001:db8::1", true },
-    { "::/0", "10.0.0.1", false }, { "192.0.2.128/25", "192.0.2.127", false }, { "192.0.2.128/25", "192.0.2.200", true },
+    { "::/0", "10.0.0.1", false }, { "192.0.2.128/25", "192.0.2.127", false },
+    { "192.0.2.128/25", "192.0.2.200", true },
     { "192.0.2.7", "192.0.2.7", true }, { "192.0.2.7", "192.0.2.8", false }, { "192.0.2.7/32", "192.0.2.7", true },
     { "2001:db8::/33", "2001:db8:7fff::1", true }, { "2001:db8::/33", "2001:db8:8000::1", false },
     { "2001:db8::1", "2001:db8::1", true }, { "2001:db8::1/128", "2001:db8::2", false },
@@ -96,8 +97,8 @@ describe("net", function()
     { "::/129", 'net "::/129": the prefix length must be 0 to 128' },
     { "10.0.0/8", 'net "10.0.0/8" is not an address or a network like "10.0.0.0/8"' },
     { "example.org", 'net "example.org" is not an address or a network like "10.0.0.0/8"' },
-    { 7, "net takes a network as text, or a list of them, got a number" },
-    { nil, "net takes a network as text, or a list of them, got a nil" },
+    { 7, "net takes a network as text, or a list of them, got 7" },
+    { nil, "net takes a network as text, or a list of them, got nil" },
     { { "10.0.0.0/8", "x" }, 'net "x" is not an address or a network like "10.0.0.0/8"' },
   }
   for _, case in ipairs(errors) do

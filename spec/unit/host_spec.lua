@@ -1,0 +1,60 @@
+-- SPDX-License-Identifier: MIT
+-- The face that script.c uses: plans by address, names bound anew, and core found through lib.lua.
+local ffi = require("ffi")
+local helper = require("spec.helper")
+local recording = require("recording_core")
+local host_module = require("cellflow.host")
+
+describe("the host", function()
+  it("fills a plan that is given as a number", function()
+    local plan = ffi.new("struct cf_plan")
+    local host = host_module.new((recording.new()))
+    local text = 'cell "a" { pid = 1, interface = "e" }'
+    host.load(text, "p.lua", {}, tonumber(ffi.cast("uintptr_t", ffi.cast("void *", plan))))
+    assert.equal("a", ffi.string(plan.cells[0].name))
+    assert.equal("p.lua:1", ffi.string(plan.cells[0].place))
+  end)
+  it("keeps nothing of a policy that does not load", function()
+    local host, out, batch = recording.host('function verdict() return "deny", "first" end')
+    assert.is_false((pcall(host.load, "function verdict() return nonsense() end oops()", "p.lua", {},
+      ffi.new("struct cf_plan"))))
+    recording.fill(batch.events[0])
+    host.batch(1)
+    assert.equal("first", out.endings[1].reason)
+  end)
+  it("names cells and interfaces by the plan that was bound last", function()
+    local host, out, batch = recording.host([[
+      cell "a" { pid = 1, interface = "e" }
+      function reason(ev) return (ev.cell_id or "-") .. (ev.interface or "-") end]])
+    local resolved = ffi.new("struct cf_plan")
+    resolved.cell_count = 1
+    resolved.cells[0].name, resolved.cells[0].interface = "b", "eth9"
+    recording.fill(batch.events[0])
+    recording.fill(batch.events[1], { cell = 1 })
+    host.batch(1)
+    host.bind(resolved)
+    host.batch(2)
+    assert.same({ "ae", "beth9", "--" }, { out.endings[1].reason, out.endings[2].reason, out.endings[3].reason })
+  end)
+  it("decides no more events than it is told", function()
+    local host, out, batch = recording.host()
+    for i = 0, 255 do recording.fill(batch.events[i], { seq = i + 1 }) end
+    host.batch(0)
+    assert.equal(0, #out.endings)
+    host.batch(256)
+    assert.equal(256, #out.endings)
+    assert.equal(256, out.endings[256].seq)
+  end)
+  it("reports nothing when nothing failed", function()
+    local host, out = recording.host()
+    assert.same({}, host.stop())
+    assert.same({}, out.log)
+  end)
+end)
+
+describe("lib", function()
+  it("finds core's functions", function()
+    local core = require("cellflow.lib")
+    assert.equal(helper.core.cf_intern("lib", 3), core.cf_intern("lib", 3))
+  end)
+end)
