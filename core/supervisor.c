@@ -131,7 +131,7 @@ static void output_gone(struct supervisor *sup, uint64_t index)
 		sup->ending = END_QUIET;
 	else
 		cf_warn("output \"%s\": its reader has gone; records for it are dropped until a reload (SIGHUP)",
-			outputs->plans[index].path);
+			outputs->plans[index].kind == CF_OUTPUT_STDOUT ? "-" : outputs->plans[index].path);
 }
 
 static void take_messages(struct supervisor *sup)

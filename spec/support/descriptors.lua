@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- Descriptors for specs of C code that reads and writes them: pipes, socket pairs, memfds, files, and what is in them.
--- Failures are errors with the call's name and errno.
+-- All are closed on exec: a pipe that a child holds as well never ends. Failures are errors with the call and errno.
 local ffi = require("ffi")
 
 ffi.cdef[[
@@ -19,6 +19,10 @@ long send(int fd, const void *buffer, size_t size, int flags);
 int dup2(int old, int new);
 void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset);
 int munmap(void *address, size_t length);
+int socket(int domain, int type, int protocol);
+int bind(int fd, const void *address, unsigned int length);
+int listen(int fd, int backlog);
+int accept4(int fd, void *address, void *length, int flags);
 void (*signal(int number, void (*handler)(int)))(int);
 ]]
 
@@ -28,8 +32,9 @@ local M = {
   EAGAIN = 11, EBADMSG = 74,
 }
 local F_GETFL, F_SETPIPE_SZ, SEEK_CUR = 3, 1031, 1
-local AF_UNIX, SOCK_SEQPACKET = 1, 5
+local AF_UNIX, SOCK_STREAM, SOCK_SEQPACKET = 1, 1, 5
 local PROT_RW, MAP_SHARED = 3, 1
+local CLOEXEC, MFD_CLOEXEC = 0x80000, 1
 
 local function check(result, what)
   if result < 0 then error(("%s: errno %d"):format(what, ffi.errno()), 3) end
@@ -39,7 +44,7 @@ end
 --- Read end, write end. flags: 0 or O_NONBLOCK.
 function M.pipe(flags, size)
   local fds = ffi.new("int[2]")
-  check(C.pipe2(fds, flags or 0), "pipe2")
+  check(C.pipe2(fds, (flags or 0) + CLOEXEC), "pipe2")
   if size then check(C.fcntl(fds[1], F_SETPIPE_SZ, ffi.cast("int", size)), "F_SETPIPE_SZ") end
   return fds[0], fds[1]
 end
@@ -47,12 +52,12 @@ end
 --- Two connected SOCK_SEQPACKET sockets.
 function M.pair()
   local fds = ffi.new("int[2]")
-  check(C.socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), "socketpair")
+  check(C.socketpair(AF_UNIX, SOCK_SEQPACKET + CLOEXEC, 0, fds), "socketpair")
   return fds[0], fds[1]
 end
 
 function M.open(path, flags)
-  return check(C.open(path, flags, ffi.cast("int", 0x180)), path)
+  return check(C.open(path, flags + CLOEXEC, ffi.cast("int", 0x180)), path)
 end
 
 function M.close(...)
@@ -86,9 +91,24 @@ function M.drain(fd)
   return table.concat(parts)
 end
 
+--- A stream socket that listens at `path`.
+function M.listen(path)
+  local fd = check(C.socket(AF_UNIX, SOCK_STREAM + M.O_NONBLOCK + CLOEXEC, 0), "socket")
+  local address = ffi.new("struct { uint16_t family; char path[108]; }", AF_UNIX, path)
+  check(C.bind(fd, address, ffi.sizeof(address)), "bind")
+  check(C.listen(fd, 4), "listen")
+  return fd
+end
+
+--- A connection to it that does not block, or nil when nobody has come.
+function M.accept(fd)
+  local connection = C.accept4(fd, nil, nil, M.O_NONBLOCK + CLOEXEC)
+  return connection >= 0 and connection or nil
+end
+
 --- A memfd of `size` bytes.
 function M.memory(size)
-  local fd = check(C.memfd_create("spec", 0), "memfd_create")
+  local fd = check(C.memfd_create("spec", MFD_CLOEXEC), "memfd_create")
   check(C.ftruncate(fd, size), "ftruncate")
   return fd
 end
