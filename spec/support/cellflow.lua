@@ -78,8 +78,8 @@ function M.is_alive(pid)
 end
 
 --- Start `cellflow run` with `args` (a list). Further options: verb in place of run, env (name -> value), stdout (path;
---- a file of our own when absent; a FIFO needs its reader first), append (true: >> in place of >), shell (text before the
---- command, like "ulimit -n 9;").
+--- a file of our own when absent; a FIFO needs its reader first), append (true: >> in place of >), shell (text before
+--- the command, like "ulimit -n 9;").
 function M.start(options)
   local words = { "exec", "env" }
   for name, value in pairs(options.env or {}) do words[#words + 1] = quote(name .. "=" .. value) end

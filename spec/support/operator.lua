@@ -37,8 +37,8 @@ end
 --- front of it, and `after` them all, for a stdout other than the desk's.
 function Desk:run(words, before, after)
   local out, err = self:at("out"), self:at("err")
-  local _, code = labs.run(("%s timeout 30 %s %s 2>%s </dev/null >%s %s"):format(before or "", cellflow.path, words, err,
-    out, after or ""))
+  local _, code = labs.run(("%s timeout 30 %s %s 2>%s </dev/null >%s %s"):format(before or "", cellflow.path, words,
+    err, out, after or ""))
   return code, labs.read_file(out), labs.read_file(err)
 end
 

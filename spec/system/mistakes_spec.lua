@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- Mistakes, each as an operator makes it: the documented exit code, nothing on stdout, and exactly one line on stderr that
--- names file, line and word, what is wrong, and what would be right.
+-- Mistakes, each as an operator makes it: the documented exit code, nothing on stdout, and exactly one line on stderr
+-- that names file, line and word, what is wrong, and what would be right.
 local cellflow = require("cellflow")
 local labs = require("lab")
 local operator = require("operator")
@@ -76,8 +76,8 @@ describe("mistake", function()
     end)
 
     it("a file that is no namespace", function()
-      complains(5, 'cell "cell": /etc/passwd is a regular file, not a network namespace (a path below /run/netns, or ' ..
-        "/proc/PID/ns/net)", "run --netns /etc/passwd")
+      complains(5, 'cell "cell": /etc/passwd is a regular file, not a network namespace (a path below /run/netns, ' ..
+        "or /proc/PID/ns/net)", "run --netns /etc/passwd")
     end)
 
     it("a process that is not there", function()
@@ -90,8 +90,8 @@ describe("mistake", function()
     end)
 
     it("no privileges", function()
-      complains(5, 'cell "cell": entering the network namespace: Operation not permitted (needs root, or CAP_SYS_ADMIN)',
-        "run --netns " .. lab.cell, "setpriv --reuid=nobody --regid=nogroup --clear-groups --bounding-set=-all")
+      complains(5, 'cell "cell": entering the network namespace: Operation not permitted ' ..
+        "(needs root, or CAP_SYS_ADMIN)", "run --netns " .. lab.cell, "setpriv --reuid=nobody --regid=nogroup --clear-groups --bounding-set=-all")
     end)
   end)
 
@@ -176,8 +176,8 @@ describe("mistake", function()
       local code, out, err = desk:run(("run --netns %s --bpf-object %srefused.bpf.o"):format(lab.cell, objects))
       assert.equal(5, code)
       assert.equal("", out)
-      assert.matches('^cellflow: error: cell "cell": BPF object [^\n]*refused.bpf.o: the kernel\'s verifier refused it: ' ..
-        "[^\n]*invalid access to packet[^\n]*\n$", err)
+      assert.matches('^cellflow: error: cell "cell": BPF object [^\n]*refused.bpf.o: the kernel\'s verifier refused ' ..
+        "it: [^\n]*invalid access to packet[^\n]*\n$", err)
     end)
   end)
 
@@ -185,19 +185,22 @@ describe("mistake", function()
     local CELL = 'cell "web" { netns = "x", interface = "eth0" }\n'
     for what, case in pairs({
       ["a syntax error"] = { CELL .. "function verdict(ev", "p.lua:2: ')' expected near '<eof>'" },
-      ["an undefined name"] = { CELL .. "local x = vredict", 'p.lua:2: undefined name "vredict" (did you mean "verdict"?)' },
+      ["an undefined name"] = { CELL .. "local x = vredict",
+        'p.lua:2: undefined name "vredict" (did you mean "verdict"?)' },
       ["a global variable"] = { CELL .. "limit = 3",
-        'p.lua:2: global "limit" may not be assigned; write local limit, or one of the hooks dedup, verdict, reason, format' },
+        'p.lua:2: global "limit" may not be assigned; write local limit, or one of the hooks dedup, verdict, reason, ' ..
+          "format" },
       ["a misspelt hook"] = { CELL .. "function verdct(ev) end",
-        'p.lua:2: global "verdct" may not be assigned; write local verdct, or one of the hooks dedup, verdict, reason, ' ..
-          'format (did you mean "verdict"?)' },
+        'p.lua:2: global "verdct" may not be assigned; write local verdct, or one of the hooks dedup, verdict, ' ..
+          'reason, format (did you mean "verdict"?)' },
       ["a misspelt option"] = { 'cell "web" { netns = "x", interfac = "eth0" }',
         'p.lua:1: cell "web": unknown option "interfac" (did you mean "interface"?)' },
       ["an option of the wrong type"] = { 'cell "web" { netns = "x", interface = 3 }',
         'p.lua:1: cell "web": interface must be text, got 3' },
       ["no cell"] = { "-- nothing yet",
         'p.lua: declares no cell, nothing to watch (add: cell "NAME" { netns = "NAME", interface = "eth0" })' },
-      ["two cells of one name"] = { CELL .. CELL, 'p.lua:2: cell "web" is declared twice; the first is at DESK/p.lua:1' },
+      ["two cells of one name"] = { CELL .. CELL,
+        'p.lua:2: cell "web" is declared twice; the first is at DESK/p.lua:1' },
       ["5000 cells"] = { 'for i = 1, 5000 do cell("c" .. i) { netns = "x", interface = "eth0" } end',
         'p.lua:1: cell "c4097" is one too many; a plan holds 4096 cells' },
       ["an unknown output"] = { CELL .. 'output "jsonl" { path = "x" }',
@@ -219,8 +222,8 @@ describe("mistake", function()
       local code, out, err = desk:run("run -c " .. desk:at("p.lua"))
       assert.equal(3, code)
       assert.equal("", out)
-      assert.equal(("cellflow: error: loading %s took longer than 10 s (does it loop, or make very long texts?)\n"):format(
-        desk:at("p.lua")), err)
+      assert.equal("cellflow: error: loading " .. desk:at("p.lua") ..
+        " took longer than 10 s (does it loop, or make very long texts?)\n", err)
     end)
   end)
 
@@ -229,7 +232,8 @@ describe("mistake", function()
       ["a misspelt field"] = { 'function verdict(ev)\n  if ev.dst_prot == 22 then return "deny" end\nend',
         'p.lua:3: [^\n]*"dst_prot"[^\n]*did you mean "dst_port"%?' },
       ["a number where a decision belongs"] = { "function verdict(ev)\n  return 42\nend", "p.lua:%d: [^\n]*42" },
-      ["a word that is no decision"] = { 'function verdict(ev) return "dney" end', 'p.lua:2: [^\n]*did you mean "deny"' },
+      ["a word that is no decision"] = { 'function verdict(ev) return "dney" end',
+        'p.lua:2: [^\n]*did you mean "deny"' },
       ["a loop without an end"] = { "function verdict(ev)\n  while true do end\nend", "p.lua:3: [^\n]*loop" },
     }) do
       it(what, function()

@@ -42,7 +42,9 @@ describe("signal", function()
   local function links(pid)
     local text = labs.must(("grep -hs -A9 link_type /proc/%d/fdinfo/* || true"):format(pid))
     local list = {}
-    for link, program in text:gmatch("link_id:%s*(%d+).-prog_id:%s*(%d+)") do list[#list + 1] = link .. "/" .. program end
+    for link, program in text:gmatch("link_id:%s*(%d+).-prog_id:%s*(%d+)") do
+      list[#list + 1] = link .. "/" .. program
+    end
     table.sort(list)
     return list
   end
@@ -151,8 +153,8 @@ describe("signal", function()
         assert.same(before, links(run.pid))
         assert.equal(0, run:finish())
         assert.same({ old = 20 }, reasons(run:records()))
-        assert.matches("cellflow: error: reload failed, generation 1 stays in force: " .. desk.path:gsub("%p", "%%%0") ..
-          "/" .. case[2]:gsub("%%%%", "%%") .. "\n", run:stderr())
+        assert.matches("cellflow: error: reload failed, generation 1 stays in force: " ..
+          desk.path:gsub("%p", "%%%0") .. "/" .. case[2]:gsub("%%%%", "%%") .. "\n", run:stderr())
         assert.equal(1, select(2, run:stderr():gsub("error:", "")))
       end)
     end
