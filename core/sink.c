@@ -41,10 +41,8 @@ static void look_at_target(struct cf_sink *sink)
 	}
 	sink->is_appending = flags >= 0 && (flags & O_APPEND) != 0;
 	/* A pipe or terminal that we could not make non-blocking: poll(2) promises room for PIPE_BUF, no more. */
-	if (!sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK))
-		sink->write_max = PIPE_BUF;
-	else
-		sink->write_max = buffer_len;
+	sink->may_block = !sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK);
+	sink->write_max = sink->may_block ? PIPE_BUF : buffer_len;
 }
 
 int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_progress *progress,
@@ -190,7 +188,7 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 				continue;
 			return flush_failed(sink);
 		}
-		if (sink->write_max < buffer_len)
+		if (sink->may_block)
 			return tail_of(sink) < head; /* one PIPE_BUF for each word of poll(2) */
 	}
 	return 0;
