@@ -12,6 +12,10 @@
 #include "log.h"
 #include "sink.h"
 
+enum {
+	DOUBTFUL_MAX = 65536, /* bytes that one death can leave in doubt; a pipe takes no more at once anyway */
+};
+
 static const size_t buffer_len = CF_SINK_BUFFER_LEN;
 
 static int map_buffer(struct cf_sink *sink)
@@ -42,7 +46,8 @@ static void look_at_target(struct cf_sink *sink)
 	sink->is_appending = flags >= 0 && (flags & O_APPEND) != 0;
 	/* A pipe or terminal that we could not make non-blocking: poll(2) promises room for PIPE_BUF, no more. */
 	sink->may_block = !sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK);
-	sink->write_max = sink->may_block ? PIPE_BUF : buffer_len;
+	/* Of a file it can be found out afterwards what a killed worker had written; of the others it cannot. */
+	sink->write_max = sink->may_block ? PIPE_BUF : sink->is_regular ? buffer_len : DOUBTFUL_MAX;
 }
 
 int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_progress *progress,
