@@ -119,8 +119,8 @@ static int gave_up(struct cf_member *member, int rc, const char *doing, struct c
 	}
 	if (rc == -EAGAIN) {
 		cf_member_kill(member);
-		return cf_fail(error, CF_FAIL_POLICY, ETIMEDOUT, "%s took longer than %d s (an endless loop in the file?)",
-			       doing, LOAD_MS / 1000);
+		return cf_fail(error, CF_FAIL_POLICY, ETIMEDOUT,
+			       "%s took longer than %d s (an endless loop in the file?)", doing, LOAD_MS / 1000);
 	}
 	if (rc < 0)
 		kill(member->pid, SIGKILL);
@@ -236,8 +236,7 @@ int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)
 
 	if (member->pid == 0)
 		return -1;
-	if (cf_channel_send(member->channel, CF_MSG_FINISH, NULL, 0, NULL, 0) == 0)
-		send_number(member, CF_MSG_STOP, flush_ms, NULL, 0);
+	send_number(member, CF_MSG_FINISH, flush_ms, NULL, 0);
 	while (!done && receive(member, &message, deadline, abort_fd) > 0) {
 		cf_message_close_fds(&message);
 		done = message.type == CF_MSG_DONE;
