@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- More flows than the ring holds while nobody reads it: every loss is counted, and nothing else is lost.
+-- More flows than the ring holds while nobody reads it, more records than an output takes: every loss is counted, and
+-- nothing else is lost.
 local lab = require("spec.support.lab")
 local cellflow = require("cellflow")
 local flow_list = require("flow_list")
@@ -68,5 +69,87 @@ describe("a ring that is too small", function()
     local summary = identities.check(run:summary())
     assert.is_true(summary.kernel.flow_new >= 2000)
     assert.equal(summary.kernel.flow_new - summary.lost, #run:records())
+  end)
+end)
+
+describe("a reader that is slower than the worker", function()
+  local lacking = lab.lacking()
+  if lacking then return pending(lacking) end
+
+  local BURST = 25000 -- three times the bytes of an output's buffer
+  local here, files
+  before_each(function()
+    here = lab.up()
+    files = {}
+  end)
+  after_each(function()
+    cellflow.stop_all()
+    here:down()
+    for _, path in ipairs(files) do os.remove(path) end
+  end)
+
+  local function file(text)
+    local path = os.tmpname()
+    files[#files + 1] = path
+    if text then
+      local out = assert(io.open(path, "w"))
+      out:write(text)
+      out:close()
+      lab.must("chmod 644 " .. path)
+    end
+    return path
+  end
+
+  -- cellflow with stdout a pipe to cat(1): the run, the reader and the file that it writes.
+  local function start(...)
+    local pipe, output = file(), file()
+    lab.must(("rm %s && mkfifo %s"):format(pipe, pipe))
+    local reader = here:start("peer", ("sh -c 'exec cat %s >%s'"):format(pipe, output))
+    local run = cellflow.start({ args = { "--netns", here.cell, "--interface", "eth0", "--summary-record", ... },
+      stdout = pipe }):ready()
+    return run, reader, output
+  end
+
+  -- All flows of the burst are in the ring before the worker sees the first.
+  local function burst(run)
+    local _, worker = run:pids()
+    local path = file()
+    assert.is_true(cellflow.kill(worker, "STOP"))
+    here:send(("--mix udp4,udp6 --flows %d --list %s"):format(BURST, path))
+    return worker, flow_list.read(path)
+  end
+
+  for _, moment in ipairs({ "while it runs", "at its end" }) do
+    it("gets all records of a burst, " .. moment, function()
+      local run, reader, output = start()
+      local worker, expected = burst(run)
+      if moment == "at its end" then run:signal("TERM") end
+      assert.is_true(cellflow.kill(worker, "CONT"))
+      if moment == "while it runs" then
+        cellflow.wait_for("all records", 20, function() return lab.must("wc -l <" .. output) + 0 >= BURST end)
+        run:signal("TERM")
+      end
+      assert.equal(0, run:wait(20))
+      cellflow.wait_for("the reader to end", 10, function() return not cellflow.is_alive(reader.pid) end)
+      assert.equal(0, select(2, flow_list.match(run:records(output), expected)))
+      assert.equal(0, identities.check(run:summary(output)).lost)
+    end)
+  end
+
+  it("and takes nothing at all costs its own output records, and no other output any", function()
+    local other = file("")
+    local run, reader = start("--drain-timeout", "1", "-c", file(
+      ('output "json" { path = "-" }\noutput "json" { path = "%s" }\n'):format(other)))
+    assert.is_true(cellflow.kill(reader.pid, "STOP"))
+    local worker, expected = burst(run)
+    assert.is_true(cellflow.kill(worker, "CONT"))
+    cellflow.wait_for("all records in the file", 20, function() return lab.must("wc -l <" .. other) + 0 >= BURST end)
+    assert.equal(0, run:finish(20))
+    assert.equal(0, select(2, flow_list.match(run:records(other), expected)))
+    local summary = identities.check(run:summary(other))
+    assert.equal(BURST, summary.outputs[2].written)
+    assert.is_true(summary.outputs[1].dropped > 0)
+    assert.equal(summary.lost, summary.outputs[1].dropped + summary.outputs[1].unwritten)
+    assert.is_true(cellflow.kill(reader.pid, "CONT"))
   end)
 end)
