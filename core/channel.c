@@ -35,7 +35,7 @@ size_t cf_message_len(uint32_t type)
 	case CF_MSG_OUTPUT:
 	case CF_MSG_RING:
 	case CF_MSG_START:
-	case CF_MSG_STOP:
+	case CF_MSG_FINISH:
 		return sizeof(struct cf_message_number);
 	default:
 		return 0;

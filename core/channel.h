@@ -26,8 +26,9 @@ enum cf_message_type {
 	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to plan cell `cell` */
 	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptor: ring map */
 	CF_MSG_START, /* struct cf_message_number: generation */
-	CF_MSG_FINISH, /* finish what is in the ring now, then DONE */
-	CF_MSG_STOP, /* after FINISH: flush outputs until struct cf_message_number milliseconds are over, then DONE */
+	/* struct cf_message_number: milliseconds. Decide what is in the ring now and flush the outputs, then DONE. Slow
+	 * outputs get that long, all in all. */
+	CF_MSG_FINISH,
 };
 
 enum { CF_CHANNEL_FDS_MAX = 2 };

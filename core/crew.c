@@ -234,8 +234,7 @@ int cf_member_hand_over(struct cf_member *member, const struct cf_handover *hand
 void cf_member_order_finish(const struct cf_member *member, uint64_t flush_ms)
 {
 	/* When it has died, whoever reads the channel sees it. */
-	if (cf_channel_send(member->channel, CF_MSG_FINISH, NULL, 0, NULL, 0) == 0)
-		send_number(member, CF_MSG_STOP, flush_ms, NULL, 0);
+	send_number(member, CF_MSG_FINISH, flush_ms, NULL, 0);
 }
 
 int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)

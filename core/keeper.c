@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Keeping a worker running: see keeper.h. */
+#include <errno.h>
 #include <signal.h>
 #include <time.h>
 #include "keeper.h"
@@ -62,8 +63,9 @@ static void respawn(struct cf_keeper *keeper)
 	cf_keeper_took_over(keeper);
 	if (cf_generation_recover(keeper->gen, &error) < 0) {
 		cf_member_kill(&keeper->gen->worker);
-		cf_warn("%s", error.text);
-		schedule(keeper, false);
+		if (error.err != EINTR) /* else a signal came, and is looked at next */
+			cf_warn("%s", error.text);
+		schedule(keeper, error.err == EINTR);
 	} else if (keeper->finishing) {
 		cf_member_order_finish(&keeper->gen->worker, keeper->flush_ms);
 	}

@@ -15,6 +15,8 @@
 enum {
 	EMPTY_LOOKS = 3,
 	BITE = 64, /* batches; then orders and slow outputs get their turn, however fast events come */
+	PATIENCE_MS = 100, /* for an output that is full, before a batch is decided that it will lose */
+	ROOM_MIN = CF_SINK_BUFFER_LEN / 4, /* for the lines of a batch; more than they need, commonly */
 	RETRY_MS = 250, /* an output that poll(2) cannot watch: a full disk */
 	FINISH_TURNS_MAX = 1 << 20, /* batches: far more than any ring holds */
 };
@@ -22,7 +24,9 @@ enum {
 struct loop {
 	struct cf_turn *turn;
 	int channel;
-	int stop_ms; /* -1: go on; else what STOP allowed for flushing */
+	int ending; /* 1: ordered to end, or the supervisor has gone */
+	uint64_t end_ms; /* when ending: by then it must be over */
+	uint64_t moved_ms[CF_OUTPUTS_MAX]; /* when output i last took something */
 };
 
 static uint64_t monotonic_ms(void)
@@ -39,12 +43,17 @@ static void flush(struct loop *loop, uint32_t which)
 	const struct cf_outcome *done = cf_outcome_current(turn->shared);
 
 	for (uint32_t i = 0; i < turn->sink_count; i++) {
+		const struct cf_sink *sink = &turn->sinks[i];
 		uint32_t bit = 1U << i;
+		uint64_t tail;
 		int rc;
 
 		if (!(which & bit))
 			continue;
+		tail = atomic_load(&sink->progress->tail);
 		rc = cf_sink_flush(&turn->sinks[i], done->outputs[i].head);
+		if (atomic_load(&sink->progress->tail) != tail)
+			loop->moved_ms[i] = monotonic_ms();
 		turn->pending = rc == 1 ? turn->pending | bit : turn->pending & ~bit;
 		if (rc < 0 && !(turn->gone & bit)) {
 			struct cf_message_number number = { .value = i };
@@ -55,36 +64,16 @@ static void flush(struct loop *loop, uint32_t which)
 	}
 }
 
-/* What is in the ring now, up to max batches. Returns how many there were. */
-static uint32_t drain(struct loop *loop, uint32_t max)
+/* All outputs but those that would block. A slow one is tried after every batch: left alone until the next poll(2), a
+ * backlog of the ring would overflow the buffer of a reader that is not slow at all. */
+static uint32_t flushable(const struct cf_turn *turn)
 {
-	struct cf_turn *turn = loop->turn;
-	uint32_t all = (1U << turn->sink_count) - 1;
-	uint32_t turns = 0;
+	uint32_t which = 0;
 
-	while (turns < max && cf_turn_once(turn) > 0) {
-		turns++;
-		flush(loop, all & ~turn->pending); /* a slow output waits for poll(2) to say that it is ready */
-	}
-	return turns;
-}
-
-static void order(struct loop *loop)
-{
-	struct cf_message message;
-	int rc = cf_channel_receive(loop->channel, &message, 0);
-
-	if (rc == -EAGAIN)
-		return;
-	if (rc <= 0) { /* the supervisor has gone: its descriptors, and the attachments, went with it */
-		loop->stop_ms = 0;
-		return;
-	}
-	cf_message_close_fds(&message);
-	if (message.type == CF_MSG_FINISH)
-		drain(loop, FINISH_TURNS_MAX);
-	else if (message.type == CF_MSG_STOP)
-		loop->stop_ms = (int)message.body.number.value;
+	for (uint32_t i = 0; i < turn->sink_count; i++)
+		if (!turn->sinks[i].may_block || !(turn->pending & (1U << i)))
+			which |= 1U << i;
+	return which;
 }
 
 static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, int *retry)
@@ -100,6 +89,90 @@ static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, in
 			fds[count++] = (struct pollfd){ .fd = turn->sinks[i].fd, .events = POLLOUT };
 	}
 	return count;
+}
+
+/* Outputs with a backlog that may be tried after a poll(2) of watch_outputs' descriptors. */
+static uint32_t announced(const struct cf_turn *turn, const struct pollfd *fds)
+{
+	uint32_t which = 0;
+
+	for (uint32_t i = 0; i < turn->sink_count; i++)
+		if (turn->pending & (1U << i) && (turn->sinks[i].is_regular || fds++->revents))
+			which |= 1U << i;
+	return which;
+}
+
+/* An output without room for a batch whose reader is at work. */
+static int is_crowded(const struct loop *loop, uint64_t now)
+{
+	const struct cf_turn *turn = loop->turn;
+	const struct cf_outcome *done = cf_outcome_current(turn->shared);
+	size_t room;
+
+	for (uint32_t i = 0; i < turn->sink_count; i++) {
+		cf_sink_space(&turn->sinks[i], done->outputs[i].head, &room);
+		if (turn->pending & (1U << i) && room < ROOM_MIN && now - loop->moved_ms[i] < PATIENCE_MS)
+			return 1;
+	}
+	return 0;
+}
+
+/* The ring is a buffer as well: while it has room, a reader that is merely slower than we are gets time, instead of
+ * losing records. One that takes nothing gets none, and no reader may fill the ring: that would be everybody's loss.
+ * Returns 1 after a pause. */
+static int wait_for_room(struct loop *loop)
+{
+	struct cf_turn *turn = loop->turn;
+	uint64_t used = cf_ring_used(&turn->ring);
+	uint64_t now = monotonic_ms();
+	uint64_t deadline = loop->ending ? loop->end_ms : now + PATIENCE_MS;
+	int waited = 0;
+
+	while (used > 0 && (loop->ending || used < turn->ring.size / 2) && now < deadline && is_crowded(loop, now)) {
+		struct pollfd fds[CF_OUTPUTS_MAX];
+		int retry = 0;
+
+		poll(fds, watch_outputs(turn, fds, &retry), PATIENCE_MS);
+		flush(loop, announced(turn, fds));
+		used = cf_ring_used(&turn->ring);
+		now = monotonic_ms();
+		waited = 1;
+	}
+	return waited;
+}
+
+/* What is in the ring now, up to max batches. Returns how many there were. */
+static uint32_t drain(struct loop *loop, uint32_t max)
+{
+	struct cf_turn *turn = loop->turn;
+	uint32_t turns = 0;
+
+	while (turns < max) {
+		if (wait_for_room(loop) && !loop->ending)
+			max = turns + 1; /* orders have waited as well */
+		if (cf_turn_once(turn) == 0)
+			break;
+		turns++;
+		flush(loop, flushable(turn));
+	}
+	return turns;
+}
+
+static void order(struct loop *loop)
+{
+	struct cf_message message;
+	int rc = cf_channel_receive(loop->channel, &message, 0);
+
+	if (rc == -EAGAIN)
+		return;
+	loop->ending = 1;
+	if (rc <= 0) /* the supervisor has gone: its descriptors, and the attachments, went with it */
+		return;
+	cf_message_close_fds(&message);
+	if (message.type != CF_MSG_FINISH) /* not the supervisor that forked us any more */
+		return;
+	loop->end_ms = monotonic_ms() + message.body.number.value;
+	drain(loop, FINISH_TURNS_MAX);
 }
 
 enum wait {
@@ -124,10 +197,10 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 	nfds_t count = 3 + watch_outputs(turn, fds + 3, &retry);
 
 	if (ppoll(fds, count,
-		  wait == WAIT_NOT ? &no_pause :
-		  wait == WAIT_LINGER ? &pause :
-		  retry ? &retry_pause :
-			  NULL,
+		  wait == WAIT_NOT	? &no_pause
+		  : wait == WAIT_LINGER ? &pause
+		  : retry		? &retry_pause
+					: NULL,
 		  NULL) < 0)
 		return;
 	if (fds[0].revents)
@@ -136,8 +209,7 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 		turn->clock_refreshed_ns = 0;
 		atomic_fetch_add(&turn->shared->clock_steps, 1);
 	}
-	if (turn->pending)
-		flush(loop, turn->pending);
+	flush(loop, announced(turn, fds + 3));
 }
 
 static void flush_until(struct loop *loop, uint64_t deadline_ms)
@@ -151,20 +223,20 @@ static void flush_until(struct loop *loop, uint64_t deadline_ms)
 		uint32_t count = watch_outputs(turn, fds, &retry);
 
 		poll(fds, count, retry ? 20 : 100);
-		flush(loop, turn->pending);
+		flush(loop, announced(turn, fds));
 	}
 }
 
 void cf_turn_loop(struct cf_turn *turn, int channel)
 {
-	struct loop loop = { .turn = turn, .channel = channel, .stop_ms = -1 };
+	struct loop loop = { .turn = turn, .channel = channel };
 	int empty_looks = 0;
 
-	while (loop.stop_ms < 0) {
+	while (!loop.ending) {
 		uint32_t turns = drain(&loop, BITE);
 
 		empty_looks = turns > 0 ? 0 : empty_looks + (empty_looks < EMPTY_LOOKS);
 		wait_for_work(&loop, turns == BITE ? WAIT_NOT : empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
 	}
-	flush_until(&loop, monotonic_ms() + (uint64_t)loop.stop_ms);
+	flush_until(&loop, loop.end_ms);
 }

@@ -37,6 +37,6 @@ void cf_turn_recover(struct cf_turn *turn);
 /* One batch, if there is one. Returns the number of events taken. */
 uint32_t cf_turn_once(struct cf_turn *turn);
 
-/* Until the supervisor orders an end (CF_MSG_FINISH, then CF_MSG_STOP) or goes. */
+/* Until the supervisor orders an end (CF_MSG_FINISH) or goes. */
 void cf_turn_loop(struct cf_turn *turn, int channel);
 #endif

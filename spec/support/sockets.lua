@@ -61,6 +61,16 @@ function M.inside(namespace, fn)
   return privileged.inside(privileged.cell({ netns = "/run/netns/" .. namespace }), fn)
 end
 
+--- Index of an interface, inside its namespace.
+function M.index(name)
+  return ffi.C.if_nametoindex(name)
+end
+
+--- Have close_all() close these descriptors, too.
+function M.keep(fds)
+  for _, fd in ipairs(fds) do keep(fd) end
+end
+
 local function port_bytes(port)
   return math.floor(port / 256) + port % 256 * 256
 end
