@@ -166,23 +166,25 @@ static int flush_failed(struct cf_sink *sink)
 	return -1;
 }
 
-/* The newline that keeps a predecessor's half line apart. */
-static int flush_guard(struct cf_sink *sink)
-{
-	if (!atomic_load_explicit(&sink->progress->guard, memory_order_relaxed))
-		return 0;
-	if (send_bytes(sink, "\n", 1) < 0)
-		return errno == EINTR ? 1 : flush_failed(sink);
-	atomic_store_explicit(&sink->progress->guard, 0, memory_order_relaxed);
-	return 0;
-}
-
 /* A descriptor that blocks: poll(2) promises room for one PIPE_BUF, or an error that the write will meet. */
 static int has_room(const struct cf_sink *sink)
 {
 	struct pollfd ready = { .fd = sink->fd, .events = POLLOUT };
 
 	return poll(&ready, 1, 0) != 0;
+}
+
+/* The newline that keeps a predecessor's half line apart. */
+static int flush_guard(struct cf_sink *sink)
+{
+	if (!atomic_load_explicit(&sink->progress->guard, memory_order_relaxed))
+		return 0;
+	if (sink->may_block && !has_room(sink))
+		return 1;
+	if (send_bytes(sink, "\n", 1) < 0)
+		return errno == EINTR ? 1 : flush_failed(sink);
+	atomic_store_explicit(&sink->progress->guard, 0, memory_order_relaxed);
+	return 0;
 }
 
 int cf_sink_flush(struct cf_sink *sink, uint64_t head)

@@ -112,6 +112,9 @@ describe("sink", function()
       assert.equal(1, sink:flush()) -- this spec would hang
       assert.equal(1, sink:flush())
       assert.equal(4096, sink:tail())
+      sink.progress.guard = 1
+      assert.equal(1, sink:flush())
+      assert.equal(1, sink.progress.guard)
     end)
 
     it("nothing more when the reader has gone", function()

@@ -91,7 +91,8 @@ describe("mistake", function()
 
     it("no privileges", function()
       complains(5, 'cell "cell": entering the network namespace: Operation not permitted ' ..
-        "(needs root, or CAP_SYS_ADMIN)", "run --netns " .. lab.cell, "setpriv --reuid=nobody --regid=nogroup --clear-groups --bounding-set=-all")
+        "(needs root, or CAP_SYS_ADMIN)", "run --netns " .. lab.cell,
+        "setpriv --reuid=nobody --regid=nogroup --clear-groups --bounding-set=-all")
     end)
   end)
 
@@ -188,8 +189,8 @@ describe("mistake", function()
       ["an undefined name"] = { CELL .. "local x = vredict",
         'p.lua:2: undefined name "vredict" (did you mean "verdict"?)' },
       ["a global variable"] = { CELL .. "limit = 3",
-        'p.lua:2: global "limit" may not be assigned; write local limit, or one of the hooks dedup, verdict, reason, ' ..
-          "format" },
+        'p.lua:2: global "limit" may not be assigned; write local limit, or one of the hooks dedup, verdict, ' ..
+          "reason, format" },
       ["a misspelt hook"] = { CELL .. "function verdct(ev) end",
         'p.lua:2: global "verdct" may not be assigned; write local verdct, or one of the hooks dedup, verdict, ' ..
           'reason, format (did you mean "verdict"?)' },
