@@ -261,8 +261,8 @@ static int ends_cut(const struct cf_sink *sink)
 {
 	uint64_t position = sink->is_regular ? file_position(sink) : 0;
 	char path[32];
-	char last = '\n';
-	int reader;
+	int reader, is_cut;
+	char last;
 
 	if (position == 0)
 		return 0;
@@ -270,10 +270,9 @@ static int ends_cut(const struct cf_sink *sink)
 	reader = open(path, O_RDONLY | O_CLOEXEC);
 	if (reader < 0)
 		return 0;
-	if (pread(reader, &last, 1, (off_t)position - 1) != 1)
-		last = '\n';
+	is_cut = pread(reader, &last, 1, (off_t)position - 1) == 1 && last != '\n';
 	close(reader);
-	return last != '\n';
+	return is_cut;
 }
 
 static void pass_cut_line(struct cf_sink *sink, uint64_t head)
