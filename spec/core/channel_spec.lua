@@ -47,9 +47,9 @@ describe("channel", function()
 
   it("carries a number", function()
     local number = ffi.new("struct cf_message_number", { 7 })
-    assert.equal(0, core.cf_channel_send(there, C.CF_MSG_STOP, number, ffi.sizeof(number), nil, 0))
+    assert.equal(0, core.cf_channel_send(there, C.CF_MSG_FINISH, number, ffi.sizeof(number), nil, 0))
     assert.equal(1, receive())
-    assert.equal(C.CF_MSG_STOP, message.type)
+    assert.equal(C.CF_MSG_FINISH, message.type)
     assert.equal(7, tonumber(message.body.number.value))
     assert.equal(-1, message.fds[0])
     assert.equal(-1, message.fds[1])
@@ -97,9 +97,9 @@ describe("channel", function()
   for what, make in pairs({
     ["half a header"] = function() descriptors.send(there, "abc") end,
     ["an unknown type with a body"] = function() packet(99, 4, "abcd") end,
-    ["a body shorter than announced"] = function() packet(C.CF_MSG_STOP, 8, "abcd") end,
-    ["a body longer than announced"] = function() packet(C.CF_MSG_STOP, 8, "abcdefghi") end,
-    ["a body of another type's length"] = function() packet(C.CF_MSG_STOP, 4, "abcd") end,
+    ["a body shorter than announced"] = function() packet(C.CF_MSG_FINISH, 8, "abcd") end,
+    ["a body longer than announced"] = function() packet(C.CF_MSG_FINISH, 8, "abcdefghi") end,
+    ["a body of another type's length"] = function() packet(C.CF_MSG_FINISH, 4, "abcd") end,
     ["a body where none belongs"] = function() packet(C.CF_MSG_READY, 1, "a") end,
     ["a length of 4 GB"] = function() packet(C.CF_MSG_PLAN_CELL, 0xffffffff, "abcd") end,
     ["a body longer than any"] = function() packet(C.CF_MSG_PLAN_CELL, 60000, ("x"):rep(60000)) end,
