@@ -64,18 +64,6 @@ static void flush(struct loop *loop, uint32_t which)
 	}
 }
 
-/* All outputs but those that would block. A slow one is tried after every batch: left alone until the next poll(2), a
- * backlog of the ring would overflow the buffer of a reader that is not slow at all. */
-static uint32_t flushable(const struct cf_turn *turn)
-{
-	uint32_t which = 0;
-
-	for (uint32_t i = 0; i < turn->sink_count; i++)
-		if (!turn->sinks[i].may_block || !(turn->pending & (1U << i)))
-			which |= 1U << i;
-	return which;
-}
-
 static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, int *retry)
 {
 	uint32_t count = 0;
@@ -89,17 +77,6 @@ static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, in
 			fds[count++] = (struct pollfd){ .fd = turn->sinks[i].fd, .events = POLLOUT };
 	}
 	return count;
-}
-
-/* Outputs with a backlog that may be tried after a poll(2) of watch_outputs' descriptors. */
-static uint32_t announced(const struct cf_turn *turn, const struct pollfd *fds)
-{
-	uint32_t which = 0;
-
-	for (uint32_t i = 0; i < turn->sink_count; i++)
-		if (turn->pending & (1U << i) && (turn->sinks[i].is_regular || fds++->revents))
-			which |= 1U << i;
-	return which;
 }
 
 /* An output without room for a batch whose reader is at work. */
@@ -133,7 +110,7 @@ static int wait_for_room(struct loop *loop)
 		int retry = 0;
 
 		poll(fds, watch_outputs(turn, fds, &retry), PATIENCE_MS);
-		flush(loop, announced(turn, fds));
+		flush(loop, turn->pending);
 		used = cf_ring_used(&turn->ring);
 		now = monotonic_ms();
 		waited = 1;
@@ -153,7 +130,9 @@ static uint32_t drain(struct loop *loop, uint32_t max)
 		if (cf_turn_once(turn) == 0)
 			break;
 		turns++;
-		flush(loop, flushable(turn));
+		/* Slow ones as well: left alone until the next poll(2), a backlog of the ring would overflow the buffer
+		 * of a reader that is not slow at all. */
+		flush(loop, (1U << turn->sink_count) - 1);
 	}
 	return turns;
 }
@@ -209,7 +188,7 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 		turn->clock_refreshed_ns = 0;
 		atomic_fetch_add(&turn->shared->clock_steps, 1);
 	}
-	flush(loop, announced(turn, fds + 3));
+	flush(loop, turn->pending);
 }
 
 static void flush_until(struct loop *loop, uint64_t deadline_ms)
@@ -223,7 +202,7 @@ static void flush_until(struct loop *loop, uint64_t deadline_ms)
 		uint32_t count = watch_outputs(turn, fds, &retry);
 
 		poll(fds, count, retry ? 20 : 100);
-		flush(loop, announced(turn, fds));
+		flush(loop, turn->pending);
 	}
 }
 

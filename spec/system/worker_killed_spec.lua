@@ -10,7 +10,7 @@ local system = require("system")
 local KILLS = 5
 local FLOWS = 30000
 
-describe("a worker that is killed five times under load", function()
+describe("a worker that is killed under load", function()
   local lacking = lab.lacking()
   if lacking then return pending(lacking) end
 
@@ -70,15 +70,43 @@ describe("a worker that is killed five times under load", function()
     check_file(kill_under_load(run, function() return run.stdout_path end))
   end)
 
-  it("with a file of the policy's, appended to", function()
-    local output, policy = file(), file()
+  local function start_with(text)
+    local policy = file()
     local out = assert(io.open(policy, "w"))
-    out:write(('output "json" { path = "%s" }\n'):format(output))
+    out:write(text)
     out:close()
     lab.must("chmod 644 " .. policy)
-    local run = cellflow.start({ args = { "-c", policy, "--netns", here.cell, "--interface", "eth0",
+    return cellflow.start({ args = { "-c", policy, "--netns", here.cell, "--interface", "eth0",
       "--summary-record" } }):ready()
+  end
+
+  it("with a file of the policy's, appended to", function()
+    local output = file()
+    local run = start_with(('output "json" { path = "%s" }\n'):format(output))
     check_file(kill_under_load(run, function() return output end))
+  end)
+
+  it("and while it drains the ring at the end", function()
+    here:serve()
+    -- Slow enough that the kill comes before the end.
+    local run = start_with([[function verdict(ev)
+      local n = 0
+      for i = 1, 5000 do n = n + i % 7 end
+      return n > 0 and "allow" or "deny", "slow"
+    end]])
+    local _, worker = run:pids()
+    local list = file()
+    assert.is_true(cellflow.kill(worker, "STOP"))
+    here:send(("--mix udp4,udp6 --flows %d --list %s"):format(FLOWS, list))
+    run:signal("TERM")
+    assert.is_true(cellflow.kill(worker, "CONT"))
+    cellflow.wait_for("the first records", 10, function() return #run:stdout() > 0 end)
+    assert.is_true(cellflow.kill(worker, "KILL"))
+    assert.equal(0, run:wait(20))
+    local _, missing = flow_list.match(run:records(), flow_list.read(list))
+    local summary = identities.check(run:summary())
+    check_file(summary, missing)
+    assert.equal(1, summary.worker.restarts)
   end)
 
   -- What a pipe took of a write that was cut off, nobody can say: a line may be half, but stands alone.
