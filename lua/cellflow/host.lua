@@ -14,6 +14,8 @@ local log = require("cellflow.log")
 local names = require("cellflow.names")
 local place = require("cellflow.place")
 local record = require("cellflow.record")
+local rule_review = require("cellflow.rule_review")
+local ruleset = require("cellflow.ruleset")
 local sandbox = require("cellflow.sandbox")
 local words = require("cellflow.words")
 
@@ -68,7 +70,7 @@ local function read_file(chunk, file)
 end
 
 local function load_policy(self, text, file, args, plan)
-  local declaring, finish = words.new(self.core, plan)
+  local declaring, finish, rules = words.new(self.core, plan)
   declaring.net = cidr.new(self.core)
   local plain = {}
   local encoder = json.new(self.core, plain)
@@ -81,10 +83,10 @@ local function load_policy(self, text, file, args, plan)
   end
   finish()
   box.close()
-  return box, encoder, plain
+  return box, encoder, plain, ruleset.new(rules)
 end
 
-local function assemble(self, box, encoder, plain)
+local function assemble(self, box, encoder, plain, rules)
   local answer = { decision = false, reason = false, rule = false, place = false, error_place = false }
   local core = self.core
   local cells, metadata = self.cells, self.metadata
@@ -92,7 +94,8 @@ local function assemble(self, box, encoder, plain)
   local its_record = record.new(core, encoder, answer, cells, metadata)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
   self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
-    faults = fault.new(core) }
+    faults = fault.new(core), rules = rules }
+  rules.bind(cells)
   self.dispatcher = dispatch.new(core, self.setup)
 end
 
@@ -100,7 +103,7 @@ local function run_check(self)
   local setup = {}
   for name, value in pairs(self.setup) do setup[name] = value end
   setup.faults = fault.new({ cf_log_text = function() end })
-  return check.run(self.core, setup, self.dispatcher.default_mapping)
+  return check.run(self.core, setup, self.dispatcher.default_mapping), rule_review.run(setup.rules, setup.places)
 end
 
 --- A runtime over `core` (lib.lua's table, or one that records what it is told).
@@ -109,19 +112,22 @@ end
 ---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
 ---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
 ---   stop()         log what is left to say; returns the script errors by place
----   check()        list of error lines from synthetic events; overwrites the batch
+---   check()        list of error lines from synthetic events, and a list of warnings; overwrites the batch
 ---   loop()         the function that batch spends its time in, for specs of the compiler
 function M.new(core)
   local self = { core = core, given = nil, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
   local host = {}
 
-  function host.bind(plan) read_plan(plan_pointer(plan), self.cells, self.metadata) end
+  function host.bind(plan)
+    read_plan(plan_pointer(plan), self.cells, self.metadata)
+    if self.setup then self.setup.rules.bind(self.cells) end
+  end
   function host.load(text, file, args, given)
     self.given = given -- a cast pointer does not keep what it points to
     local plan = plan_pointer(given)
-    local box, encoder, plain = load_policy(self, text, file or "cellflow.lua", args or {}, plan)
+    local box, encoder, plain, rules = load_policy(self, text, file or "cellflow.lua", args or {}, plan)
     host.bind(plan)
-    assemble(self, box, encoder, plain)
+    assemble(self, box, encoder, plain, rules)
     self.given = nil
   end
   function host.batch(count) return self.dispatcher.run(count) end
