@@ -69,6 +69,14 @@ static uint32_t drain(struct loop *loop, uint32_t max)
 	return turns;
 }
 
+static void moment(struct loop *loop, enum cf_moment which, uint64_t lost)
+{
+	struct cf_turn *turn = loop->turn;
+
+	cf_turn_moment(turn, which, lost);
+	flush(loop, ((1U << turn->sink_count) - 1) & ~turn->pending);
+}
+
 static void order(struct loop *loop)
 {
 	struct cf_message message;
@@ -85,6 +93,8 @@ static void order(struct loop *loop)
 		drain(loop, FINISH_TURNS_MAX);
 	else if (message.type == CF_MSG_STOP)
 		loop->stop_ms = (int)message.body.number.value;
+	else if (message.type == CF_MSG_LOST)
+		moment(loop, CF_MOMENT_LOST, message.body.number.value);
 }
 
 static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, int *retry)
@@ -108,6 +118,22 @@ enum wait {
 	WAIT_NOT, /* the ring has more: only look at the rest */
 };
 
+/* How long at most; -1: until something happens. */
+static int64_t wait_ns(const struct cf_turn *turn, enum wait wait, int retry)
+{
+	int64_t ns = wait == WAIT_NOT	 ? 0 :
+		     wait == WAIT_LINGER ? (int64_t)turn->linger_ns :
+		     retry		 ? RETRY_MS * 1000000LL :
+					   -1;
+	int64_t left;
+
+	if (turn->timer_ns == 0)
+		return ns;
+	left = (int64_t)(turn->timer_ns - cf_boot_ns());
+	left = left < 0 ? 0 : left;
+	return ns < 0 || left < ns ? left : ns;
+}
+
 static void wait_for_work(struct loop *loop, enum wait wait)
 {
 	struct cf_turn *turn = loop->turn;
@@ -116,19 +142,12 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 		{ .fd = turn->clock_fd, .events = POLLIN },
 		{ .fd = wait == WAIT_RING ? turn->ring.fd : -1, .events = POLLIN },
 	};
-	struct timespec pause = { .tv_sec = (time_t)(turn->linger_ns / 1000000000),
-				  .tv_nsec = (long)(turn->linger_ns % 1000000000) };
-	struct timespec retry_pause = { .tv_nsec = RETRY_MS * 1000000L };
-	struct timespec no_pause = { 0 };
 	int retry = 0;
 	nfds_t count = 3 + watch_outputs(turn, fds + 3, &retry);
+	int64_t ns = wait_ns(turn, wait, retry);
+	struct timespec pause = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
 
-	if (ppoll(fds, count,
-		  wait == WAIT_NOT ? &no_pause :
-		  wait == WAIT_LINGER ? &pause :
-		  retry ? &retry_pause :
-			  NULL,
-		  NULL) < 0)
+	if (ppoll(fds, count, ns < 0 ? NULL : &pause, NULL) < 0)
 		return;
 	if (fds[0].revents)
 		order(loop);
@@ -160,11 +179,15 @@ void cf_turn_loop(struct cf_turn *turn, int channel)
 	struct loop loop = { .turn = turn, .channel = channel, .stop_ms = -1 };
 	int empty_looks = 0;
 
+	moment(&loop, CF_MOMENT_START, 0);
 	while (loop.stop_ms < 0) {
 		uint32_t turns = drain(&loop, BITE);
 
+		if (turn->timer_ns != 0 && cf_boot_ns() >= turn->timer_ns)
+			moment(&loop, CF_MOMENT_TIMER, 0);
 		empty_looks = turns > 0 ? 0 : empty_looks + (empty_looks < EMPTY_LOOKS);
 		wait_for_work(&loop, turns == BITE ? WAIT_NOT : empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
 	}
+	moment(&loop, CF_MOMENT_STOP, 0);
 	flush_until(&loop, monotonic_ms() + (uint64_t)loop.stop_ms);
 }

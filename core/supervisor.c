@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "generation.h"
 #include "log.h"
+#include "lost.h"
 #include "summary.h"
 #include "supervisor.h"
 
@@ -33,6 +34,7 @@ enum ending {
 struct supervisor {
 	const struct cf_run_options *options;
 	struct cf_generations gen;
+	struct cf_lost lost;
 	int signal_fd;
 	enum ending ending;
 	uint64_t started_ns;
@@ -217,8 +219,10 @@ static void loop(struct supervisor *sup)
 		if (poll(fds, 3, wait_ms(sup)) < 0 && errno != EINTR)
 			return;
 		tick = monotonic_ms() - checked_ms >= TICK_MS;
-		if (tick)
+		if (tick) {
 			checked_ms = monotonic_ms();
+			cf_lost_tell(&sup->lost, &sup->gen);
+		}
 		if ((tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
 			sup->ending = END_CELLS_GONE;
 		if (fds[2].revents)
@@ -254,6 +258,7 @@ static void drain(struct supervisor *sup)
 	cf_cells_detach(&gen->cells);
 	if (gen->worker.pid == 0 && sup->ending != END_QUIET && cf_generation_recover(gen, &error) < 0)
 		cf_warn("%s", error.text);
+	cf_lost_tell(&sup->lost, gen); /* before the order to finish, so that it is heard */
 	if (cf_member_finish(&gen->worker, sup->ending == END_QUIET ? 0 : sup->options->drain_ms, sup->signal_fd) < 0)
 		cf_warn("the worker was ended before it had finished");
 	cf_outputs_recover(&gen->outputs, gen->shared);
