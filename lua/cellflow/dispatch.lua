@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- From a batch of events to decisions: handlers, dedup, verdict, default mapping, reason, handlers of the decision,
--- format, output, for each event. One protected call runs a whole batch; after an error it is entered again at the next step of the same event, so that a
--- faulty hook costs an event its hook and never the event. Reads policies nowhere, writes output nowhere.
+-- format, output, for each event. One protected call runs a whole batch; after an error it is entered again at the
+-- next step of the same event, so that a faulty hook costs an event its hook and never the event. Reads policies
+-- nowhere, writes output nowhere.
 local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local event = require("cellflow.event")
