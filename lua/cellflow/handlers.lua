@@ -41,10 +41,10 @@ end
 local function step(entry, argument)
   return ([[
     if from < %d then
-      local fn = fns[%d]
-      if fn%s then
+      local hook = fns[%d]
+      if hook%s then
         state.at = %d
-        fn(%s)
+        hook(%s)
         failures[%d] = 0
       end
     end]]):format(entry.id, entry.id, entry.match and (" and matches[%d](raw)"):format(entry.id) or "", entry.id,
