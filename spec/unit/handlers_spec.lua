@@ -71,7 +71,8 @@ local WRONG = {
   { "on('opened', 'x', print)", 'on "opened" takes a function, or a match table and a function; got "x"' },
   { "on('opened', {}, 5)", 'on "opened" takes a function, got 5' },
   { "on('start', { dst_port = 1 }, print)", 'on "start" has no event that a match table could match' },
-  { "on('opened', { dst_prt = 1 }, print)", 'on "opened": a flow event has no field "dst_prt" (did you mean "dst_port"?)' },
+  { "on('opened', { dst_prt = 1 }, print)",
+    'on "opened": a flow event has no field "dst_prt" (did you mean "dst_port"?)' },
   { "for i = 1, 65 do on('opened', print) end", 'on "opened" is one too many; there can be 64 handlers' },
   { "every(0, print)", "every takes a number of seconds from 0.01 to 31622400, got 0" },
   { "every('1', print)", 'every takes a number of seconds from 0.01 to 31622400, got "1"' },
@@ -136,8 +137,8 @@ describe("an error in a handler", function()
     for _ = 1, 5 do host.batch(256) end
     assert.equal(1000, out.script_errors)
     assert.equal(1280, out.counters.second)
-    assert.equal('cellflow.lua:1: on "opened" failed 1000 times in a row and is not asked again until the policy is reloaded',
-      out.log[2].text)
+    assert.equal('cellflow.lua:1: on "opened" failed 1000 times in a row and is not asked again until the policy is '
+      .. "reloaded", out.log[2].text)
   end)
   it("is forgotten by a success in between", function()
     local host, out, batch = recording.host('on("opened", function(ev) if ev.seq < 200 then error("x") end end)')

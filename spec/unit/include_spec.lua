@@ -107,7 +107,11 @@ describe("limits", function()
       local log = trace_log.record(function() for _ = 1, 20 do host.batch(256) end end)
       return next(log.loops) ~= nil or #log.aborts > 0
     end
-    local verdict = ' function verdict(ev) local n = 0 for i = 1, 100 do n = n + i end if n == ev.dst_port then return "deny" end end'
+    local verdict = [[ function verdict(ev)
+      local n = 0
+      for i = 1, 100 do n = n + i end
+      if n == ev.dst_port then return "deny" end
+    end]]
     assert.is_false(traces("limits { interpreted = true }" .. verdict))
     assert.is_true(traces(verdict))
   end)
