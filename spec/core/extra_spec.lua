@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Extra lines and counters are part of the transaction: valid with the batch they belong to, or not at all.
 local ffi = require("ffi")
+require("output_core")
 local outcome_core = require("outcome_core")
 local core = outcome_core.core
 
@@ -26,11 +27,15 @@ describe("extra lines", function()
     assert.equal(2, tonumber(now.extra))
   end)
   it("of a record are core's own", function()
+    local plan = ffi.new("struct cf_plan", { cell_count = 1 })
+    plan.cells[0].name = "a"
+    assert.equal(0, core.cf_record_bind(plan, nil))
     local event = core.cf_batch_get().events[0]
     ffi.fill(event, ffi.sizeof("struct cf_event"))
     event.kind, event.family, event.source = 1, 4, 1
     local decision = ffi.new("struct cf_decision", { decision = 2, reason = core.cf_intern("mine", 4) })
     outcome:run(function() assert.equal(0, core.cf_extra_record(event, decision)) end)
+    core.cf_record_unbind()
     assert.matches('"decision":"deny","reason_code":"mine"', outcome:written(), 1, true)
     assert.equal(0, tonumber(outcome:now().records))
     assert.equal(0, tonumber(outcome:now().decisions[2]))
