@@ -54,6 +54,24 @@ struct cf_decision {
 	uint32_t pad0; /* zero */
 };
 
+enum {
+	CF_PLACES_MAX = 256, /* functions of a policy that can be switched off one by one */
+	CF_PLACE_NAME_LEN = 96,
+};
+
+/* What the worker is doing, in memory that outlives it: where a worker hangs or dies, the supervisor reads here over
+ * what, and writes what the next one is to leave out. Place 0: none of the policy's functions. */
+struct cf_progress {
+	uint32_t place; /* being called now; set before a call, 0 after a batch */
+	uint32_t index; /* of the event in the batch */
+	uint64_t calls; /* counts places entered: the same number for long is the same call */
+	uint64_t switched_off[CF_PLACES_MAX / 64]; /* bit n: place n */
+	char names[CF_PLACES_MAX][CF_PLACE_NAME_LEN]; /* "verdict at cellflow.lua:3", by the worker that loaded it */
+};
+
+/* One for the process's life; zeroed when a policy is read anew. */
+struct cf_progress *cf_progress_get(void);
+
 /* How an event that writes no record ended. */
 enum cf_ending {
 	CF_ENDING_DEDUPLICATED = 1,

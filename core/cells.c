@@ -2,6 +2,7 @@
  * The cells being watched: see cells.h. */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,6 +109,22 @@ static void free_cell(struct cf_cells *cells, struct cf_cell *cell)
 	free(cell);
 }
 
+/* What went wrong, with the cell and the line that declared it in front: a policy may have thousands. */
+static void name_cell(const struct cf_plan_cell *plan, struct cf_error *error)
+{
+	struct cf_error bare = *error;
+	char title[CF_NAME_LEN + 16];
+	char place[CF_PLACE_LEN + 2] = "";
+
+	snprintf(title, sizeof(title), "cell \"%s\": ", plan->name);
+	if (strchr(plan->place, ':')) /* not the command line's cell */
+		snprintf(place, sizeof(place), "%s: ", plan->place);
+	if (strncmp(bare.text, title, strlen(title)) == 0)
+		title[0] = '\0';
+	cf_fail(error, bare.kind, bare.err, "%s%s%.*s", place, title,
+		(int)(sizeof(bare.text) - sizeof(title) - sizeof(place)), bare.text);
+}
+
 struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_error *error)
 {
 	int slot = free_slot(cells, error);
@@ -120,6 +137,7 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	cell->object.stats_fd = -1;
 	cf_attachment_init(&cell->attachment);
 	if (load_and_attach(cells, cell, error) < 0) {
+		name_cell(plan, error);
 		free_cell(cells, cell);
 		return NULL;
 	}

@@ -39,7 +39,8 @@ size_t cf_message_len(uint32_t type)
 	case CF_MSG_OUTPUT_GONE:
 	case CF_MSG_OUTPUT:
 	case CF_MSG_RING:
-	case CF_MSG_STOP:
+	case CF_MSG_START:
+	case CF_MSG_FINISH:
 	case CF_MSG_INCLUDED:
 	case CF_MSG_LOST:
 		return sizeof(struct cf_message_number);

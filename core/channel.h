@@ -29,10 +29,11 @@ enum cf_message_type {
 	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptor: ring map */
 	CF_MSG_INCLUDED, /* struct cf_message_number: size in bytes; descriptor: the file's text */
 	CF_MSG_INCLUDE_FAILED, /* struct cf_message_text: why not */
-	CF_MSG_START,
 	CF_MSG_LOST, /* struct cf_message_number: events that the kernel could not hand over, in all */
-	CF_MSG_FINISH, /* finish what is in the ring now, then DONE */
-	CF_MSG_STOP, /* after FINISH: flush outputs until struct cf_message_number milliseconds are over, then DONE */
+	CF_MSG_START, /* struct cf_message_number: generation */
+	/* struct cf_message_number: milliseconds. Decide what is in the ring now and flush the outputs, then DONE. Slow
+	 * outputs get that long, all in all. */
+	CF_MSG_FINISH,
 };
 
 enum { CF_CHANNEL_FDS_MAX = 2 };

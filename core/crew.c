@@ -42,6 +42,7 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 	int rc = cf_channel_pair(pair);
 
 	cf_member_init(member);
+	member->policy = config->policy.name;
 	if (rc < 0)
 		return cf_fail(error, CF_FAIL_INTERNAL, -rc, "worker: socketpair: %s", strerror(-rc));
 	member->pid = fork();
@@ -120,8 +121,9 @@ static int gave_up(struct cf_member *member, int rc, const char *doing, struct c
 	}
 	if (rc == -EAGAIN) {
 		cf_member_kill(member);
-		return cf_fail(error, CF_FAIL_POLICY, ETIMEDOUT, "%s took longer than %d s (an endless loop in the file?)",
-			       doing, LOAD_MS / 1000);
+		return cf_fail(error, CF_FAIL_POLICY, ETIMEDOUT,
+			       "%s took longer than %d s (does it loop, or make very long texts?)", doing,
+			       LOAD_MS / 1000);
 	}
 	if (rc < 0)
 		kill(member->pid, SIGKILL);
@@ -162,8 +164,10 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct c
 {
 	int64_t deadline = monotonic_ms() + LOAD_MS;
 	struct cf_message message;
+	char doing[CF_PATH_LEN + 16];
 	int rc;
 
+	snprintf(doing, sizeof(doing), "loading %s", member->policy ? member->policy : "the default mapping");
 	while ((rc = receive(member, &message, deadline, abort_fd)) > 0) {
 		cf_message_close_fds(&message);
 		if (message.type == CF_MSG_PLAN_END)
@@ -181,7 +185,7 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct c
 		if (rc < 0)
 			break;
 	}
-	return gave_up(member, rc, "loading the policy", error);
+	return gave_up(member, rc, doing, error);
 }
 
 static int send_number(const struct cf_member *member, uint32_t type, uint64_t value, const int *fds, int fd_count)
@@ -208,7 +212,7 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 	}
 	if (rc == 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
-	return rc ? rc : cf_channel_send(member->channel, CF_MSG_START, NULL, 0, NULL, 0);
+	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);
 }
 
 int cf_member_hand_over(struct cf_member *member, const struct cf_handover *handover, struct cf_error *error)
@@ -234,6 +238,12 @@ int cf_member_hand_over(struct cf_member *member, const struct cf_handover *hand
 	return gave_up(member, rc, "taking over", error);
 }
 
+void cf_member_order_finish(const struct cf_member *member, uint64_t flush_ms)
+{
+	/* When it has died, whoever reads the channel sees it. */
+	send_number(member, CF_MSG_FINISH, flush_ms, NULL, 0);
+}
+
 int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)
 {
 	int64_t deadline = monotonic_ms() + (int64_t)flush_ms + FINISH_GRACE_MS;
@@ -243,8 +253,7 @@ int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)
 
 	if (member->pid == 0)
 		return -1;
-	if (cf_channel_send(member->channel, CF_MSG_FINISH, NULL, 0, NULL, 0) == 0)
-		send_number(member, CF_MSG_STOP, flush_ms, NULL, 0);
+	cf_member_order_finish(member, flush_ms);
 	while (!done && receive(member, &message, deadline, abort_fd) > 0) {
 		cf_message_close_fds(&message);
 		done = message.type == CF_MSG_DONE;

@@ -16,6 +16,7 @@ struct cf_member {
 	pid_t pid; /* 0: none */
 	int channel;
 	int pidfd;
+	const char *policy; /* name of its file, not owned; NULL: none */
 	uid_t uid; /* its user */
 };
 
@@ -37,10 +38,14 @@ struct cf_handover {
 	const struct cf_plan *plan;
 	const uint32_t *slots;
 	const char (*interfaces)[CF_IFNAME_LEN];
+	uint32_t generation;
 	int ring_fd;
 	size_t ring_size;
 };
 int cf_member_hand_over(struct cf_member *member, const struct cf_handover *handover, struct cf_error *error);
+
+/* Tell it to decide what is in the ring, flush for at most `flush_ms`, say CF_MSG_DONE, and go. Does not wait. */
+void cf_member_order_finish(const struct cf_member *member, uint64_t flush_ms);
 
 /* Let it decide what is in the ring and flush for at most `flush_ms`, then go. Killed when it takes longer than
  * that by more than a grace of its own. Returns 0 when it ended in order, -1 when it had to be killed (also because

@@ -19,6 +19,19 @@ static struct {
 	uint16_t reason_slots[CF_INTERN_NAME_MAX + 1]; /* by intern id */
 } out;
 
+static struct cf_progress private_progress;
+static struct cf_progress *progress = &private_progress;
+
+struct cf_progress *cf_progress_get(void)
+{
+	return progress;
+}
+
+void cf_progress_bind(struct cf_progress *shared)
+{
+	progress = shared ? shared : &private_progress;
+}
+
 struct cf_batch *cf_batch_get(void)
 {
 	return &out.batch;

@@ -26,12 +26,14 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	gen->options = options;
 	gen->abort_fd = abort_fd;
 	gen->ring.fd = -1;
+	cf_bpf_maps_init(&gen->cells.maps);
 	cf_member_init(&gen->worker);
 	gen->shared = cf_shared_new();
 	gen->includes = cf_includes_new();
 	dedup = mmap(NULL, dedup_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (!gen->shared || !gen->includes || dedup == MAP_FAILED)
-		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s", strerror(errno));
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s",
+			       strerror(errno));
 	gen->config = (struct cf_worker_config){
 		.policy = { .name = options->policy_path, .args = options->args },
 		.cell = options->cell,
@@ -54,19 +56,29 @@ void cf_generations_close(struct cf_generations *gen)
 	cf_outputs_close(&gen->outputs);
 	cf_plan_free(gen->plan);
 	cf_includes_free(gen->includes);
+	cf_policy_watch_begin(&gen->watch);
 	free((char *)(uintptr_t)gen->config.policy.text);
 	if (gen->config.dedup)
 		munmap(gen->config.dedup, gen->config.dedup_len);
 	cf_shared_free(gen->shared);
 }
 
-static int read_policy(const struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
+uint32_t cf_generation_stuck_s(const struct cf_generations *gen)
+{
+	return gen->plan->limits.stuck_s;
+}
+
+static int read_policy(struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
 {
 	char *text = NULL;
 
 	policy->text = NULL;
-	if (gen->options->policy_path &&
-	    cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
+	if (!gen->options->policy_path)
+		return 0;
+	/* Noted first: what changes while we read is a change. */
+	cf_policy_watch_begin(&gen->watch);
+	cf_policy_watch_note(&gen->watch, gen->options->policy_path);
+	if (cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
 		return -1;
 	policy->text = text;
 	return 0;
@@ -81,7 +93,8 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 		.sink_count = gen->outputs.count,
 		.plan = gen->plan,
 		.slots = slots,
-		.interfaces = (const char (*)[CF_IFNAME_LEN])interfaces,
+		.interfaces = (const char(*)[CF_IFNAME_LEN])interfaces,
+		.generation = gen->number,
 		.ring_fd = gen->cells.maps.ring_fd,
 		.ring_size = gen->cells.ring_size,
 	};
@@ -97,6 +110,7 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 static int load(struct cf_generations *gen, const struct cf_worker_config *config, struct cf_includes *includes,
 		struct cf_member *worker, struct cf_plan **plan, struct cf_error *error)
 {
+	includes->watch = &gen->watch;
 	*plan = cf_plan_new();
 	if (!*plan)
 		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "no memory for a plan");
@@ -105,7 +119,9 @@ static int load(struct cf_generations *gen, const struct cf_worker_config *confi
 		includes->frozen = 1;
 		if ((*plan)->cell_count > 0)
 			return 0;
-		cf_fail(error, CF_FAIL_POLICY, 0, "%s: declares no cell, nothing to watch (add: cell \"NAME\" { netns = \"NAME\" })",
+		cf_fail(error, CF_FAIL_POLICY, 0,
+			"%s: declares no cell, nothing to watch (add: cell \"NAME\" { netns = \"NAME\", interface = "
+			"\"eth0\" })",
 			config->policy.name ? config->policy.name : "command line");
 	}
 	cf_member_kill(worker);
@@ -140,15 +156,17 @@ int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
 	    load(gen, &gen->config, gen->includes, &gen->worker, &gen->plan, error) < 0 ||
 	    cf_targets_open(&targets, gen->plan, error) < 0)
 		return -1;
+	/* From here on the targets are taken over one by one. */
 	if (cf_outputs_install(&gen->outputs, &targets, gen->plan, gen->shared, error) < 0 ||
 	    add_cells(gen, gen->plan, none, gen->by_plan, error) < 0 ||
-	    cf_ring_open(&gen->ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error) < 0 ||
-	    hand_over(gen, error) < 0) {
-		cf_targets_close(&targets);
-		return -1;
-	}
+	    cf_ring_open(&gen->ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error) < 0)
+		goto failed;
 	gen->number = 1;
-	return 0;
+	if (hand_over(gen, error) == 0)
+		return 0;
+failed:
+	cf_targets_close(&targets);
+	return -1;
 }
 
 static int same_cells(const struct cf_plan *a, const struct cf_plan *b)

@@ -65,6 +65,8 @@ static int find(struct cf_includes *includes, const char *path, const uid_t *wor
 		return cf_fail(error, CF_FAIL_POLICY, 0, "%s: was not included when the policy was read first", path);
 	if (includes->count == CF_INCLUDES_MAX)
 		return cf_fail(error, CF_FAIL_POLICY, 0, "%s: more than %d files are included", path, CF_INCLUDES_MAX);
+	if (includes->watch) /* first: what changes while we read is a change */
+		cf_policy_watch_note(includes->watch, path);
 	if (cf_policy_read(path, worker, &text, &len, error) < 0)
 		return -1;
 	fd = sealed_copy(text, len);

@@ -11,12 +11,14 @@
 #include <sys/types.h>
 #include "error.h"
 #include "plan.h"
+#include "policy_watch.h"
 
 enum { CF_INCLUDES_MAX = 64 }; /* files of one policy */
 
 struct cf_includes {
 	uint32_t count;
 	int frozen; /* 1: in force, nothing new is read */
+	struct cf_policy_watch *watch; /* is told of each file that is looked for; NULL: nobody is */
 	struct {
 		char path[CF_PATH_LEN];
 		int fd; /* owned; a sealed memfd */

@@ -56,6 +56,7 @@ struct cf_outcome *cf_outcome_begin(struct cf_shared *shared)
 
 void cf_outcome_commit(struct cf_shared *shared, struct cf_outcome *next)
 {
+	next->batches++;
 	atomic_store_explicit(&shared->current, (uint32_t)(next - shared->outcomes), memory_order_release);
 }
 

@@ -76,6 +76,7 @@ struct cf_shared {
 	_Atomic uint32_t reason_count;
 	_Atomic uint32_t counter_count;
 	_Atomic uint64_t clock_steps;
+	struct cf_progress progress;
 	char reason_names[CF_REASONS_MAX][CF_REASON_LEN];
 	struct cf_counter_name counter_names[CF_COUNTERS_MAX];
 	struct cf_output_progress outputs[CF_OUTPUTS_MAX];

@@ -90,6 +90,8 @@ struct cf_plan_metadata { /* stamped on every record */
 struct cf_plan {
 	uint32_t cell_count;
 	uint32_t output_count;
+	uint32_t generation; /* given by the supervisor: 1, 2, ... for each policy put in force; 0: none */
+	uint32_t pad0; /* zero */
 	struct cf_plan_limits limits;
 	struct cf_plan_metadata metadata;
 	struct cf_plan_output outputs[CF_OUTPUTS_MAX];

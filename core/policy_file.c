@@ -13,13 +13,18 @@ static int check(const char *path, const struct stat *st, const uid_t *worker, s
 	if (S_ISDIR(st->st_mode))
 		return cf_fail(error, CF_FAIL_POLICY, EISDIR, "%s: is a directory, want a policy file", path);
 	if (!S_ISREG(st->st_mode))
-		return cf_fail(error, CF_FAIL_POLICY, EINVAL, "%s: is not a regular file", path);
+		return cf_fail(error, CF_FAIL_POLICY, EINVAL, "%s: is %s, want a policy file", path,
+			       S_ISFIFO(st->st_mode) ? "a FIFO" : "a device");
 	if (st->st_size > CF_POLICY_MAX)
-		return cf_fail(error, CF_FAIL_POLICY, EFBIG, "%s: is larger than %d bytes", path, CF_POLICY_MAX);
+		return cf_fail(error, CF_FAIL_POLICY, EFBIG, "%s: has %lld bytes, a policy at most %d", path,
+			       (long long)st->st_size, CF_POLICY_MAX);
 	/* A worker that was taken over must not be able to write the policy of its successor. */
-	if (worker && *worker != 0 && (st->st_uid == *worker || (st->st_mode & S_IWOTH)))
+	if (worker && *worker != 0 && st->st_uid == *worker)
 		return cf_fail(error, CF_FAIL_POLICY, EPERM,
-			       "%s: the worker's user could write it (remedy: chown root and chmod o-w)", path);
+			       "%s: belongs to uid %u, whom the policy runs as (chown root %s)", path, st->st_uid,
+			       path);
+	if (worker && *worker != 0 && (st->st_mode & S_IWOTH))
+		return cf_fail(error, CF_FAIL_POLICY, EPERM, "%s: may be written by anyone (chmod o-w %s)", path, path);
 	return 0;
 }
 

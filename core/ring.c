@@ -106,6 +106,13 @@ uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_
 	return passed;
 }
 
+uint64_t cf_ring_used(const struct cf_ring *ring)
+{
+	uint64_t position = cf_ring_position(ring);
+
+	return producer_position(ring) - position;
+}
+
 uint64_t cf_ring_count(const struct cf_ring *ring)
 {
 	uint64_t producer = producer_position(ring);

@@ -35,6 +35,8 @@ void cf_ring_release(struct cf_ring *ring, uint64_t position);
 uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_batch *batch, uint32_t max,
 		      uint32_t *refused, uint32_t *refused_len);
 
+/* Bytes between the consumer's position and the producers', record headers included. */
+uint64_t cf_ring_used(const struct cf_ring *ring);
 /* Complete records between the consumer's position and the producers': what is still in the ring. */
 uint64_t cf_ring_count(const struct cf_ring *ring);
 #endif

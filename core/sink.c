@@ -2,6 +2,8 @@
  * Buffered, recoverable output: see sink.h. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -11,6 +13,10 @@
 #include "api.h"
 #include "log.h"
 #include "sink.h"
+
+enum {
+	DOUBTFUL_MAX = 65536, /* bytes that one death can leave in doubt; a pipe takes no more at once anyway */
+};
 
 static const size_t buffer_len = CF_SINK_BUFFER_LEN;
 
@@ -41,10 +47,9 @@ static void look_at_target(struct cf_sink *sink)
 	}
 	sink->is_appending = flags >= 0 && (flags & O_APPEND) != 0;
 	/* A pipe or terminal that we could not make non-blocking: poll(2) promises room for PIPE_BUF, no more. */
-	if (!sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK))
-		sink->write_max = PIPE_BUF;
-	else
-		sink->write_max = buffer_len;
+	sink->may_block = !sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK);
+	/* Of a file it can be found out afterwards what a killed worker had written; of the others it cannot. */
+	sink->write_max = sink->may_block ? PIPE_BUF : sink->is_regular ? buffer_len : DOUBTFUL_MAX;
 }
 
 int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_progress *progress,
@@ -161,11 +166,21 @@ static int flush_failed(struct cf_sink *sink)
 	return -1;
 }
 
+/* A descriptor that blocks: poll(2) promises room for one PIPE_BUF, or an error that the write will meet. */
+static int has_room(const struct cf_sink *sink)
+{
+	struct pollfd ready = { .fd = sink->fd, .events = POLLOUT };
+
+	return poll(&ready, 1, 0) != 0;
+}
+
 /* The newline that keeps a predecessor's half line apart. */
 static int flush_guard(struct cf_sink *sink)
 {
 	if (!atomic_load_explicit(&sink->progress->guard, memory_order_relaxed))
 		return 0;
+	if (sink->may_block && !has_room(sink))
+		return 1;
 	if (send_bytes(sink, "\n", 1) < 0)
 		return errno == EINTR ? 1 : flush_failed(sink);
 	atomic_store_explicit(&sink->progress->guard, 0, memory_order_relaxed);
@@ -185,13 +200,13 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 		return rc;
 	while ((tail = tail_of(sink)) < head) {
 		len = head - tail < sink->write_max ? head - tail : sink->write_max;
+		if (sink->may_block && !has_room(sink))
+			return 1;
 		if (write_once(sink, tail, len) < 0) {
 			if (errno == EINTR)
 				continue;
 			return flush_failed(sink);
 		}
-		if (sink->write_max < buffer_len)
-			return tail_of(sink) < head; /* one PIPE_BUF for each word of poll(2) */
 	}
 	return 0;
 }
@@ -228,5 +243,57 @@ void cf_sink_recover(struct cf_sink *sink, uint64_t head)
 		return;
 	}
 	landed = file_position(sink) - progress->flying_base;
-	atomic_store_explicit(&progress->tail, tail + (landed <= flying ? landed : 0), memory_order_relaxed);
+	if (landed > flying) /* others append to it too, or it was truncated: its length says nothing of our write */
+		give_up_flying(sink, tail, flying, head);
+	else
+		atomic_store_explicit(&progress->tail, tail + landed, memory_order_relaxed);
+}
+
+static int is_same_target(int a, int b)
+{
+	struct stat st_a, st_b;
+
+	return fstat(a, &st_a) == 0 && fstat(b, &st_b) == 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
+}
+
+/* An earlier run that was killed may have left half a line. */
+static int ends_cut(const struct cf_sink *sink)
+{
+	uint64_t position = sink->is_regular ? file_position(sink) : 0;
+	char path[32];
+	int reader, is_cut;
+	char last;
+
+	if (position == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", sink->fd); /* ours is for writing only */
+	reader = open(path, O_RDONLY | O_CLOEXEC);
+	if (reader < 0)
+		return 0;
+	is_cut = pread(reader, &last, 1, (off_t)position - 1) == 1 && last != '\n';
+	close(reader);
+	return is_cut;
+}
+
+static void pass_cut_line(struct cf_sink *sink, uint64_t head)
+{
+	uint64_t tail = tail_of(sink);
+	const uint8_t *at = sink->buffer + (tail & (buffer_len - 1));
+	const uint8_t *newline;
+
+	if (tail == 0 || tail >= head || head - tail > buffer_len ||
+	    sink->buffer[(tail - 1) & (buffer_len - 1)] == '\n')
+		return;
+	newline = memchr(at, '\n', head - tail);
+	sink->progress->uncertain++;
+	atomic_store_explicit(&sink->progress->tail, newline ? tail + (uint64_t)(newline + 1 - at) : head,
+			      memory_order_relaxed);
+}
+
+void cf_sink_begin(struct cf_sink *sink, int before, uint64_t head)
+{
+	if (before >= 0 && is_same_target(sink->fd, before))
+		return;
+	pass_cut_line(sink, head);
+	atomic_store_explicit(&sink->progress->guard, (uint32_t)ends_cut(sink), memory_order_relaxed);
 }

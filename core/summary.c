@@ -150,10 +150,13 @@ static void log_outputs(const struct cf_summary *summary)
 {
 	for (uint32_t i = 0; i < summary->from->sink_count; i++) {
 		const struct cf_output_numbers *out = &summary->outputs[i];
+		char extra[48] = "";
 
-		cf_info("  output    %s: %" PRIu64 " records + %" PRIu64 " extra = %" PRIu64 " written + %" PRIu64
-			" dropped + %" PRIu64 " uncertain + %" PRIu64 " unwritten",
-			out->path, out->records, out->extra, out->written, out->dropped, out->uncertain, out->unwritten);
+		if (out->extra)
+			snprintf(extra, sizeof(extra), " + %" PRIu64 " extra", out->extra);
+		cf_info("  output    %s: %" PRIu64 " records%s = %" PRIu64 " written + %" PRIu64 " dropped + %" PRIu64
+			" uncertain + %" PRIu64 " unwritten",
+			out->path, out->records, extra, out->written, out->dropped, out->uncertain, out->unwritten);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "api.h"
 #include "channel.h"
 #include "generation.h"
+#include "keeper.h"
 #include "log.h"
 #include "lost.h"
 #include "summary.h"
@@ -19,8 +20,6 @@
 
 enum {
 	TICK_MS = 250, /* how soon a vanished interface is noticed; a vanished namespace is told at once */
-	BACK_OFF_MAX_MS = 10000,
-	HEALTHY_MS = 30000, /* a worker that lived this long has its back-off forgotten */
 	LAST_FLUSH_MS = 1000,
 };
 
@@ -36,12 +35,11 @@ struct supervisor {
 	struct cf_generations gen;
 	struct cf_lost lost;
 	int signal_fd;
+	int end_fd; /* TERM and INT only, never read: readable means "do not wait any longer" */
 	enum ending ending;
 	uint64_t started_ns;
-	uint32_t restarts;
-	uint32_t quick_deaths;
-	int64_t worker_since_ms;
-	int64_t respawn_at_ms; /* while no worker runs */
+	struct cf_keeper keeper;
+	int64_t ticked_ms;
 };
 
 static uint64_t monotonic_ns(void)
@@ -52,25 +50,18 @@ static uint64_t monotonic_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
-static int64_t monotonic_ms(void)
-{
-	return (int64_t)(monotonic_ns() / 1000000);
-}
-
-static int open_signals(int fd, int only_ends)
+static void open_signals(struct supervisor *sup)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	if (!only_ends) {
-		sigaddset(&set, SIGHUP);
-		sigaddset(&set, SIGUSR1);
-	}
-	if (fd < 0)
-		sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(fd, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sup->end_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sup->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static void gather(struct supervisor *sup, struct cf_summary_input *input, struct cf_summary *summary)
@@ -84,7 +75,7 @@ static void gather(struct supervisor *sup, struct cf_summary_input *input, struc
 		.lost_before = sup->gen.outputs.lost,
 		.in_ring = cf_ring_count(&sup->gen.ring),
 		.elapsed_ns = monotonic_ns() - sup->started_ns,
-		.worker_restarts = sup->restarts,
+		.worker_restarts = sup->keeper.restarts,
 		.generation = sup->gen.number,
 	};
 	cf_summary_gather(input, summary);
@@ -110,55 +101,26 @@ static void reload(struct supervisor *sup)
 		cf_info("reloaded: generation %u is in force", sup->gen.number);
 	else
 		cf_error_log("reload failed, generation %u stays in force: %s", sup->gen.number, error.text);
-	sup->worker_since_ms = monotonic_ms();
+	cf_keeper_took_over(&sup->keeper);
 }
 
 static void take_signals(struct supervisor *sup)
 {
 	struct signalfd_siginfo info;
 
-	while (read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			reload(sup);
-		else if (info.ssi_signo == SIGUSR1)
+	enum ending before = sup->ending;
+
+	/* Not beyond the first that ends us: a second one, already there perhaps, is to cut the draining short. */
+	while (sup->ending == before && read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGUSR1)
 			print_numbers(sup);
-		else
+		else if (info.ssi_signo == SIGHUP && before == GO_ON)
+			reload(sup);
+		else if (info.ssi_signo != SIGHUP && before == GO_ON)
 			sup->ending = END_ASKED;
+		else if (info.ssi_signo != SIGHUP && sup->keeper.finishing)
+			cf_keeper_abort(&sup->keeper);
 	}
-}
-
-static void worker_died(struct supervisor *sup)
-{
-	int64_t now = monotonic_ms();
-	int64_t delay = 0;
-	char death[64];
-	int status;
-
-	cf_member_reap(&sup->gen.worker, &status);
-	cf_member_death(status, death, sizeof(death));
-	if (now - sup->worker_since_ms > HEALTHY_MS)
-		sup->quick_deaths = 0;
-	if (sup->quick_deaths > 0) {
-		delay = 100LL << (sup->quick_deaths < 8 ? sup->quick_deaths - 1 : 7);
-		delay = delay < BACK_OFF_MAX_MS ? delay : BACK_OFF_MAX_MS;
-	}
-	sup->quick_deaths++;
-	sup->respawn_at_ms = now + delay;
-	cf_warn("worker %s, a new one starts %s", death, delay ? "after a pause" : "at once");
-}
-
-static void respawn(struct supervisor *sup)
-{
-	struct cf_error error = { 0 };
-
-	sup->restarts++;
-	sup->worker_since_ms = monotonic_ms();
-	if (cf_generation_recover(&sup->gen, &error) == 0) {
-		cf_debug("worker restarted, pid %d", (int)sup->gen.worker.pid);
-		return;
-	}
-	cf_warn("%s", error.text);
-	worker_died(sup);
 }
 
 static void output_gone(struct supervisor *sup, uint64_t index)
@@ -171,7 +133,7 @@ static void output_gone(struct supervisor *sup, uint64_t index)
 		sup->ending = END_QUIET;
 	else
 		cf_warn("output \"%s\": its reader has gone; records for it are dropped until a reload (SIGHUP)",
-			outputs->plans[index].path);
+			outputs->plans[index].kind == CF_OUTPUT_STDOUT ? "-" : outputs->plans[index].path);
 }
 
 static void take_messages(struct supervisor *sup)
@@ -181,55 +143,43 @@ static void take_messages(struct supervisor *sup)
 
 	while ((rc = cf_channel_receive(sup->gen.worker.channel, &message, 0)) > 0) {
 		cf_message_close_fds(&message);
-		if (message.type == CF_MSG_OUTPUT_GONE)
+		if (message.type == CF_MSG_OUTPUT_GONE) {
 			output_gone(sup, message.body.number.value);
-	}
-	if (rc == -EAGAIN)
-		return;
-	if (rc < 0) /* it speaks nonsense: not the program we forked any more */
-		kill(sup->gen.worker.pid, SIGKILL);
-	worker_died(sup);
-}
-
-static int wait_ms(const struct supervisor *sup)
-{
-	int64_t left;
-
-	if (sup->gen.worker.pid != 0)
-		return TICK_MS;
-	left = sup->respawn_at_ms - monotonic_ms();
-	return left < 0 ? 0 : left < TICK_MS ? (int)left : TICK_MS;
-}
-
-static void loop(struct supervisor *sup)
-{
-	int64_t checked_ms = 0;
-
-	while (sup->ending == GO_ON) {
-		struct pollfd fds[] = {
-			{ .fd = sup->signal_fd, .events = POLLIN },
-			{ .fd = sup->gen.cells.watch.fd, .events = POLLIN },
-			{ .fd = sup->gen.worker.channel, .events = POLLIN },
-		};
-		bool tick;
-
-		if (sup->gen.worker.pid == 0 && wait_ms(sup) == 0)
-			respawn(sup);
-		fds[2].fd = sup->gen.worker.channel;
-		if (poll(fds, 3, wait_ms(sup)) < 0 && errno != EINTR)
+		} else if (message.type == CF_MSG_DONE && sup->keeper.finishing) {
+			cf_keeper_done(&sup->keeper);
 			return;
-		tick = monotonic_ms() - checked_ms >= TICK_MS;
-		if (tick) {
-			checked_ms = monotonic_ms();
-			cf_lost_tell(&sup->lost, &sup->gen);
 		}
-		if ((tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
-			sup->ending = END_CELLS_GONE;
-		if (fds[2].revents)
-			take_messages(sup);
-		if (fds[0].revents)
-			take_signals(sup);
 	}
+	if (rc != -EAGAIN)
+		cf_keeper_lost(&sup->keeper);
+}
+
+/* Wait for something to happen, and take it. */
+static void turn(struct supervisor *sup)
+{
+	struct pollfd fds[] = {
+		{ .fd = sup->signal_fd, .events = POLLIN },
+		{ .fd = sup->ending == GO_ON ? sup->gen.cells.watch.fd : -1, .events = POLLIN },
+		{ .fd = sup->gen.worker.channel, .events = POLLIN },
+	};
+	bool tick;
+
+	if (poll(fds, 3, cf_keeper_wait_ms(&sup->keeper, TICK_MS)) < 0 && errno != EINTR)
+		return;
+	tick = cf_keeper_now_ms() - sup->ticked_ms >= TICK_MS;
+	if (tick) {
+		sup->ticked_ms = cf_keeper_now_ms();
+		cf_lost_tell(&sup->lost, &sup->gen);
+	}
+	if (sup->ending == GO_ON && (tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
+		sup->ending = END_CELLS_GONE;
+	if (sup->ending == GO_ON && tick && sup->options->watch && cf_policy_watch_changed(&sup->gen.watch))
+		reload(sup);
+	if (fds[2].revents)
+		take_messages(sup);
+	if (fds[0].revents)
+		take_signals(sup);
+	cf_keeper_tick(&sup->keeper);
 }
 
 static void log_ready(const struct supervisor *sup)
@@ -251,17 +201,12 @@ static void log_ready(const struct supervisor *sup)
 /* Let what is under way arrive: no new events, then a worker to decide what is there, then the outputs. */
 static void drain(struct supervisor *sup)
 {
-	struct cf_generations *gen = &sup->gen;
-	struct cf_error error = { 0 };
-
-	open_signals(sup->signal_fd, 1); /* a second TERM or INT means: now */
-	cf_cells_detach(&gen->cells);
-	if (gen->worker.pid == 0 && sup->ending != END_QUIET && cf_generation_recover(gen, &error) < 0)
-		cf_warn("%s", error.text);
-	cf_lost_tell(&sup->lost, gen); /* before the order to finish, so that it is heard */
-	if (cf_member_finish(&gen->worker, sup->ending == END_QUIET ? 0 : sup->options->drain_ms, sup->signal_fd) < 0)
-		cf_warn("the worker was ended before it had finished");
-	cf_outputs_recover(&gen->outputs, gen->shared);
+	cf_cells_detach(&sup->gen.cells);
+	cf_lost_tell(&sup->lost, &sup->gen); /* before the order to finish, so that it is heard */
+	cf_keeper_finish(&sup->keeper, sup->ending == END_QUIET ? 0 : sup->options->drain_ms);
+	while (!sup->keeper.finished)
+		turn(sup);
+	cf_outputs_recover(&sup->gen.outputs, sup->gen.shared);
 }
 
 static void summarise(struct supervisor *sup)
@@ -299,14 +244,19 @@ static int run(struct supervisor *sup)
 {
 	struct cf_error error = { 0 };
 
-	if (cf_generations_open(&sup->gen, sup->options, sup->signal_fd, &error) < 0 ||
+	if (cf_generations_open(&sup->gen, sup->options, sup->end_fd, &error) < 0 ||
 	    cf_generation_start(&sup->gen, &error) < 0) {
+		if (error.err == EINTR) { /* told to end while starting: no failure */
+			cf_info("%s", error.text);
+			return 0;
+		}
 		cf_error_log("%s", error.text);
 		return cf_failure_exit_code(error.kind);
 	}
 	log_ready(sup);
-	sup->worker_since_ms = monotonic_ms();
-	loop(sup);
+	cf_keeper_took_over(&sup->keeper);
+	while (sup->ending == GO_ON)
+		turn(sup);
 	if (sup->ending == END_CELLS_GONE)
 		cf_error_log("no cell is left, ending");
 	drain(sup);
@@ -320,10 +270,12 @@ int cf_supervisor_run(const struct cf_run_options *options)
 	static struct supervisor sup;
 	int code;
 
-	sup = (struct supervisor){ .options = options, .signal_fd = open_signals(-1, 0), .started_ns = monotonic_ns() };
+	sup = (struct supervisor){ .options = options, .keeper.gen = &sup.gen, .started_ns = monotonic_ns() };
+	open_signals(&sup);
 	signal(SIGPIPE, SIG_IGN);
 	code = run(&sup);
 	cf_generations_close(&sup.gen);
 	close(sup.signal_fd);
+	close(sup.end_fd);
 	return code;
 }

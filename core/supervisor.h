@@ -26,6 +26,7 @@ struct cf_run_options {
 	uint64_t wake_interval_ns;
 	uint64_t drain_ms; /* how long outputs may take at the end */
 	uint32_t fail_on; /* enum cf_fail_on, or-ed */
+	int watch; /* read the policy again when its file changes */
 	int summary_record; /* the last line of every output is the summary */
 };
 

@@ -49,7 +49,6 @@ static void skip_one(struct cf_turn *turn, uint64_t position)
 		return;
 	next = cf_outcome_begin(turn->shared);
 	next->ring_position = position;
-	next->batches++;
 	next->consumed++;
 	next->skipped++;
 	cf_outcome_commit(turn->shared, next);
@@ -146,7 +145,6 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	shared->attempt_count = taken; /* before begin: who finds an unfinished attempt reads this */
 	next = cf_outcome_begin(shared);
 	next->ring_position = position;
-	next->batches++;
 	next->consumed += taken;
 	next->refused += refused;
 	cf_dedup_begin(next->attempt);
@@ -181,5 +179,6 @@ void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost)
 	if (cf_script_moment(&now, &turn->timer_ns, &error) < 0)
 		cf_error_log("%s", error.text);
 	cf_emit_begin(NULL);
+	next->batches--; /* the commit counts one, and this was none */
 	cf_outcome_commit(turn->shared, next);
 }

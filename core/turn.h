@@ -46,6 +46,6 @@ void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost);
 /* CLOCK_BOOTTIME in nanoseconds. */
 uint64_t cf_boot_ns(void);
 
-/* Until the supervisor orders an end (CF_MSG_FINISH, then CF_MSG_STOP) or goes. */
+/* Until the supervisor orders an end (CF_MSG_FINISH) or goes. */
 void cf_turn_loop(struct cf_turn *turn, int channel);
 #endif

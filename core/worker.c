@@ -157,6 +157,7 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 			message.fds[0] = -1;
 			break;
 		case CF_MSG_START:
+			plan->generation = (uint32_t)message.body.number.value;
 			return 0;
 		default:
 			return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: message %u before the start", message.type);

@@ -12,11 +12,13 @@ local NAME_LEN = 63 -- CF_COUNTER_LEN - 1
 local OBJECTS_MAX = 512 -- as many as core can tell apart
 local EXACT = 2 ^ 53
 
+local text_of_name = options.text(NAME_LEN + 1) -- here: a closure made where counters are would not be compiled
+
 local function check_name(name)
   if type(name) ~= "string" then
     place.raise(("counter takes a name, got %s"):format(options.describe(name)))
   end
-  local _, wrong = options.text(NAME_LEN + 1)(name)
+  local _, wrong = text_of_name(name)
   if wrong then place.raise("counter: the name " .. wrong) end
 end
 

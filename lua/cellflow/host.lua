@@ -43,6 +43,7 @@ local function read_plan(plan, cells, metadata)
   for _, name in ipairs({ "run_id", "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
     metadata[name] = text_of(plan.metadata[name])
   end
+  metadata.generation = plan.generation ~= 0 and plan.generation or nil
   for i = 0, plan.cell_count - 1 do
     local cell = plan.cells[i]
     cells[i] = { name = text_of(cell.name), interface = text_of(cell.interface),

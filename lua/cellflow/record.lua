@@ -15,7 +15,7 @@ M.members = {
   "schema_version", "type", "kind", "cell_id", "run_id", "decision_id", "direction", "decision", "reason_code", "rule",
   "decided_at", "error_at", "src_addr", "src_port", "dst_addr", "dst_port", "protocol", "protocol_number", "family",
   "icmp_type", "icmp_code", "icmp_id", "tcp_flags", "fragment", "vlan", "mark", "source", "verdict", "packet_count",
-  "byte_count", "close_reason", "interface", "policy_digest", "keyset_id", "issuer_kid", "correlation_id",
+  "byte_count", "close_reason", "interface", "generation", "policy_digest", "keyset_id", "issuer_kid", "correlation_id",
   "first_seen", "observed_at", "prefix",
 }
 local is_member = {}
@@ -65,7 +65,7 @@ local function add_plan(get, now, cells, metadata)
     if cell then return cell.run_id end
     return metadata.run_id
   end
-  for _, name in ipairs({ "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
+  for _, name in ipairs({ "generation", "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
     get[name] = function() return metadata[name] end
   end
 end

@@ -78,7 +78,8 @@ function M.is_alive(pid)
 end
 
 --- Start `cellflow run` with `args` (a list). Further options: verb in place of run, env (name -> value), stdout (path;
---- a file of our own when absent; a FIFO needs its reader first), shell (text before the command, like "ulimit -n 9;").
+--- a file of our own when absent; a FIFO needs its reader first), append (true: >> in place of >), shell (text before
+--- the command, like "ulimit -n 9;").
 function M.start(options)
   local words = { "exec", "env" }
   for name, value in pairs(options.env or {}) do words[#words + 1] = quote(name .. "=" .. value) end
@@ -87,8 +88,8 @@ function M.start(options)
   for _, arg in ipairs(options.args or {}) do words[#words + 1] = quote(arg) end
   local self = setmetatable({ stdout_path = options.stdout or os.tmpname(), stderr_path = os.tmpname() }, Run)
   self.owns_stdout = not options.stdout
-  self.pid = spawn(("%s %s >%s 2>%s </dev/null"):format(options.shell or "", table.concat(words, " "),
-    quote(self.stdout_path), quote(self.stderr_path)))
+  self.pid = spawn(("%s %s %s%s 2>%s </dev/null"):format(options.shell or "", table.concat(words, " "),
+    options.append and ">>" or ">", quote(self.stdout_path), quote(self.stderr_path)))
   running[#running + 1] = self
   return self
 end

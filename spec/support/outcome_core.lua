@@ -3,16 +3,8 @@
 local ffi = require("ffi")
 local core = require("spec.helper").core
 
-local function declare(name)
-  local lines = {}
-  for line in io.lines("core/" .. name .. ".h") do
-    if line:sub(1, 1) ~= "#" then lines[#lines + 1] = (line:gsub("_Atomic ", "")) end
-  end
-  ffi.cdef(table.concat(lines, "\n"))
-end
-
-ffi.cdef("struct cf_error; int open(const char *path, int flags, ...);")
-for _, name in ipairs({ "outcome", "sink", "emit" }) do declare(name) end
+require("core_headers")("error", "outcome", "sink", "emit")
+ffi.cdef("int open(const char *path, int flags, ...);")
 
 local O_WRONLY_APPEND = 1 + 1024
 
