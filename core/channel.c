@@ -22,7 +22,12 @@ size_t cf_message_len(uint32_t type)
 {
 	switch (type) {
 	case CF_MSG_FAILED:
+	case CF_MSG_INCLUDE_FAILED:
 		return sizeof(struct cf_message_text);
+	case CF_MSG_INCLUDE:
+		return sizeof(struct cf_message_path);
+	case CF_MSG_PLAN_LIMITS:
+		return sizeof(struct cf_plan_limits);
 	case CF_MSG_PLAN_METADATA:
 		return sizeof(struct cf_plan_metadata);
 	case CF_MSG_PLAN_OUTPUT:
@@ -36,6 +41,8 @@ size_t cf_message_len(uint32_t type)
 	case CF_MSG_RING:
 	case CF_MSG_START:
 	case CF_MSG_FINISH:
+	case CF_MSG_INCLUDED:
+	case CF_MSG_LOST:
 		return sizeof(struct cf_message_number);
 	default:
 		return 0;
@@ -64,6 +71,15 @@ int cf_channel_send(int fd, uint32_t type, const void *body, size_t len, const i
 		sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : 0;
+}
+
+int cf_channel_try_send(int fd, uint32_t type, const void *body, size_t len)
+{
+	struct header header = { .type = type, .len = (uint32_t)len };
+	struct iovec parts[2] = { { &header, sizeof(header) }, { (void *)(uintptr_t)body, len } };
+	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = 2 };
+
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 static void take_fds(struct msghdr *msg, struct cf_message *message)

@@ -62,6 +62,7 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 		member->pid = 0;
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "worker: fork: %s", strerror(errno));
 	}
+	member->uid = config->uid;
 	member->channel = pair[0];
 	member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
 	return 0;
@@ -154,6 +155,9 @@ static int add_to_plan(struct cf_plan *plan, const struct cf_message *message)
 	struct cf_plan_cell *cell;
 
 	switch (message->type) {
+	case CF_MSG_PLAN_LIMITS:
+		plan->limits = message->body.limits;
+		return 0;
 	case CF_MSG_PLAN_METADATA:
 		plan->metadata = message->body.metadata;
 		return 0;
@@ -172,7 +176,8 @@ static int add_to_plan(struct cf_plan *plan, const struct cf_message *message)
 	}
 }
 
-int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, int abort_fd, struct cf_error *error)
+int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct cf_includes *includes, int abort_fd,
+			struct cf_error *error)
 {
 	int64_t deadline = monotonic_ms() + LOAD_MS;
 	struct cf_message message;
@@ -190,10 +195,12 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, int abor
 			cf_member_kill(member);
 			return -1;
 		}
-		if (add_to_plan(plan, &message) < 0) {
-			rc = -EBADMSG;
+		if (message.type == CF_MSG_INCLUDE)
+			rc = cf_includes_answer(includes, member->channel, message.body.path.path, &member->uid);
+		else
+			rc = add_to_plan(plan, &message) < 0 ? -EBADMSG : 0;
+		if (rc < 0)
 			break;
-		}
 	}
 	return gave_up(member, rc, doing, error);
 }

@@ -7,6 +7,7 @@
 #define CF_CREW_H
 #include <sys/types.h>
 #include "error.h"
+#include "include.h"
 #include "plan.h"
 #include "sink.h"
 #include "worker.h"
@@ -16,6 +17,7 @@ struct cf_member {
 	int channel;
 	int pidfd;
 	const char *policy; /* name of its file, not owned; NULL: none */
+	uid_t uid; /* its user */
 };
 
 void cf_member_init(struct cf_member *member);
@@ -23,9 +25,10 @@ void cf_member_init(struct cf_member *member);
 /* Fork a worker, which begins to load its policy. */
 int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *config, struct cf_error *error);
 
-/* Wait for its plan, checked. CF_FAIL_POLICY with the policy's own words when it does not load. Gives up when
+/* Wait for its plan, checked, and hand over what it asks of `includes` meanwhile. CF_FAIL_POLICY with the policy's own words when it does not load. Gives up when
  * `abort_fd` (a signalfd) becomes readable, without reading it. */
-int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, int abort_fd, struct cf_error *error);
+int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct cf_includes *includes, int abort_fd,
+			struct cf_error *error);
 
 /* Give it the outputs, the slots of its cells and the ring, and wait until it has taken over. `slots` and
  * `interfaces` are by plan index. */

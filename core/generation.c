@@ -11,10 +11,7 @@
 #include "policy_file.h"
 #include "privilege.h"
 
-enum {
-	HAND_OVER_FLUSH_MS = 1000,
-	STUCK_S = 2,
-};
+enum { HAND_OVER_FLUSH_MS = 1000 };
 
 int cf_generations_open(struct cf_generations *gen, const struct cf_run_options *options, int abort_fd,
 			struct cf_error *error)
@@ -32,8 +29,9 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	cf_bpf_maps_init(&gen->cells.maps);
 	cf_member_init(&gen->worker);
 	gen->shared = cf_shared_new();
+	gen->includes = cf_includes_new();
 	dedup = mmap(NULL, dedup_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!gen->shared || dedup == MAP_FAILED)
+	if (!gen->shared || !gen->includes || dedup == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s",
 			       strerror(errno));
 	gen->config = (struct cf_worker_config){
@@ -57,6 +55,8 @@ void cf_generations_close(struct cf_generations *gen)
 	cf_cells_close(&gen->cells);
 	cf_outputs_close(&gen->outputs);
 	cf_plan_free(gen->plan);
+	cf_includes_free(gen->includes);
+	cf_policy_watch_begin(&gen->watch);
 	free((char *)(uintptr_t)gen->config.policy.text);
 	if (gen->config.dedup)
 		munmap(gen->config.dedup, gen->config.dedup_len);
@@ -65,8 +65,7 @@ void cf_generations_close(struct cf_generations *gen)
 
 uint32_t cf_generation_stuck_s(const struct cf_generations *gen)
 {
-	(void)gen;
-	return STUCK_S;
+	return gen->plan->limits.stuck_s;
 }
 
 static int read_policy(struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
@@ -107,15 +106,17 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 	return cf_member_hand_over(&gen->worker, &handover, error);
 }
 
-/* Spawn and take the plan; on success the caller owns *plan. */
-static int load(struct cf_generations *gen, const struct cf_worker_config *config, struct cf_member *worker,
-		struct cf_plan **plan, struct cf_error *error)
+/* Spawn and take the plan; on success the caller owns *plan, and `includes` has all there is to be. */
+static int load(struct cf_generations *gen, const struct cf_worker_config *config, struct cf_includes *includes,
+		struct cf_member *worker, struct cf_plan **plan, struct cf_error *error)
 {
+	includes->watch = &gen->watch;
 	*plan = cf_plan_new();
 	if (!*plan)
 		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "no memory for a plan");
 	if (cf_member_spawn(worker, config, error) == 0 &&
-	    cf_member_take_plan(worker, *plan, gen->abort_fd, error) == 0) {
+	    cf_member_take_plan(worker, *plan, includes, gen->abort_fd, error) == 0) {
+		includes->frozen = 1;
 		if ((*plan)->cell_count > 0)
 			return 0;
 		cf_fail(error, CF_FAIL_POLICY, 0,
@@ -152,7 +153,7 @@ int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
 
 	memset(none, 0xff, sizeof(none));
 	if (read_policy(gen, &gen->config.policy, error) < 0 ||
-	    load(gen, &gen->config, &gen->worker, &gen->plan, error) < 0 ||
+	    load(gen, &gen->config, gen->includes, &gen->worker, &gen->plan, error) < 0 ||
 	    cf_targets_open(&targets, gen->plan, error) < 0)
 		return -1;
 	/* From here on the targets are taken over one by one. */
@@ -183,7 +184,7 @@ int cf_generation_recover(struct cf_generations *gen, struct cf_error *error)
 	struct cf_plan *plan;
 	int same;
 
-	if (load(gen, &gen->config, &gen->worker, &plan, error) < 0)
+	if (load(gen, &gen->config, gen->includes, &gen->worker, &plan, error) < 0)
 		return -1;
 	same = same_cells(gen->plan, plan);
 	cf_plan_free(plan);
@@ -249,18 +250,22 @@ int cf_generation_reload(struct cf_generations *gen, struct cf_error *error)
 {
 	struct cf_worker_config config = gen->config;
 	struct cf_targets targets = { .count = 0 };
+	struct cf_includes *includes = cf_includes_new();
 	struct cf_plan *next = NULL;
 	struct cf_member worker;
 	struct cf_error ignored;
 
 	cf_member_init(&worker);
-	if (read_policy(gen, &config.policy, error) < 0)
-		return -1;
-	if (load(gen, &config, &worker, &next, error) < 0 || cf_targets_open(&targets, next, error) < 0)
+	config.policy.text = NULL;
+	if (!includes || read_policy(gen, &config.policy, error) < 0)
+		goto failed;
+	if (load(gen, &config, includes, &worker, &next, error) < 0 || cf_targets_open(&targets, next, error) < 0)
 		goto failed;
 	if (switch_to(gen, &worker, next, &targets, error) == 0) {
 		free((char *)(uintptr_t)gen->config.policy.text);
+		cf_includes_free(gen->includes);
 		gen->config = config;
+		gen->includes = includes;
 		return 0;
 	}
 	/* The old worker has finished already; its generation goes on with a new one. */
@@ -270,6 +275,7 @@ failed:
 	cf_targets_close(&targets);
 	cf_member_kill(&worker);
 	cf_plan_free(next);
+	cf_includes_free(includes);
 	free((char *)(uintptr_t)config.policy.text);
 	return -1;
 }

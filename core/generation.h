@@ -22,6 +22,7 @@ struct cf_generations {
 	struct cf_outputs outputs;
 	struct cf_ring ring; /* our own mapping, to count what is left in it */
 	struct cf_member worker; /* pid 0: none runs */
+	struct cf_includes *includes; /* of the policy in force */
 	struct cf_plan *plan; /* in force; NULL before the first start */
 	struct cf_cell *by_plan[CF_CELLS_MAX]; /* the plan's cells, by its index; NULL: gone before a recovery */
 	uint32_t number; /* 1, 2, ... */

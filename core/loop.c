@@ -137,6 +137,12 @@ static uint32_t drain(struct loop *loop, uint32_t max)
 	return turns;
 }
 
+static void moment(struct loop *loop, enum cf_moment which, uint64_t lost)
+{
+	cf_turn_moment(loop->turn, which, lost);
+	flush(loop, (1U << loop->turn->sink_count) - 1);
+}
+
 static void order(struct loop *loop)
 {
 	struct cf_message message;
@@ -144,10 +150,15 @@ static void order(struct loop *loop)
 
 	if (rc == -EAGAIN)
 		return;
+	if (rc > 0)
+		cf_message_close_fds(&message);
+	if (rc > 0 && message.type == CF_MSG_LOST) {
+		moment(loop, CF_MOMENT_LOST, message.body.number.value);
+		return;
+	}
 	loop->ending = 1;
 	if (rc <= 0) /* the supervisor has gone: its descriptors, and the attachments, went with it */
 		return;
-	cf_message_close_fds(&message);
 	if (message.type != CF_MSG_FINISH) /* not the supervisor that forked us any more */
 		return;
 	loop->end_ms = monotonic_ms() + message.body.number.value;
@@ -160,6 +171,25 @@ enum wait {
 	WAIT_NOT, /* the ring has more: only look at the rest */
 };
 
+/* How long at most; -1: until something happens. */
+static int64_t wait_ns(const struct cf_turn *turn, enum wait wait, int retry)
+{
+	int64_t ns = -1;
+	int64_t left;
+
+	if (wait == WAIT_NOT)
+		ns = 0;
+	else if (wait == WAIT_LINGER)
+		ns = (int64_t)turn->linger_ns;
+	else if (retry)
+		ns = RETRY_MS * 1000000LL;
+	if (turn->timer_ns == 0)
+		return ns;
+	left = (int64_t)(turn->timer_ns - cf_boot_ns());
+	left = left < 0 ? 0 : left;
+	return ns < 0 || left < ns ? left : ns;
+}
+
 static void wait_for_work(struct loop *loop, enum wait wait)
 {
 	struct cf_turn *turn = loop->turn;
@@ -168,19 +198,12 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 		{ .fd = turn->clock_fd, .events = POLLIN },
 		{ .fd = wait == WAIT_RING ? turn->ring.fd : -1, .events = POLLIN },
 	};
-	struct timespec pause = { .tv_sec = (time_t)(turn->linger_ns / 1000000000),
-				  .tv_nsec = (long)(turn->linger_ns % 1000000000) };
-	struct timespec retry_pause = { .tv_nsec = RETRY_MS * 1000000L };
-	struct timespec no_pause = { 0 };
 	int retry = 0;
 	nfds_t count = 3 + watch_outputs(turn, fds + 3, &retry);
+	int64_t ns = wait_ns(turn, wait, retry);
+	struct timespec pause = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
 
-	if (ppoll(fds, count,
-		  wait == WAIT_NOT	? &no_pause
-		  : wait == WAIT_LINGER ? &pause
-		  : retry		? &retry_pause
-					: NULL,
-		  NULL) < 0)
+	if (ppoll(fds, count, ns < 0 ? NULL : &pause, NULL) < 0)
 		return;
 	if (fds[0].revents)
 		order(loop);
@@ -211,11 +234,15 @@ void cf_turn_loop(struct cf_turn *turn, int channel)
 	struct loop loop = { .turn = turn, .channel = channel };
 	int empty_looks = 0;
 
+	moment(&loop, CF_MOMENT_START, 0);
 	while (!loop.ending) {
 		uint32_t turns = drain(&loop, BITE);
 
+		if (turn->timer_ns != 0 && cf_boot_ns() >= turn->timer_ns)
+			moment(&loop, CF_MOMENT_TIMER, 0);
 		empty_looks = turns > 0 ? 0 : empty_looks + (empty_looks < EMPTY_LOOKS);
 		wait_for_work(&loop, turns == BITE ? WAIT_NOT : empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
 	}
+	moment(&loop, CF_MOMENT_STOP, 0);
 	flush_until(&loop, loop.end_ms);
 }

@@ -55,6 +55,7 @@ static void begin_anew(struct cf_shared *shared, uint32_t i)
 	memset(&shared->outputs[i], 0, sizeof(shared->outputs[i]));
 	memset(&outcome->outputs[i], 0, sizeof(outcome->outputs[i]));
 	shared->outputs[i].records_before = outcome->records;
+	shared->outputs[i].extra_before = outcome->extra;
 }
 
 int cf_outputs_install(struct cf_outputs *outputs, struct cf_targets *targets, const struct cf_plan *plan,

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: MIT
  * Changed policy files: see policy_watch.h. */
+#include <stdlib.h>
 #include <string.h>
 #include "policy_watch.h"
 
 void cf_policy_watch_begin(struct cf_policy_watch *watch)
 {
+	for (uint32_t i = 0; i < watch->count; i++)
+		free(watch->files[i].path);
 	memset(watch, 0, sizeof(*watch));
 }
 
 void cf_policy_watch_note(struct cf_policy_watch *watch, const char *path)
 {
-	if (watch->count == CF_POLICY_FILES_MAX)
+	char *copy = watch->count < CF_POLICY_FILES_MAX ? strdup(path) : NULL;
+
+	if (!copy)
 		return;
-	watch->files[watch->count].path = path;
+	watch->files[watch->count].path = copy;
 	/* One that is missing now has changed as soon as it is there. */
 	if (stat(path, &watch->files[watch->count].seen) < 0)
 		memset(&watch->files[watch->count].seen, 0, sizeof(watch->files[watch->count].seen));

@@ -13,7 +13,7 @@ enum { CF_POLICY_FILES_MAX = 64 };
 
 struct cf_policy_watch {
 	struct {
-		const char *path; /* not owned */
+		char *path; /* owned */
 		struct stat seen;
 	} files[CF_POLICY_FILES_MAX];
 	uint32_t count;

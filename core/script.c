@@ -6,6 +6,7 @@
 #include <luajit.h>
 #include <lualib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "api.h"
 #include "script.h"
@@ -14,6 +15,8 @@ static struct {
 	lua_State *L;
 	int host; /* registry references */
 	int batch;
+	int moment;
+	const struct cf_opener *opener; /* while a policy is read */
 } script;
 
 const char *cf_script_version(void)
@@ -51,6 +54,8 @@ static int open_runtime(lua_State *L)
 	lua_call(L, 1, 1);
 	lua_getfield(L, -1, "batch");
 	script.batch = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_getfield(L, -1, "moment");
+	script.moment = luaL_ref(L, LUA_REGISTRYINDEX);
 	script.host = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 0;
 }
@@ -94,8 +99,27 @@ static void push_args(const char *const *args)
 	}
 }
 
-int cf_script_load(const struct cf_policy *policy, struct cf_plan *plan, struct cf_error *error)
+/* path -> text, or nil and why not. Raises nothing but "not enough memory". */
+static int read_include(lua_State *L)
 {
+	struct cf_error error = { 0 };
+	char *text;
+	size_t len;
+
+	if (script.opener->read(script.opener->context, luaL_checkstring(L, 1), &text, &len, &error) < 0) {
+		lua_pushnil(L);
+		lua_pushstring(L, error.text);
+		return 2;
+	}
+	lua_pushlstring(L, text, len);
+	free(text);
+	return 1;
+}
+
+int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
+		   struct cf_error *error)
+{
+	script.opener = opener;
 	push_host("load");
 	if (policy->text)
 		lua_pushlstring(script.L, policy->text, policy->len);
@@ -104,7 +128,8 @@ int cf_script_load(const struct cf_policy *policy, struct cf_plan *plan, struct 
 	lua_pushstring(script.L, policy->name);
 	push_args(policy->args);
 	push_pointer(plan);
-	if (lua_pcall(script.L, 4, 0, 0) != 0)
+	lua_pushcfunction(script.L, read_include);
+	if (lua_pcall(script.L, 5, 0, 0) != 0)
 		return fail(error, CF_FAIL_POLICY, "");
 	return 0;
 }
@@ -124,6 +149,22 @@ int cf_script_batch(struct cf_error *error)
 	lua_pushinteger(script.L, cf_batch_get()->count);
 	if (lua_pcall(script.L, 1, 0, 0) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	return 0;
+}
+
+int cf_script_moment(const struct cf_script_moment *now, uint64_t *timer_ns, struct cf_error *error)
+{
+	static const char *const names[] = { "start", "stop", "lost", "timer" };
+
+	lua_rawgeti(script.L, LUA_REGISTRYINDEX, script.moment);
+	lua_pushstring(script.L, names[now->moment]);
+	lua_pushnumber(script.L, (lua_Number)now->now_ns / 1e9);
+	lua_pushnumber(script.L, (lua_Number)now->lost);
+	lua_pushnumber(script.L, (lua_Number)now->lost_total);
+	if (lua_pcall(script.L, 4, 1, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	*timer_ns = (uint64_t)(lua_tonumber(script.L, -1) * 1e9);
+	lua_settop(script.L, 0);
 	return 0;
 }
 

@@ -23,12 +23,35 @@ void cf_script_close(void);
 /* "LuaJIT 2.1.0-beta3", for people. */
 const char *cf_script_version(void);
 
+/* How the files that a policy includes are read: as cf_policy_read, with a context of the opener's own. */
+struct cf_opener {
+	int (*read)(void *context, const char *path, char **text, size_t *len, struct cf_error *error);
+	void *context;
+};
+
 /* Run the policy file, which declares into *plan. An error is one line "file:line: what". */
-int cf_script_load(const struct cf_policy *policy, struct cf_plan *plan, struct cf_error *error);
+int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
+		   struct cf_error *error);
 
 /* Decide the batch of cf_batch_get(): one crossing. -1: the runtime itself failed (not a hook: those are caught
  * inside); what was not ended then is the caller's to count. */
 int cf_script_batch(struct cf_error *error);
+
+/* What happens between batches: handlers of start, stop and lost, and the timers that are due. */
+enum cf_moment {
+	CF_MOMENT_START, /* once, before everything else of a worker */
+	CF_MOMENT_STOP,
+	CF_MOMENT_LOST,
+	CF_MOMENT_TIMER,
+};
+struct cf_script_moment {
+	enum cf_moment moment;
+	uint64_t now_ns; /* CLOCK_BOOTTIME */
+	uint64_t lost; /* events, since handlers were told last */
+	uint64_t lost_total;
+};
+/* *timer_ns: when it is to be called next with CF_MOMENT_TIMER, 0: never. */
+int cf_script_moment(const struct cf_script_moment *now, uint64_t *timer_ns, struct cf_error *error);
 
 /* Interface names as the supervisor resolved them, and cell names: plan index by event slot. */
 int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);

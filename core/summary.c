@@ -16,11 +16,12 @@ static void gather_output(struct cf_summary *summary, uint32_t i)
 
 	numbers->path = cf_plan_output_name(&input->plan->outputs[i]);
 	numbers->records = summary->outcome.records - progress->records_before;
+	numbers->extra = summary->outcome.extra - progress->extra_before;
 	numbers->dropped = summary->outcome.outputs[i].dropped;
 	numbers->uncertain = progress->uncertain;
 	numbers->errors = progress->errors;
 	numbers->unwritten = cf_sink_buffered(&input->sinks[i], summary->outcome.outputs[i].head);
-	numbers->written = numbers->records - numbers->dropped - numbers->uncertain - numbers->unwritten;
+	numbers->written = numbers->records + numbers->extra - numbers->dropped - numbers->uncertain - numbers->unwritten;
 	summary->lost += numbers->dropped + numbers->uncertain + numbers->unwritten;
 }
 
@@ -76,6 +77,31 @@ static void log_reasons(const struct cf_summary *summary)
 		cf_info("  reasons   %s", text);
 }
 
+/* Some to a line: there may be hundreds. */
+static void log_counters(const struct cf_summary *summary)
+{
+	const struct cf_shared *shared = summary->from->shared;
+	char text[512] = "";
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < CF_COUNTERS_MAX; i++) {
+		const struct cf_counter_name *name = &shared->counter_names[i];
+		int has_label = name->label[0] != '\0';
+
+		if (!cf_counter_is_used(shared, &summary->outcome, i))
+			continue;
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.*s%s%.*s%s %" PRIu64, used ? ", " : "",
+					 CF_COUNTER_LEN, name->name, has_label ? "[" : "", CF_COUNTER_LEN, name->label,
+					 has_label ? "]" : "", summary->outcome.counters[i]);
+		if (used > 100) {
+			cf_info("  counters  %s", text);
+			used = 0;
+		}
+	}
+	if (used)
+		cf_info("  counters  %s", text);
+}
+
 static void log_unparsed(const struct cf_summary *summary, char *text, size_t size)
 {
 	static const char *const names[] = { "not IP", "truncated", "bad header", "too many extension headers",
@@ -125,11 +151,13 @@ static void log_outputs(const struct cf_summary *summary)
 {
 	for (uint32_t i = 0; i < summary->from->sink_count; i++) {
 		const struct cf_output_numbers *out = &summary->outputs[i];
+		char extra[48] = "";
 
-		cf_info("  output    %s: %" PRIu64 " records = %" PRIu64 " written + %" PRIu64 " dropped + %" PRIu64
+		if (out->extra)
+			snprintf(extra, sizeof(extra), " + %" PRIu64 " extra", out->extra);
+		cf_info("  output    %s: %" PRIu64 " records%s = %" PRIu64 " written + %" PRIu64 " dropped + %" PRIu64
 			" uncertain + %" PRIu64 " unwritten",
-			out->path, out->records, out->written, out->dropped,
-			out->uncertain, out->unwritten);
+			out->path, out->records, extra, out->written, out->dropped, out->uncertain, out->unwritten);
 	}
 }
 
@@ -155,6 +183,7 @@ void cf_summary_log(const struct cf_summary *summary)
 
 	log_head(summary);
 	log_reasons(summary);
+	log_counters(summary);
 	log_kernel(summary);
 	log_decided(summary);
 	log_outputs(summary);

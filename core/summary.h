@@ -25,7 +25,7 @@ struct cf_summary_input {
 
 struct cf_output_numbers {
 	const char *path;
-	uint64_t records, written, dropped, uncertain, unwritten, errors;
+	uint64_t records, extra, written, dropped, uncertain, unwritten, errors;
 };
 
 struct cf_summary {

@@ -14,6 +14,7 @@
 #include "generation.h"
 #include "keeper.h"
 #include "log.h"
+#include "lost.h"
 #include "plan_check.h"
 #include "summary.h"
 #include "supervisor.h"
@@ -34,6 +35,7 @@ enum ending {
 struct supervisor {
 	const struct cf_run_options *options;
 	struct cf_generations gen;
+	struct cf_lost lost;
 	int signal_fd;
 	int end_fd; /* TERM and INT only, never read: readable means "do not wait any longer" */
 	enum ending ending;
@@ -179,8 +181,10 @@ static void turn(struct supervisor *sup)
 	if (poll(fds, 3, cf_keeper_wait_ms(&sup->keeper, TICK_MS)) < 0 && errno != EINTR)
 		return;
 	tick = cf_keeper_now_ms() - sup->ticked_ms >= TICK_MS;
-	if (tick)
+	if (tick) {
 		sup->ticked_ms = cf_keeper_now_ms();
+		cf_lost_tell(&sup->lost, &sup->gen);
+	}
 	if (sup->ending == GO_ON && (tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
 		sup->ending = END_CELLS_GONE;
 	if (sup->ending == GO_ON && tick && sup->options->watch && cf_policy_watch_changed(&sup->gen.watch))
@@ -212,6 +216,7 @@ static void log_ready(const struct supervisor *sup)
 static void drain(struct supervisor *sup)
 {
 	cf_cells_detach(&sup->gen.cells);
+	cf_lost_tell(&sup->lost, &sup->gen); /* before the order to finish, so that it is heard */
 	cf_keeper_finish(&sup->keeper, sup->ending == END_QUIET ? 0 : sup->options->drain_ms);
 	while (!sup->keeper.finished)
 		turn(sup);

@@ -7,7 +7,6 @@
 #include "emit.h"
 #include "event.h"
 #include "log.h"
-#include "script.h"
 #include "turn.h"
 
 struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns)
@@ -31,7 +30,7 @@ int cf_turn_set_slot(struct cf_turn *turn, uint32_t slot, uint32_t cell)
 	return 0;
 }
 
-static uint64_t boot_now(void)
+uint64_t cf_boot_ns(void)
 {
 	struct timespec now;
 
@@ -61,7 +60,7 @@ void cf_turn_recover(struct cf_turn *turn)
 	const struct cf_outcome *done = cf_outcome_current(shared);
 	uint32_t attempt = atomic_load(&shared->attempt);
 
-	if (attempt != done->attempt) {
+	if (attempt != done->attempt && shared->attempt_count > 0) {
 		cf_dedup_forget(attempt);
 		if (shared->careful > 0 && shared->attempt_count == 1) {
 			shared->careful--;
@@ -121,7 +120,7 @@ static void log_refused(struct cf_turn *turn, uint32_t refused_len)
 
 static void refresh_clock(struct cf_turn *turn)
 {
-	uint64_t now = boot_now();
+	uint64_t now = cf_boot_ns();
 
 	if (now - turn->clock_refreshed_ns < 1000000000ULL)
 		return;
@@ -159,4 +158,27 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	if (refused_len)
 		log_refused(turn, refused_len);
 	return taken;
+}
+
+void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost)
+{
+	struct cf_script_moment now = { .moment = moment };
+	struct cf_error error = { 0 };
+	struct cf_outcome *next;
+
+	refresh_clock(turn);
+	turn->shared->attempt_count = 0; /* no event is to blame when the worker dies over it */
+	next = cf_outcome_begin(turn->shared);
+	if (moment == CF_MOMENT_LOST) {
+		now.lost = lost > next->lost_told ? lost - next->lost_told : 0;
+		now.lost_total = lost;
+		next->lost_told = lost;
+	}
+	now.now_ns = cf_boot_ns();
+	cf_emit_begin(next);
+	if (cf_script_moment(&now, &turn->timer_ns, &error) < 0)
+		cf_error_log("%s", error.text);
+	cf_emit_begin(NULL);
+	next->batches--; /* the commit counts one, and this was none */
+	cf_outcome_commit(turn->shared, next);
 }

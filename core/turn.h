@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "outcome.h"
 #include "ring.h"
+#include "script.h"
 #include "sink.h"
 
 struct cf_turn {
@@ -24,6 +25,7 @@ struct cf_turn {
 	uint32_t refused_len; /* length of the latest refused record, logged once */
 	uint64_t linger_ns;
 	uint64_t clock_refreshed_ns; /* CLOCK_BOOTTIME */
+	uint64_t timer_ns; /* CLOCK_BOOTTIME at which the policy's next timer is due; 0: none */
 	int clock_fd;
 	uint16_t slots[CF_CELLS_MAX]; /* plan index + 1 by slot; 0: no such cell */
 };
@@ -36,6 +38,13 @@ void cf_turn_recover(struct cf_turn *turn);
 
 /* One batch, if there is one. Returns the number of events taken. */
 uint32_t cf_turn_once(struct cf_turn *turn);
+
+/* Something between batches, a transaction like them but without events. `lost` is the kernel's total for
+ * CF_MOMENT_LOST, else 0. */
+void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost);
+
+/* CLOCK_BOOTTIME in nanoseconds. */
+uint64_t cf_boot_ns(void);
 
 /* Until the supervisor orders an end (CF_MSG_FINISH) or goes. */
 void cf_turn_loop(struct cf_turn *turn, int channel);

@@ -10,7 +10,9 @@
 #include "channel.h"
 #include "clock.h"
 #include "dedup.h"
+#include "digest.h"
 #include "emit.h"
+#include "include.h"
 #include "log.h"
 #include "plan_check.h"
 #include "privilege.h"
@@ -65,10 +67,35 @@ static int merge_cell(struct cf_plan *plan, const struct cf_plan_cell *from, str
 	return 0;
 }
 
-int cf_worker_load(const struct cf_worker_config *config, struct cf_plan *plan, struct cf_error *error)
+struct loading {
+	const struct cf_opener *opener;
+	struct cf_digest digest;
+};
+
+static int read_include(void *context, const char *path, char **text, size_t *len, struct cf_error *error)
 {
-	if (cf_script_open(error) < 0 || cf_script_load(&config->policy, plan, error) < 0)
+	struct loading *loading = context;
+
+	if (loading->opener->read(loading->opener->context, path, text, len, error) < 0)
 		return -1;
+	cf_digest_part(&loading->digest, "include", *text, *len);
+	return 0;
+}
+
+int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener *opener, struct cf_plan *plan,
+		   struct cf_error *error)
+{
+	struct loading loading = { .opener = opener };
+	struct cf_opener including = { .read = read_include, .context = &loading };
+
+	cf_digest_begin(&loading.digest);
+	if (config->policy.text)
+		cf_digest_part(&loading.digest, "file", config->policy.text, config->policy.len);
+	if (cf_script_open(error) < 0 || cf_script_load(&config->policy, &including, plan, error) < 0)
+		return -1;
+	cf_digest_args(&loading.digest, config->policy.args);
+	if (config->policy.text && !plan->metadata.policy_digest[0])
+		cf_digest_end(&loading.digest, plan->metadata.policy_digest);
 	merge_metadata(&plan->metadata, config->metadata);
 	if (config->cell && merge_cell(plan, config->cell, error) < 0)
 		return -1;
@@ -79,6 +106,8 @@ static int send_plan(int channel, const struct cf_plan *plan)
 {
 	int rc = cf_channel_send(channel, CF_MSG_PLAN_METADATA, &plan->metadata, sizeof(plan->metadata), NULL, 0);
 
+	if (rc == 0)
+		rc = cf_channel_send(channel, CF_MSG_PLAN_LIMITS, &plan->limits, sizeof(plan->limits), NULL, 0);
 	for (uint32_t i = 0; rc == 0 && i < plan->output_count; i++)
 		rc = cf_channel_send(channel, CF_MSG_PLAN_OUTPUT, &plan->outputs[i], sizeof(plan->outputs[i]), NULL, 0);
 	for (uint32_t i = 0; rc == 0 && i < plan->cell_count; i++)
@@ -168,6 +197,7 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 {
 	struct cf_error error = { 0 };
 	struct cf_plan *plan = cf_plan_new();
+	struct cf_opener opener = { .read = cf_include_ask, .context = &channel };
 	struct cf_turn *turn;
 
 	detach_from_terminal(channel); /* first: it closes whatever it does not know */
@@ -175,7 +205,8 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	prctl(PR_SET_NAME, "cellflow-worker");
 	if (!plan || !turn)
 		_exit(1);
-	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0 || cf_worker_load(config, plan, &error) < 0)
+	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0 ||
+	    cf_worker_load(config, &opener, plan, &error) < 0)
 		fail_and_exit(channel, &error);
 	if (send_plan(channel, plan) < 0)
 		_exit(1);

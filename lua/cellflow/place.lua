@@ -66,6 +66,12 @@ function M.text(err, info)
   return (text:gsub("%s*\n%s*", " | "))
 end
 
+--- Whether `text` begins with a place of its own, as a syntax error in an included file does.
+function M.begins(text)
+  local file = text:match("^(.-):%d+: ")
+  return file ~= nil and files["@" .. file] ~= nil
+end
+
 --- Raise `text` at the policy's line.
 function M.raise(text)
   local place = M.here()

@@ -72,7 +72,7 @@ end
 
 local function check_valid(self)
   if not self.now.ev then
-    place.raise("a record is valid during the call of format only (record:copy() gives a table)")
+    place.raise("a record is valid during the call only (record:copy() gives a table)")
   end
 end
 
@@ -90,6 +90,9 @@ end
 
 local function write(self, name, value)
   check_valid(self)
+  if self.now.frozen then
+    place.raise("a record can be changed in format only; a handler may emit a copy (record:copy())")
+  end
   if type(name) ~= "string" then
     place.raise(("a record's members are named by text, got a %s"):format(type(name)))
   end
@@ -121,7 +124,7 @@ end
 --- hand, false where absent; `cells` and `metadata` are the plan's texts. Returns { proxy=, begin=, finish=, changed=,
 --- json=, plain= }.
 function M.new(core, encoder, answer, cells, metadata)
-  local now = { ev = nil, event = nil }
+  local now = { ev = nil, event = nil, frozen = false }
   local self = { now = now, changes = nil, get = {} }
   add_decision(self.get, answer)
   add_event(self.get, now)
@@ -137,7 +140,9 @@ function M.new(core, encoder, answer, cells, metadata)
   }
   self.copy = function() return plain(self) end
   record.plain = self.copy
-  function record.begin(ev, raw) now.ev, now.event, self.changes = ev, raw, nil end
+  --- `frozen`: it may be read, not changed.
+  function record.begin(ev, raw, frozen) now.ev, now.event, now.frozen, self.changes = ev, raw, frozen or false, nil end
+  function record.check_valid() check_valid(self) end
   function record.finish() now.ev, now.event = nil, nil end
   function record.changed() return self.changes ~= nil end
   function record.json()

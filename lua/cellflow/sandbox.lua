@@ -40,6 +40,8 @@ local function strict(title, members)
   })
 end
 
+M.strict = strict
+
 -- A private copy: the tables of the state belong to the runtime as well.
 local function library(title, from)
   local members = {}

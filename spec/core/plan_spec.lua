@@ -11,6 +11,7 @@ local CELLS, OUTPUTS = tonumber(C.CF_CELLS_MAX), tonumber(C.CF_OUTPUTS_MAX)
 
 local function plan_of(cells)
   local plan = ffi.gc(core.cf_plan_new(), core.cf_plan_free)
+  plan.limits = { slow_ms = 1, stuck_s = 3600, memory_mb = 16 }
   for i, fields in ipairs(cells or {}) do
     local cell = core.cf_plan_add_cell(plan)
     cell.name, cell.place = fields.name or "c" .. i, "p.lua:" .. i
@@ -54,6 +55,10 @@ describe("plan", function()
     ["more outputs than there can be"] = function(plan) plan.output_count = OUTPUTS + 1 end,
     ["an output of kind 0"] = function(plan) plan.output_count = 1 end,
     ["an output of kind 4"] = function(plan) plan.output_count, plan.outputs[0].kind = 1, 4 end,
+    ["no time to be stuck"] = function(plan) plan.limits.stuck_s = 0 end,
+    ["a slow_ms out of range"] = function(plan) plan.limits.slow_ms = 60001 end,
+    ["memory for nothing"] = function(plan) plan.limits.memory_mb = 15 end,
+    ["half interpreted"] = function(plan) plan.limits.interpreted = 2 end,
     ["no hook"] = function(plan) plan.cells[0].hooks = 0 end,
     ["hooks beyond those known"] = function(plan) plan.cells[0].hooks = 4 end,
     ["an unknown way to attach"] = function(plan) plan.cells[0].attach = 3 end,

@@ -22,7 +22,7 @@ end
 local function check_outputs(summary)
   local lost = 0
   for _, out in ipairs(summary.outputs) do
-    check("records = written + dropped + uncertain + unwritten", out.records,
+    check("records + extra = written + dropped + uncertain + unwritten", out.records + out.extra,
       out.written + out.dropped + out.uncertain + out.unwritten)
     lost = lost + out.dropped + out.uncertain + out.unwritten
   end
