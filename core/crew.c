@@ -62,7 +62,9 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 
 void cf_member_death(int status, char *text, size_t size)
 {
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		snprintf(text, size, "killed: it made a system call that only an attack makes");
+	else if (WIFSIGNALED(status))
 		snprintf(text, size, "killed by signal %d", WTERMSIG(status));
 	else
 		snprintf(text, size, "exited with %d", WEXITSTATUS(status));

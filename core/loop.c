@@ -22,6 +22,7 @@ enum {
 struct loop {
 	struct cf_turn *turn;
 	int channel;
+	int is_finishing; /* what is in the ring is ours to decide, however full we are */
 	int stop_ms; /* -1: go on; else what STOP allowed for flushing */
 };
 
@@ -65,6 +66,8 @@ static uint32_t drain(struct loop *loop, uint32_t max)
 	while (turns < max && cf_turn_once(turn) > 0) {
 		turns++;
 		flush(loop, all & ~turn->pending); /* a slow output waits for poll(2) to say that it is ready */
+		if (turn->is_full && !loop->is_finishing)
+			break;
 	}
 	return turns;
 }
@@ -81,10 +84,12 @@ static void order(struct loop *loop)
 		return;
 	}
 	cf_message_close_fds(&message);
-	if (message.type == CF_MSG_FINISH)
+	if (message.type == CF_MSG_FINISH) {
+		loop->is_finishing = 1;
 		drain(loop, FINISH_TURNS_MAX);
-	else if (message.type == CF_MSG_STOP)
+	} else if (message.type == CF_MSG_STOP) {
 		loop->stop_ms = (int)message.body.number.value;
+	}
 }
 
 static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, int *retry)
@@ -155,7 +160,7 @@ static void flush_until(struct loop *loop, uint64_t deadline_ms)
 	}
 }
 
-void cf_turn_loop(struct cf_turn *turn, int channel)
+int cf_turn_loop(struct cf_turn *turn, int channel)
 {
 	struct loop loop = { .turn = turn, .channel = channel, .stop_ms = -1 };
 	int empty_looks = 0;
@@ -163,8 +168,14 @@ void cf_turn_loop(struct cf_turn *turn, int channel)
 	while (loop.stop_ms < 0) {
 		uint32_t turns = drain(&loop, BITE);
 
+		if (turn->is_full && !loop.is_finishing) {
+			order(&loop); /* an order to finish may be on its way already */
+			if (!loop.is_finishing && loop.stop_ms < 0)
+				return 1;
+		}
 		empty_looks = turns > 0 ? 0 : empty_looks + (empty_looks < EMPTY_LOOKS);
 		wait_for_work(&loop, turns == BITE ? WAIT_NOT : empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
 	}
 	flush_until(&loop, monotonic_ms() + (uint64_t)loop.stop_ms);
+	return 0;
 }

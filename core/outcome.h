@@ -12,6 +12,7 @@
 #define CF_OUTCOME_H
 #include <stdatomic.h>
 #include <stdint.h>
+#include "confine.h"
 #include "plan.h"
 
 enum {
@@ -66,6 +67,7 @@ struct cf_shared {
 	_Atomic uint32_t reason_count;
 	uint32_t pad0;
 	_Atomic uint64_t clock_steps;
+	char confinement[CF_CONFINEMENT_LEN]; /* of the latest worker, in words */
 	char reason_names[CF_REASONS_MAX][CF_REASON_LEN];
 	struct cf_output_progress outputs[CF_OUTPUTS_MAX];
 };

@@ -7,13 +7,18 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "api.h"
+#include "log.h"
+#include "memory.h"
 #include "script.h"
 
 static struct {
 	lua_State *L;
 	int host; /* registry references */
 	int batch;
+	uint32_t memory_mb; /* 0: no limit */
+	int is_full;
 } script;
 
 const char *cf_script_version(void)
@@ -55,11 +60,25 @@ static int open_runtime(lua_State *L)
 	return 0;
 }
 
+/* Only a call that is not protected can come here, and only without memory: the next worker takes over. */
+static int panic(lua_State *L)
+{
+	const char *text = lua_tostring(L, -1);
+
+	cf_error_log("Lua runtime: %s", text ? text : "an error that is no text");
+	_exit(1);
+}
+
 int cf_script_open(struct cf_error *error)
 {
-	script.L = luaL_newstate();
+	script.L = lua_newstate(cf_memory_alloc, NULL);
+	if (!script.L) { /* malloc's addresses are not always ones that LuaJIT can use; its own allocator's are */
+		cf_debug("Lua's memory has no ceiling of its own here");
+		script.L = luaL_newstate();
+	}
 	if (!script.L)
 		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a Lua state");
+	lua_atpanic(script.L, panic);
 	if (lua_cpcall(script.L, open_runtime, NULL) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
 	return 0;
@@ -94,6 +113,33 @@ static void push_args(const char *const *args)
 	}
 }
 
+void cf_script_limit(uint32_t memory_mb)
+{
+	script.memory_mb = memory_mb;
+	cf_memory_limit((uint64_t)memory_mb << 20);
+}
+
+static uint64_t bytes_held(void)
+{
+	return (uint64_t)lua_gc(script.L, LUA_GCCOUNT, 0) << 10;
+}
+
+/* Garbage is no leak: only what a full collection leaves counts. */
+static int is_over_limit(void)
+{
+	if (!cf_memory_exceeds(bytes_held()))
+		return 0;
+	cf_memory_lift(1); /* to collect may take memory, and an error here would meet nobody */
+	lua_gc(script.L, LUA_GCCOLLECT, 0);
+	cf_memory_lift(0);
+	return cf_memory_exceeds(bytes_held());
+}
+
+int cf_script_is_full(void)
+{
+	return script.is_full;
+}
+
 int cf_script_load(const struct cf_policy *policy, struct cf_plan *plan, struct cf_error *error)
 {
 	push_host("load");
@@ -106,6 +152,9 @@ int cf_script_load(const struct cf_policy *policy, struct cf_plan *plan, struct 
 	push_pointer(plan);
 	if (lua_pcall(script.L, 4, 0, 0) != 0)
 		return fail(error, CF_FAIL_POLICY, "");
+	if (is_over_limit())
+		return cf_fail(error, CF_FAIL_POLICY, 0, "%s: holds %llu MB when it was just read, and %u MB is its limit",
+			       policy->name, (unsigned long long)(bytes_held() >> 20), script.memory_mb);
 	return 0;
 }
 
@@ -120,11 +169,19 @@ int cf_script_bind(const struct cf_plan *plan, struct cf_error *error)
 
 int cf_script_batch(struct cf_error *error)
 {
+	int rc = 0;
+
 	lua_rawgeti(script.L, LUA_REGISTRYINDEX, script.batch);
 	lua_pushinteger(script.L, cf_batch_get()->count);
 	if (lua_pcall(script.L, 1, 0, 0) != 0)
-		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
-	return 0;
+		rc = fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	if (!script.is_full && is_over_limit()) {
+		script.is_full = 1;
+		cf_warn("the policy holds %llu MB, and %u MB is its limit: its worker goes, and its state with it",
+			(unsigned long long)(bytes_held() >> 20), script.memory_mb);
+	}
+	cf_memory_settle();
+	return rc;
 }
 
 void cf_script_stop(void)

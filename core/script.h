@@ -23,12 +23,18 @@ void cf_script_close(void);
 /* "LuaJIT 2.1.0-beta3", for people. */
 const char *cf_script_version(void);
 
+/* What the policy may hold, in MB; 0: no limit. Twice as much is never given out: Lua's "not enough memory". */
+void cf_script_limit(uint32_t memory_mb);
+
 /* Run the policy file, which declares into *plan. An error is one line "file:line: what". */
 int cf_script_load(const struct cf_policy *policy, struct cf_plan *plan, struct cf_error *error);
 
 /* Decide the batch of cf_batch_get(): one crossing. -1: the runtime itself failed (not a hook: those are caught
  * inside); what was not ended then is the caller's to count. */
 int cf_script_batch(struct cf_error *error);
+
+/* 1: after the latest batch the policy held more than its soft memory limit, also after a full collection. */
+int cf_script_is_full(void);
 
 /* Interface names as the supervisor resolved them, and cell names: plan index by event slot. */
 int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include "api.h"
@@ -133,6 +134,12 @@ static void worker_died(struct supervisor *sup)
 	int status;
 
 	cf_member_reap(&sup->gen.worker, &status);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_WORKER_FULL) {
+		/* It got something done, so its like cannot fill the machine with restarts: no pause. */
+		sup->respawn_at_ms = now;
+		cf_warn("worker's policy outgrew its memory limit, a new one starts with fresh state");
+		return;
+	}
 	cf_member_death(status, death, sizeof(death));
 	if (now - sup->worker_since_ms > HEALTHY_MS)
 		sup->quick_deaths = 0;

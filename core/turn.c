@@ -100,7 +100,7 @@ static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 	return refused;
 }
 
-static void decide(struct cf_batch *batch)
+static void decide(struct cf_turn *turn, struct cf_batch *batch)
 {
 	struct cf_error error = { 0 };
 
@@ -110,6 +110,7 @@ static void decide(struct cf_batch *batch)
 		cf_error_log("%s", error.text);
 	while (cf_emit_ended() < batch->count)
 		cf_event_end(CF_ENDING_FAILED);
+	turn->is_full = cf_script_is_full();
 }
 
 static void log_refused(struct cf_turn *turn, uint32_t refused_len)
@@ -150,7 +151,7 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	next->refused += refused;
 	cf_dedup_begin(next->attempt);
 	cf_emit_begin(next);
-	decide(batch);
+	decide(turn, batch);
 	cf_emit_begin(NULL);
 	cf_outcome_commit(shared, next);
 	cf_ring_release(&turn->ring, position);

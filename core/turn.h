@@ -21,6 +21,7 @@ struct cf_turn {
 	uint32_t sink_count;
 	uint32_t pending; /* bit i: output i has bytes that could not be written yet */
 	uint32_t gone; /* bit i: output i was reported as gone */
+	int is_full; /* the policy holds more than it may: time for another worker */
 	uint32_t refused_len; /* length of the latest refused record, logged once */
 	uint64_t linger_ns;
 	uint64_t clock_refreshed_ns; /* CLOCK_BOOTTIME */
@@ -37,6 +38,7 @@ void cf_turn_recover(struct cf_turn *turn);
 /* One batch, if there is one. Returns the number of events taken. */
 uint32_t cf_turn_once(struct cf_turn *turn);
 
-/* Until the supervisor orders an end (CF_MSG_FINISH, then CF_MSG_STOP) or goes. */
-void cf_turn_loop(struct cf_turn *turn, int channel);
+/* Until the supervisor orders an end (CF_MSG_FINISH, then CF_MSG_STOP) or goes: 0; or until another worker should
+ * take over: 1. */
+int cf_turn_loop(struct cf_turn *turn, int channel);
 #endif

@@ -9,9 +9,11 @@
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
+#include "confine.h"
 #include "dedup.h"
 #include "emit.h"
 #include "log.h"
+#include "memory.h"
 #include "plan_check.h"
 #include "privilege.h"
 #include "record.h"
@@ -65,9 +67,17 @@ static int merge_cell(struct cf_plan *plan, const struct cf_plan_cell *from, str
 	return 0;
 }
 
+static uint32_t memory_mb(const struct cf_worker_config *config)
+{
+	return config->memory_mb ? config->memory_mb : CF_MEMORY_DEFAULT_MB;
+}
+
 int cf_worker_load(const struct cf_worker_config *config, struct cf_plan *plan, struct cf_error *error)
 {
-	if (cf_script_open(error) < 0 || cf_script_load(&config->policy, plan, error) < 0)
+	if (cf_script_open(error) < 0)
+		return -1;
+	cf_script_limit(memory_mb(config));
+	if (cf_script_load(&config->policy, plan, error) < 0)
 		return -1;
 	merge_metadata(&plan->metadata, config->metadata);
 	if (config->cell && merge_cell(plan, config->cell, error) < 0)
@@ -163,18 +173,39 @@ static void fail_and_exit(int channel, const struct cf_error *error)
 	_exit(cf_failure_exit_code(error->kind));
 }
 
+/* What a host lacks is said by its first worker only. */
+static void confine(const struct cf_worker_config *config)
+{
+	char *told = config->shared->confinement;
+	char text[CF_CONFINEMENT_LEN];
+	struct cf_confinement got;
+	int is_first;
+
+	cf_confine(((uint64_t)memory_mb(config) << 20) * CF_MEMORY_HARD, &got);
+	cf_confinement_text(&got, text);
+	is_first = told[0] == '\0';
+	memcpy(told, text, sizeof(text));
+	cf_debug("confinement: %s", text);
+	if (is_first && cf_confinement_lacks(&got))
+		cf_warn("this kernel confines workers less than newer ones do: %s", text);
+}
+
 void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t parent)
 {
 	struct cf_error error = { 0 };
 	struct cf_plan *plan = cf_plan_new();
 	struct cf_turn *turn;
+	int full;
 
 	detach_from_terminal(channel); /* first: it closes whatever it does not know */
 	turn = cf_turn_new(config->shared, config->linger_ns);
 	prctl(PR_SET_NAME, "cellflow-worker");
 	if (!plan || !turn)
 		_exit(1);
-	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0 || cf_worker_load(config, plan, &error) < 0)
+	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0)
+		fail_and_exit(channel, &error);
+	confine(config);
+	if (cf_worker_load(config, plan, &error) < 0)
 		fail_and_exit(channel, &error);
 	if (send_plan(channel, plan) < 0)
 		_exit(1);
@@ -186,8 +217,10 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	cf_turn_recover(turn);
 	if (cf_channel_send(channel, CF_MSG_READY, NULL, 0, NULL, 0) < 0)
 		_exit(1);
-	cf_turn_loop(turn, channel);
+	full = cf_turn_loop(turn, channel);
 	cf_script_stop();
+	if (full)
+		_exit(CF_WORKER_FULL);
 	cf_channel_send(channel, CF_MSG_DONE, NULL, 0, NULL, 0);
 	_exit(0);
 }

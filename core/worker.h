@@ -10,6 +10,9 @@
 #include "plan.h"
 #include "script.h"
 
+/* Exit code of a worker whose policy held more than it may: it ended in order, between two batches. */
+enum { CF_WORKER_FULL = 75 };
+
 struct cf_worker_config {
 	struct cf_policy policy;
 	const struct cf_plan_cell *cell; /* from the command line; NULL: none */
@@ -19,6 +22,7 @@ struct cf_worker_config {
 	size_t dedup_len;
 	uid_t uid;
 	gid_t gid;
+	uint32_t memory_mb; /* what the policy may hold; 0: CF_MEMORY_DEFAULT_MB */
 	uint64_t linger_ns; /* pause between drains while events come; the ring wakes at most this often */
 };
 
