@@ -56,16 +56,27 @@ static void flush(struct loop *loop, uint32_t which)
 	}
 }
 
+/* All outputs but those that would block. A slow one is tried after every batch: left alone until the next poll(2), a
+ * backlog of the ring would overflow the buffer of a reader that is not slow at all. */
+static uint32_t flushable(const struct cf_turn *turn)
+{
+	uint32_t which = 0;
+
+	for (uint32_t i = 0; i < turn->sink_count; i++)
+		if (!turn->sinks[i].may_block || !(turn->pending & (1U << i)))
+			which |= 1U << i;
+	return which;
+}
+
 /* What is in the ring now, up to max batches. Returns how many there were. */
 static uint32_t drain(struct loop *loop, uint32_t max)
 {
 	struct cf_turn *turn = loop->turn;
-	uint32_t all = (1U << turn->sink_count) - 1;
 	uint32_t turns = 0;
 
 	while (turns < max && cf_turn_once(turn) > 0) {
 		turns++;
-		flush(loop, all & ~turn->pending); /* a slow output waits for poll(2) to say that it is ready */
+		flush(loop, flushable(turn));
 		if (turn->is_full && !loop->is_finishing)
 			break;
 	}
@@ -129,10 +140,10 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 	nfds_t count = 3 + watch_outputs(turn, fds + 3, &retry);
 
 	if (ppoll(fds, count,
-		  wait == WAIT_NOT ? &no_pause :
-		  wait == WAIT_LINGER ? &pause :
-		  retry ? &retry_pause :
-			  NULL,
+		  wait == WAIT_NOT	? &no_pause
+		  : wait == WAIT_LINGER ? &pause
+		  : retry		? &retry_pause
+					: NULL,
 		  NULL) < 0)
 		return;
 	if (fds[0].revents)

@@ -12,6 +12,10 @@
 #include "log.h"
 #include "sink.h"
 
+enum {
+	DOUBTFUL_MAX = 65536, /* bytes that one death can leave in doubt; a pipe takes no more at once anyway */
+};
+
 static const size_t buffer_len = CF_SINK_BUFFER_LEN;
 
 static int map_buffer(struct cf_sink *sink)
@@ -41,10 +45,9 @@ static void look_at_target(struct cf_sink *sink)
 	}
 	sink->is_appending = flags >= 0 && (flags & O_APPEND) != 0;
 	/* A pipe or terminal that we could not make non-blocking: poll(2) promises room for PIPE_BUF, no more. */
-	if (!sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK))
-		sink->write_max = PIPE_BUF;
-	else
-		sink->write_max = buffer_len;
+	sink->may_block = !sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK);
+	/* Of a file it can be found out afterwards what a killed worker had written; of the others it cannot. */
+	sink->write_max = sink->may_block ? PIPE_BUF : sink->is_regular ? buffer_len : DOUBTFUL_MAX;
 }
 
 int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_progress *progress,
@@ -190,7 +193,7 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 				continue;
 			return flush_failed(sink);
 		}
-		if (sink->write_max < buffer_len)
+		if (sink->may_block)
 			return tail_of(sink) < head; /* one PIPE_BUF for each word of poll(2) */
 	}
 	return 0;

@@ -21,7 +21,8 @@ struct cf_sink {
 	int buffer_fd; /* owned; the memfd behind `buffer` */
 	uint8_t *buffer; /* 2 * CF_SINK_BUFFER_LEN bytes of address space */
 	struct cf_output_progress *progress;
-	size_t write_max; /* bytes to a write; PIPE_BUF where a larger one could block */
+	size_t write_max; /* bytes to a write */
+	int may_block; /* a write of more than PIPE_BUF could, and one that poll(2) did not announce */
 	int is_regular;
 	int is_socket;
 	int is_appending; /* O_APPEND: writes land at the file's end, not at the descriptor's offset */

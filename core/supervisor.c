@@ -126,21 +126,12 @@ static void take_signals(struct supervisor *sup)
 	}
 }
 
-static void worker_died(struct supervisor *sup)
+/* When the next worker may start; returns the pause before it. */
+static int64_t back_off(struct supervisor *sup)
 {
 	int64_t now = monotonic_ms();
 	int64_t delay = 0;
-	char death[64];
-	int status;
 
-	cf_member_reap(&sup->gen.worker, &status);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_WORKER_FULL) {
-		/* It got something done, so its like cannot fill the machine with restarts: no pause. */
-		sup->respawn_at_ms = now;
-		cf_warn("worker's policy outgrew its memory limit, a new one starts with fresh state");
-		return;
-	}
-	cf_member_death(status, death, sizeof(death));
 	if (now - sup->worker_since_ms > HEALTHY_MS)
 		sup->quick_deaths = 0;
 	if (sup->quick_deaths > 0) {
@@ -149,7 +140,23 @@ static void worker_died(struct supervisor *sup)
 	}
 	sup->quick_deaths++;
 	sup->respawn_at_ms = now + delay;
-	cf_warn("worker %s, a new one starts %s", death, delay ? "after a pause" : "at once");
+	return delay;
+}
+
+static void worker_died(struct supervisor *sup)
+{
+	char death[64];
+	int status;
+
+	cf_member_reap(&sup->gen.worker, &status);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_WORKER_FULL) {
+		/* It got something done, so restarts like this one cannot spin: no pause. */
+		sup->respawn_at_ms = monotonic_ms();
+		cf_warn("the policy outgrew its memory limit, a new worker starts with fresh state");
+		return;
+	}
+	cf_member_death(status, death, sizeof(death));
+	cf_warn("worker %s, a new one starts %s", death, back_off(sup) ? "after a pause" : "at once");
 }
 
 static void respawn(struct supervisor *sup)
@@ -162,8 +169,11 @@ static void respawn(struct supervisor *sup)
 		cf_debug("worker restarted, pid %d", (int)sup->gen.worker.pid);
 		return;
 	}
-	cf_warn("%s", error.text);
-	worker_died(sup);
+	back_off(sup);
+	if (error.err == EINTR) /* a signal came, and is looked at next; the end brings a worker of its own */
+		cf_debug("%s", error.text);
+	else
+		cf_warn("%s, trying again after a pause", error.text);
 }
 
 static void output_gone(struct supervisor *sup, uint64_t index)
