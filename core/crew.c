@@ -235,18 +235,19 @@ int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)
 	struct cf_message message;
 	int done = 0;
 	int status;
+	int rc;
 
 	if (member->pid == 0)
 		return -1;
 	if (cf_channel_send(member->channel, CF_MSG_FINISH, NULL, 0, NULL, 0) == 0)
 		send_number(member, CF_MSG_STOP, flush_ms, NULL, 0);
-	while (!done && receive(member, &message, deadline, abort_fd) > 0) {
+	while (!done && (rc = receive(member, &message, deadline, abort_fd)) > 0) {
 		cf_message_close_fds(&message);
 		done = message.type == CF_MSG_DONE;
 	}
 	if (!done) {
 		cf_member_kill(member);
-		return -1;
+		return rc == 0 ? 1 : -1;
 	}
 	cf_member_reap(member, &status);
 	return 0;

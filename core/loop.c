@@ -22,7 +22,6 @@ enum {
 struct loop {
 	struct cf_turn *turn;
 	int channel;
-	int is_finishing; /* what is in the ring is ours to decide, however full we are */
 	int stop_ms; /* -1: go on; else what STOP allowed for flushing */
 };
 
@@ -77,7 +76,7 @@ static uint32_t drain(struct loop *loop, uint32_t max)
 	while (turns < max && cf_turn_once(turn) > 0) {
 		turns++;
 		flush(loop, flushable(turn));
-		if (turn->is_full && !loop->is_finishing)
+		if (turn->is_full)
 			break;
 	}
 	return turns;
@@ -95,12 +94,10 @@ static void order(struct loop *loop)
 		return;
 	}
 	cf_message_close_fds(&message);
-	if (message.type == CF_MSG_FINISH) {
-		loop->is_finishing = 1;
+	if (message.type == CF_MSG_FINISH)
 		drain(loop, FINISH_TURNS_MAX);
-	} else if (message.type == CF_MSG_STOP) {
+	else if (message.type == CF_MSG_STOP)
 		loop->stop_ms = (int)message.body.number.value;
-	}
 }
 
 static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, int *retry)
@@ -179,11 +176,8 @@ int cf_turn_loop(struct cf_turn *turn, int channel)
 	while (loop.stop_ms < 0) {
 		uint32_t turns = drain(&loop, BITE);
 
-		if (turn->is_full && !loop.is_finishing) {
-			order(&loop); /* an order to finish may be on its way already */
-			if (!loop.is_finishing && loop.stop_ms < 0)
-				return 1;
-		}
+		if (turn->is_full)
+			return 1; /* also when ordered to finish: what is left is the successor's, as is the order */
 		empty_looks = turns > 0 ? 0 : empty_looks + (empty_looks < EMPTY_LOOKS);
 		wait_for_work(&loop, turns == BITE ? WAIT_NOT : empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
 	}

@@ -9,6 +9,7 @@ static struct {
 	uint64_t soft; /* 0: no limit */
 	uint64_t granted; /* beyond the ceiling */
 	uint32_t lifted; /* 1: no ceiling */
+	void (*on_refusal)(void);
 } memory;
 
 /* What glibc's malloc takes for a request: many small objects cost up to twice what they ask for. */
@@ -24,6 +25,13 @@ static int allowed(uint64_t used)
 	return memory.soft == 0 || memory.lifted || used <= memory.soft * CF_MEMORY_HARD + memory.granted;
 }
 
+static void *refuse(void)
+{
+	if (memory.on_refusal)
+		memory.on_refusal();
+	return NULL;
+}
+
 void *cf_memory_alloc(void *unused, void *block, size_t old_size, size_t size)
 {
 	uint64_t used = memory.used - cost(block ? old_size : 0) + cost(size);
@@ -37,12 +45,11 @@ void *cf_memory_alloc(void *unused, void *block, size_t old_size, size_t size)
 	}
 	/* Lua counts on it that less memory is never refused. */
 	if (used > memory.used && !allowed(used))
-		return NULL;
+		return refuse();
 	moved = realloc(block, size);
-	if (moved)
-		memory.used = used;
-	else if (size <= old_size)
-		return block;
+	if (!moved)
+		return size <= old_size ? block : refuse();
+	memory.used = used;
 	return moved;
 }
 
@@ -76,6 +83,11 @@ void cf_memory_lift(uint32_t lifted)
 	memory.lifted = lifted;
 	if (!lifted)
 		grant();
+}
+
+void cf_memory_on_refusal(void (*fn)(void))
+{
+	memory.on_refusal = fn;
 }
 
 void cf_memory_settle(void)

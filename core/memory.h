@@ -25,6 +25,9 @@ void cf_memory_limit(uint64_t soft_bytes);
 /* 1: `bytes` is more than the soft limit. */
 int cf_memory_exceeds(uint64_t bytes);
 
+/* `fn` is called in place of a refusal; NULL: refuse. LuaJIT 2.1 does not survive a refusal in compiled code. */
+void cf_memory_on_refusal(void (*fn)(void));
+
 /* Take back what cf_memory_lift (api.h) granted: a batch is over. */
 void cf_memory_settle(void);
 

@@ -33,6 +33,13 @@ int cf_script_load(const struct cf_policy *policy, struct cf_plan *plan, struct 
  * inside); what was not ended then is the caller's to count. */
 int cf_script_batch(struct cf_error *error);
 
+/* Exit code of a worker whose policy held or wanted more memory than it may: the next one goes on at once. */
+enum { CF_SCRIPT_FULL = 75 };
+
+/* 1: in the interpreter, nothing compiled; 0: compiled. Interpreted at first. Beyond the memory ceiling interpreted
+ * code gets Lua's "not enough memory", while compiled code ends the process with CF_SCRIPT_FULL. */
+void cf_script_interpret(int on);
+
 /* 1: after the latest batch the policy held more than its soft memory limit, also after a full collection. */
 int cf_script_is_full(void);
 

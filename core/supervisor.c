@@ -22,6 +22,7 @@ enum {
 	BACK_OFF_MAX_MS = 10000,
 	HEALTHY_MS = 30000, /* a worker that lived this long has its back-off forgotten */
 	LAST_FLUSH_MS = 1000,
+	FINISH_TRIES = 16,
 };
 
 enum ending {
@@ -149,7 +150,7 @@ static void worker_died(struct supervisor *sup)
 	int status;
 
 	cf_member_reap(&sup->gen.worker, &status);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_WORKER_FULL) {
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_SCRIPT_FULL) {
 		/* It got something done, so restarts like this one cannot spin: no pause. */
 		sup->respawn_at_ms = monotonic_ms();
 		cf_warn("the policy outgrew its memory limit, a new worker starts with fresh state");
@@ -261,6 +262,26 @@ static void log_ready(const struct supervisor *sup)
 		gen->options->policy_path ? gen->options->policy_path : "default mapping");
 }
 
+/* A worker that dies while it finishes has a successor like any other; the policy may be the kind that needs some. */
+static void finish(struct supervisor *sup)
+{
+	struct cf_generations *gen = &sup->gen;
+	uint64_t flush_ms = sup->ending == END_QUIET ? 0 : sup->options->drain_ms;
+	struct cf_error error = { 0 };
+	int rc = cf_member_finish(&gen->worker, flush_ms, sup->signal_fd);
+
+	for (int tries = 0; rc > 0 && sup->ending != END_QUIET && tries < FINISH_TRIES; tries++) {
+		sup->restarts++;
+		if (cf_generation_recover(gen, &error) < 0) {
+			cf_warn("%s", error.text);
+			break;
+		}
+		rc = cf_member_finish(&gen->worker, flush_ms, sup->signal_fd);
+	}
+	if (rc)
+		cf_warn("the worker was ended before it had finished");
+}
+
 /* Let what is under way arrive: no new events, then a worker to decide what is there, then the outputs. */
 static void drain(struct supervisor *sup)
 {
@@ -271,8 +292,7 @@ static void drain(struct supervisor *sup)
 	cf_cells_detach(&gen->cells);
 	if (gen->worker.pid == 0 && sup->ending != END_QUIET && cf_generation_recover(gen, &error) < 0)
 		cf_warn("%s", error.text);
-	if (cf_member_finish(&gen->worker, sup->ending == END_QUIET ? 0 : sup->options->drain_ms, sup->signal_fd) < 0)
-		cf_warn("the worker was ended before it had finished");
+	finish(sup);
 	cf_outputs_recover(&gen->outputs, gen->shared);
 }
 

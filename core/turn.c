@@ -70,6 +70,8 @@ void cf_turn_recover(struct cf_turn *turn)
 			shared->careful = shared->attempt_count;
 		}
 	}
+	/* What ends a worker is most likely compiled code; the interpreter may well give an error where that died. */
+	cf_script_interpret(shared->careful > 0);
 	done = cf_outcome_current(shared);
 	if (cf_ring_position(&turn->ring) != done->ring_position)
 		cf_ring_release(&turn->ring, done->ring_position);
@@ -155,8 +157,8 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	cf_emit_begin(NULL);
 	cf_outcome_commit(shared, next);
 	cf_ring_release(&turn->ring, position);
-	if (shared->careful)
-		shared->careful--;
+	if (shared->careful && --shared->careful == 0)
+		cf_script_interpret(0);
 	if (refused_len)
 		log_refused(turn, refused_len);
 	return taken;

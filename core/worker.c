@@ -220,7 +220,7 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	full = cf_turn_loop(turn, channel);
 	cf_script_stop();
 	if (full)
-		_exit(CF_WORKER_FULL);
+		_exit(CF_SCRIPT_FULL);
 	cf_channel_send(channel, CF_MSG_DONE, NULL, 0, NULL, 0);
 	_exit(0);
 }

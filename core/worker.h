@@ -10,9 +10,6 @@
 #include "plan.h"
 #include "script.h"
 
-/* Exit code of a worker whose policy held more than it may: it ended in order, between two batches. */
-enum { CF_WORKER_FULL = 75 };
-
 struct cf_worker_config {
 	struct cf_policy policy;
 	const struct cf_plan_cell *cell; /* from the command line; NULL: none */

@@ -5,6 +5,7 @@
 local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local event = require("cellflow.event")
+local memory = require("cellflow.memory")
 
 local C = ffi.C
 local check_dedup, check_verdict = answers.check_dedup, answers.check_verdict
@@ -211,11 +212,12 @@ local function hook_loop(self)
   end
 end
 
-local function after_error(self)
+local function after_error(self, err)
+  self.relieve(err)
   local state, hooks, places = self.state, self.hooks, self.places
   local step = state.step
   local name = HOOK_BEFORE[step]
-  local where = self.faults.settle(name or "cellflow", places[name] or "cellflow")
+  local where = self.faults.settle(name or "cellflow", places[name] or "cellflow", err)
   self.answer.error_place = self.answer.error_place or where
   self.core.cf_script_error()
   if self.record then self.record.finish() end
@@ -235,7 +237,7 @@ function M.new(core, setup)
   -- false and not absent: looking for a key that is not there is the slow case.
   for _, name in pairs(HOOK_BEFORE) do hooks[name] = hooks[name] or false end
   local self = { core = core, hooks = hooks, places = setup.places, record = setup.record,
-    answer = setup.answer, faults = setup.faults }
+    answer = setup.answer, faults = setup.faults, relieve = memory.new(core) }
   self.state, self.decision = state_type(), ffi.new("struct cf_decision")
   self.raws, self.handles = pointers(batch)
   self.intern = interner(core)
@@ -245,7 +247,11 @@ function M.new(core, setup)
   --- Decide and end the first `count` events of the batch.
   local function run(count)
     state.index, state.count, state.step = 0, count, START
-    while not xpcall(loop, capture) do after_error(self) end
+    local ok, err = xpcall(loop, capture)
+    while not ok do
+      after_error(self, err)
+      ok, err = xpcall(loop, capture)
+    end
   end
   -- One call a batch: nothing to gain here, and as a trace it would only run into the loop's own.
   jit.off(run)

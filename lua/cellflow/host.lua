@@ -11,6 +11,7 @@ local fault = require("cellflow.fault")
 local json = require("cellflow.json")
 local limit = require("cellflow.limit")
 local log = require("cellflow.log")
+local memory = require("cellflow.memory")
 local names = require("cellflow.names")
 local place = require("cellflow.place")
 local record = require("cellflow.record")
@@ -50,7 +51,7 @@ local function read_plan(plan, cells, metadata)
 end
 
 -- Runs the chunk bounded; errors come out as one line with the policy's place.
-local function read_file(chunk, file)
+local function read_file(self, chunk, file)
   local failure
   local function note(err)
     local where, info = place.here()
@@ -59,10 +60,11 @@ local function read_file(chunk, file)
     failure = text:sub(1, #where + 2) == where .. ": " and text or where .. ": " .. text
   end
   jit.off(chunk, true)
-  local ok = limit.call(chunk, note, M.LOAD_STEPS_MAX)
+  local ok, _, err = limit.call(chunk, note, M.LOAD_STEPS_MAX)
   jit.on(chunk, true)
   if not ok then
-    error(failure or file .. ": failed without a word (not enough memory?)", 0)
+    self.relieve(err)
+    error(failure or file .. ": " .. tostring(err), 0)
   end
 end
 
@@ -76,7 +78,7 @@ local function load_policy(self, text, file, args, plan)
   if text then
     local chunk, wrong = sandbox.compile(text, file, box.env)
     if not chunk then error(wrong, 0) end
-    read_file(chunk, file)
+    read_file(self, chunk, file)
   end
   finish()
   box.close()
@@ -99,6 +101,7 @@ local function run_check(self)
   local setup = {}
   for name, value in pairs(self.setup) do setup[name] = value end
   setup.faults = fault.new({ cf_log_text = function() end })
+  setup.relieve = self.relieve
   return check.run(self.core, setup, self.dispatcher.default_mapping)
 end
 
@@ -111,7 +114,8 @@ end
 ---   check()        list of error lines from synthetic events; overwrites the batch
 ---   loop()         the function that batch spends its time in, for specs of the compiler
 function M.new(core)
-  local self = { core = core, given = nil, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
+  local self = { core = core, given = nil, setup = nil, dispatcher = nil, cells = {}, metadata = {},
+    relieve = memory.new(core) }
   local host = {}
 
   function host.bind(plan) read_plan(plan_pointer(plan), self.cells, self.metadata) end
