@@ -7,6 +7,7 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "api.h"
 #include "log.h"
@@ -20,6 +21,19 @@ static struct {
 	uint32_t memory_mb; /* 0: no limit */
 	int is_full;
 } script;
+
+/* Measured: 6,600 levels of gsub take 58 MB, 9,400 in the interpreter 82 MB. The kernel leaves 128 MB below a stack. */
+#define STACK_BYTES (120UL << 20)
+
+void cf_script_stack(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_STACK, &limit) < 0 || limit.rlim_cur >= STACK_BYTES)
+		return;
+	limit.rlim_cur = limit.rlim_max < STACK_BYTES ? limit.rlim_max : STACK_BYTES;
+	setrlimit(RLIMIT_STACK, &limit);
+}
 
 const char *cf_script_version(void)
 {

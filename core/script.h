@@ -20,6 +20,10 @@ struct cf_policy {
 int cf_script_open(struct cf_error *error);
 void cf_script_close(void);
 
+/* Let the stack grow to what Lua's own limits of recursion can make of it, so that it is they who end a policy that
+ * calls itself through string.gsub or table.sort. Once, before anything is confined. */
+void cf_script_stack(void);
+
 /* "LuaJIT 2.1.0-beta3", for people. */
 const char *cf_script_version(void);
 

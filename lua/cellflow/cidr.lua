@@ -13,7 +13,8 @@ local M = {}
 local NETS_MAX = 1024 -- distinct net("...") texts kept
 local ANSWERS_MAX = 8192 -- addresses whose answer one net keeps
 local BITS = { [4] = 32, [6] = 128 }
-local PRIVATE = {} -- key of a net's data, which the operator cannot name
+-- A net -> its data. Not in the net itself, where next() would find it: the data has pointers in it.
+local data_of = setmetatable({}, { __mode = "k" })
 
 local function masked(bytes, prefix_len)
   local mask = ffi.new("uint8_t[16]")
@@ -80,7 +81,7 @@ end
 
 --- Whether the address text is in the net; an absent address (nil) is in none.
 function has_members.has(net, text)
-  local nets = type(net) == "table" and rawget(net, PRIVATE)
+  local nets = type(net) == "table" and data_of[net]
   if not nets then
     place.raise("net:has is called with a colon: net(...):has(addr)")
   end
@@ -100,7 +101,7 @@ local net_metatable = {
     place.raise(('a net has no member "%s", only has(addr)'):format(tostring(name)))
   end,
   __newindex = function() place.raise("a net cannot be changed") end,
-  __tostring = function(net) return "net " .. table.concat(rawget(net, PRIVATE).texts, ", ") end,
+  __tostring = function(net) return "net " .. table.concat(data_of[net].texts, ", ") end,
 }
 
 local function check_text(text)
@@ -135,7 +136,9 @@ local function build(core, parse, list)
     nets[i] = parse_network(core, parse, list[i])
     nets.texts[i] = list[i]
   end
-  return setmetatable({ [PRIVATE] = nets }, net_metatable)
+  local net = setmetatable({}, net_metatable)
+  data_of[net] = nets
+  return net
 end
 
 --- The word `net` for policies. Texts are remembered, so that net("...") inside a hook costs one table lookup.

@@ -23,7 +23,7 @@ function M.new(core)
   --- left); then nothing is noted and settle falls back to where the hook is defined.
   function faults.capture(err)
     met.place, met.text, met.trace = nil, nil, nil
-    if err == answer.WRONG then
+    if rawequal(err, answer.WRONG) then -- an event, which may be an error as well, cannot be compared
       met.text = answer.wrong_text
       return
     end
