@@ -106,6 +106,8 @@ end
 
 local function run_check(self)
   local setup = {}
+  -- A policy whose cell comes from the command line would find an event without one, which no run has.
+  self.cells[0] = self.cells[0] or { name = "check", interface = "eth0", run_id = self.metadata.run_id }
   for name, value in pairs(self.setup) do setup[name] = value end
   setup.faults = fault.new({ cf_log_text = function() end })
   return check.run(self.core, setup, self.dispatcher.default_mapping)
