@@ -33,7 +33,7 @@ describe("on real traffic, example", function()
 
   it("top_talkers says whom the cell spoke to", function()
     local run = start("top_talkers", "-a", "interval=0.2")
-    here:send("--flows 60 --mix udp4,udp4,udp4,udp6")
+    here:send("--flows 60 --mix udp4,udp6")
     local function tops()
       local _, extra = policy_run.lines(run)
       for _, line in ipairs(extra) do
@@ -43,9 +43,9 @@ describe("on real traffic, example", function()
       end
     end
     local found = cellflow.wait_for("all sixty to be counted", 10, tops)
-    assert.is_true(found[lab.peer4] >= 30 and found[lab.peer6] >= 1)
+    assert.is_true(found[lab.peer4] >= 30 and found[lab.peer6] >= 30)
     assert.equal(0, run:finish())
-    assert.equal(0, #run:records() - select(2, run:stdout():gsub('"type":"top_talkers"', "")))
+    assert.equal(0, #policy_run.lines(run))
     identities.check(run:summary())
   end)
 
