@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +21,8 @@ enum {
 	LOAD_MS = 10000, /* for a policy file to declare what it declares */
 	TAKE_OVER_MS = 10000,
 	FINISH_GRACE_MS = 5000, /* to decide a full ring */
+	LEAVE_MS = 200, /* from the last word to the exit */
+	SEND_S = 10, /* for a message to find room in the worker's queue */
 };
 
 void cf_member_init(struct cf_member *member)
@@ -51,6 +55,8 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 		cf_worker_main(config, pair[1], parent);
 	}
 	close(pair[1]);
+	/* A worker that does not read must not hold us up: the send fails, and it is killed. */
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){ .tv_sec = SEND_S }, sizeof(struct timeval));
 	if (member->pid < 0) {
 		close(pair[0]);
 		member->pid = 0;
@@ -70,9 +76,20 @@ void cf_member_death(int status, char *text, size_t size)
 		snprintf(text, size, "exited with %d", WEXITSTATUS(status));
 }
 
+/* A worker that says it goes is believed for a moment only: it may be stopped, or not ours any more. */
+static void hurry(const struct cf_member *member)
+{
+	struct pollfd gone = { .fd = member->pidfd, .events = POLLIN };
+
+	if (poll(&gone, 1, member->pidfd < 0 ? 0 : LEAVE_MS) <= 0)
+		kill(member->pid, SIGKILL);
+}
+
 void cf_member_reap(struct cf_member *member, int *status)
 {
 	*status = 0;
+	if (member->pid > 0)
+		hurry(member);
 	if (member->pid > 0)
 		while (waitpid(member->pid, status, 0) < 0 && errno == EINTR)
 			;

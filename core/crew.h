@@ -54,7 +54,7 @@ int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd);
 
 /* SIGKILL and reap. Idempotent. */
 void cf_member_kill(struct cf_member *member);
-/* Reap a worker that has died; *status as of waitpid(2). */
+/* Reap a worker that has died or is about to; one that then stays is killed. *status as of waitpid(2). */
 void cf_member_reap(struct cf_member *member, int *status);
 /* "killed by signal 9" or "exited with 1", into a buffer of at least 64 bytes. */
 void cf_member_death(int status, char *text, size_t size);

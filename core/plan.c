@@ -29,6 +29,11 @@ struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan)
 	return plan->output_count < CF_OUTPUTS_MAX ? &plan->outputs[plan->output_count++] : NULL;
 }
 
+const char *cf_plan_output_name(const struct cf_plan_output *output)
+{
+	return output->kind == CF_OUTPUT_STDOUT ? "-" : output->path;
+}
+
 #define TERMINATED(field) (memchr((field), '\0', sizeof(field)) != NULL)
 
 static int check_cell(const struct cf_plan *plan, uint32_t index, struct cf_error *error)

@@ -60,8 +60,10 @@ int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_p
 	sink->progress = progress;
 	sink->buffer_fd = buffer_fd;
 	if (buffer_fd < 0) {
-		sink->buffer_fd = memfd_create("cellflow-output", MFD_CLOEXEC);
-		if (sink->buffer_fd < 0 || ftruncate(sink->buffer_fd, CF_SINK_BUFFER_LEN) < 0)
+		sink->buffer_fd = memfd_create("cellflow-output", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		/* Sealed: a worker that shrank it would have its supervisor killed by SIGBUS. */
+		if (sink->buffer_fd < 0 || ftruncate(sink->buffer_fd, CF_SINK_BUFFER_LEN) < 0 ||
+		    fcntl(sink->buffer_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 			goto no_buffer;
 	}
 	if (map_buffer(sink) < 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "api.h"
 #include "log.h"
+#include "plan_check.h"
 #include "summary.h"
 
 static void gather_output(struct cf_summary *summary, uint32_t i)
@@ -13,7 +14,7 @@ static void gather_output(struct cf_summary *summary, uint32_t i)
 	struct cf_output_numbers *numbers = &summary->outputs[i];
 	const struct cf_output_progress *progress = &input->shared->outputs[i];
 
-	numbers->path = input->plan->outputs[i].kind == CF_OUTPUT_STDOUT ? "-" : input->plan->outputs[i].path;
+	numbers->path = cf_plan_output_name(&input->plan->outputs[i]);
 	numbers->records = summary->outcome.records - progress->records_before;
 	numbers->extra = summary->outcome.extra - progress->extra_before;
 	numbers->dropped = summary->outcome.outputs[i].dropped;

@@ -15,12 +15,14 @@
 #include "keeper.h"
 #include "log.h"
 #include "lost.h"
+#include "plan_check.h"
 #include "summary.h"
 #include "supervisor.h"
 
 enum {
 	TICK_MS = 250, /* how soon a vanished interface is noticed; a vanished namespace is told at once */
 	LAST_FLUSH_MS = 1000,
+	MESSAGES_MAX = 16, /* of a worker, before others are looked at again */
 };
 
 enum ending {
@@ -39,6 +41,7 @@ struct supervisor {
 	enum ending ending;
 	uint64_t started_ns;
 	struct cf_keeper keeper;
+	uint32_t gone_outputs; /* bit i: output i's reader has gone; since the last reload */
 	int64_t ticked_ms;
 };
 
@@ -101,6 +104,7 @@ static void reload(struct supervisor *sup)
 		cf_info("reloaded: generation %u is in force", sup->gen.number);
 	else
 		cf_error_log("reload failed, generation %u stays in force: %s", sup->gen.number, error.text);
+	sup->gone_outputs = 0;
 	cf_keeper_took_over(&sup->keeper);
 }
 
@@ -123,25 +127,35 @@ static void take_signals(struct supervisor *sup)
 	}
 }
 
+/* Said once for each output. The run's quiet end is not taken from a worker's word alone: it may not be ours any more. */
 static void output_gone(struct supervisor *sup, uint64_t index)
 {
 	const struct cf_outputs *outputs = &sup->gen.outputs;
+	struct pollfd look = { .events = POLLOUT };
+	int has_reader;
 
-	if (index >= outputs->count)
+	if (index >= outputs->count || sup->gone_outputs & (1U << index))
 		return;
-	if (outputs->plans[index].kind == CF_OUTPUT_STDOUT && outputs->count == 1)
+	sup->gone_outputs |= 1U << index;
+	look.fd = outputs->sinks[index].fd;
+	has_reader = poll(&look, 1, 0) <= 0 || !(look.revents & (POLLERR | POLLHUP | POLLNVAL));
+	if (!has_reader && outputs->plans[index].kind == CF_OUTPUT_STDOUT && outputs->count == 1)
 		sup->ending = END_QUIET;
 	else
-		cf_warn("output \"%s\": its reader has gone; records for it are dropped until a reload (SIGHUP)",
-			outputs->plans[index].kind == CF_OUTPUT_STDOUT ? "-" : outputs->plans[index].path);
+		cf_warn("output \"%s\": %s; records for it are dropped until a reload (SIGHUP)",
+			cf_plan_output_name(&outputs->plans[index]),
+			has_reader ? strerror((int)sup->gen.shared->outputs[index].last_errno) : "its reader has gone");
 }
 
 static void take_messages(struct supervisor *sup)
 {
 	struct cf_message message;
-	int rc;
+	int rc = -EAGAIN;
 
-	while ((rc = cf_channel_receive(sup->gen.worker.channel, &message, 0)) > 0) {
+	for (int i = 0; i < MESSAGES_MAX; i++) {
+		rc = cf_channel_receive(sup->gen.worker.channel, &message, 0);
+		if (rc <= 0)
+			break;
 		cf_message_close_fds(&message);
 		if (message.type == CF_MSG_OUTPUT_GONE) {
 			output_gone(sup, message.body.number.value);
@@ -150,7 +164,7 @@ static void take_messages(struct supervisor *sup)
 			return;
 		}
 	}
-	if (rc != -EAGAIN)
+	if (rc <= 0 && rc != -EAGAIN)
 		cf_keeper_lost(&sup->keeper);
 }
 

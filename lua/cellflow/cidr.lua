@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- net("10.0.0.0/8"):has(ev.dst_addr): is an address in a network, or in one of a list of them. Both families; a bare
--- address is a network of one. Leaves parsing and writing addresses to core.
+-- address is a network of one. Leaves parsing to network.lua.
 local bit = require("bit")
 local ffi = require("ffi")
 local address = require("cellflow.address")
+local network = require("cellflow.network")
 local options = require("cellflow.options")
 local place = require("cellflow.place")
 
@@ -12,43 +13,7 @@ local M = {}
 
 local NETS_MAX = 1024 -- distinct net("...") texts kept
 local ANSWERS_MAX = 8192 -- addresses whose answer one net keeps
-local BITS = { [4] = 32, [6] = 128 }
 local PRIVATE = {} -- key of a net's data, which the operator cannot name
-
-local function masked(bytes, prefix_len)
-  local mask = ffi.new("uint8_t[16]")
-  for i = 0, 15 do
-    local bits = math.max(0, math.min(8, prefix_len - 8 * i))
-    mask[i] = 256 - 2 ^ (8 - bits)
-    bytes[i] = band(bytes[i], mask[i])
-  end
-  return ffi.cast("const int32_t *", mask), mask
-end
-
-local function words(bytes)
-  local w = ffi.cast("const int32_t *", bytes)
-  return { w[0], w[1], w[2], w[3] }
-end
-
-local function same(a, b)
-  return a[1] == b[1] and a[2] == b[2] and a[3] == b[3] and a[4] == b[4]
-end
-
-local function prefix_length(text, digits, family)
-  if not digits then return BITS[family] end
-  local len = digits:match("^%d%d?%d?$") and tonumber(digits)
-  if not len or len > BITS[family] then
-    place.raise(('net "%s": the prefix length must be 0 to %d'):format(text, BITS[family]))
-  end
-  return len
-end
-
--- Anything with a "/" is a network, the rest an address; "10.0.0.0/" has an empty prefix length, which is wrong.
-local function split(text)
-  local slash = text:find("/", 1, true)
-  if slash then return text:sub(1, slash - 1), text:sub(slash + 1) end
-  return text
-end
 
 local has_members = {}
 
@@ -109,33 +74,27 @@ local function check_text(text)
   end
 end
 
-local function parse_network(core, parse, text)
+local function parse_network(core, text)
   check_text(text)
-  local bytes = ffi.new("uint8_t[16]")
-  local host, digits = split(text)
-  local family = parse(host, bytes)
-  if not family then
-    place.raise(('net "%s" is not an address or a network like "10.0.0.0/8"'):format(text))
-  end
-  local len = prefix_length(text, digits, family)
-  local given = words(bytes)
-  local mask, anchor = masked(bytes, len)
-  local network = { family = family, word = words(bytes), mask = { mask[0], mask[1], mask[2], mask[3] } }
-  if not same(given, network.word) then
-    local out = ffi.new("char[?]", ffi.C.CF_ADDRESS_TEXT_LEN)
-    local right = ffi.string(out, core.cf_address_text(bytes, family, out))
-    place.raise(('net "%s" has host bits set; the network is "%s/%d"'):format(text, right, len))
-  end
-  return network, anchor
+  local parsed, wrong = network.parse(core, text)
+  if not parsed then place.raise("net " .. wrong) end
+  local w = ffi.cast("const int32_t *", parsed.bytes)
+  return { family = parsed.family, word = { w[0], w[1], w[2], w[3] }, mask = network.mask_words(parsed.len) }
 end
 
 local function build(core, parse, list)
   local nets = { answers = {}, known = 0, texts = {}, parse = parse, bytes = ffi.new("uint8_t[16]") }
   for i = 1, #list do
-    nets[i] = parse_network(core, parse, list[i])
+    nets[i] = parse_network(core, list[i])
     nets.texts[i] = list[i]
   end
   return setmetatable({ [PRIVATE] = nets }, net_metatable)
+end
+
+--- The texts that a net was made of; nil when `what` is no net.
+function M.texts(what)
+  local nets = type(what) == "table" and rawget(what, PRIVATE)
+  return nets and nets.texts or nil
 end
 
 --- The word `net` for policies. Texts are remembered, so that net("...") inside a hook costs one table lookup.

@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- From a batch of events to decisions: handlers, dedup, verdict, default mapping, reason, handlers of the decision,
+-- From a batch of events to decisions: handlers, dedup, rules, verdict, default, reason, handlers of the decision,
 -- format, output, for each event. One protected call runs a whole batch; after an error it is entered again at the
 -- next step of the same event, so that a faulty hook costs an event its hook and never the event. Reads policies
 -- nowhere, writes output nowhere.
 local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local event = require("cellflow.event")
+local ruleset = require("cellflow.ruleset")
 
 local C = ffi.C
 local check_dedup, check_verdict = answers.check_dedup, answers.check_verdict
@@ -17,7 +18,7 @@ M.DEDUP_SECONDS = 60 -- when dedup names no time
 M.QUARANTINE_AFTER = 1000 -- failures in a row
 M.SCRIPT_ERROR = "script_error"
 
-local IDS_MAX = 4096 -- texts whose id is remembered here; core keeps fewer
+local IDS_MAX = 65536 -- texts whose id is remembered here; core keeps fewer
 
 -- The step to take next. A step notes its successor before it calls a hook: after an error the loop goes on there.
 -- START and FORMAT are the handlers' too: `at` is the one that runs, and there the line of handlers goes on behind it.
@@ -188,8 +189,13 @@ local function ending_steps(self)
   end
 end
 
+local function take_rule(answer, rule)
+  answer.decision, answer.reason, answer.rule, answer.place = rule.decision, rule.reason, rule.name, rule.place
+end
+
 -- An event from its `step` on.
 local function steps(self)
+  local rules, decided, default = self.rules.list, self.rules.decided, self.rules.default
   local state, hooks, answer, event_end = self.state, self.hooks, self.answer, self.core.cf_event_end
   local dedup, verdict, reason, finish = dedup_step(self), verdict_step(self), reason_step(self), ending_steps(self)
   local observe = self.handlers.observer(state)
@@ -213,8 +219,14 @@ local function steps(self)
     end
     if step <= VERDICT then
       state.step = REASON
-      if hooks.verdict then verdict(hooks.verdict, ev) end
+      local number = decided[state.index]
+      if number > 0 then
+        take_rule(answer, rules[number])
+      elseif hooks.verdict then
+        verdict(hooks.verdict, ev)
+      end
     end
+    if not answer.decision and default then take_rule(answer, default) end
     if not answer.decision then answer.decision, answer.reason = default_mapping(raw) end
     if step <= REASON then
       state.step = DECIDED
@@ -265,26 +277,29 @@ local function after_error(self)
 end
 
 --- A dispatcher over `core`. `setup`: hooks (name -> function; false is put for one that is absent or quarantined),
---- places (name -> text), record (of record.lua), answer (shared with the record), faults (of fault.lua),
---- handlers (of handlers.lua), clock (of clock.lua).
+--- places (name -> text), record (of record.lua), answer (shared with the record), faults (of fault.lua), rules (of
+--- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua).
 function M.new(core, setup)
   local batch = core.cf_batch_get()
   local hooks, any = setup.hooks, next(setup.hooks) or #setup.handlers.list > 0
   -- false and not absent: looking for a key that is not there is the slow case.
   for _, name in pairs(HOOK_BEFORE) do hooks[name] = hooks[name] or false end
   local self = { core = core, hooks = hooks, places = setup.places, record = setup.record,
-    answer = setup.answer, faults = setup.faults, handlers = setup.handlers }
+    answer = setup.answer, faults = setup.faults, rules = setup.rules, handlers = setup.handlers,
+    default_mapping = default_mapping }
   self.state, self.decision = state_type(), ffi.new("struct cf_decision")
   self.raws, self.handles = pointers(batch)
   self.intern = interner(core)
   self.fill = fill_decision(self)
   setup.clock.follow(self.state, self.raws)
-  local loop = any and hook_loop(self) or plain_loop(self)
+  local loop = any and hook_loop(self) or self.rules.any and ruleset.loop(self.rules, self) or plain_loop(self)
   local state, capture = self.state, self.faults.capture
+  local rules, raws, handles = self.rules, self.raws, self.handles
 
   --- Decide and end the first `count` events of the batch.
   local function run(count)
     state.index, state.count, state.step, state.at = 0, count, START, 0
+    rules.decide(raws, handles, count)
     while not xpcall(loop, capture) do after_error(self) end
   end
   -- One call a batch: nothing to gain here, and as a trace it would only run into the loop's own.
@@ -295,7 +310,8 @@ function M.new(core, setup)
     self.fill()
     core.cf_extra_record(self.raws[state.index], self.decision)
   end
-  return { run = run, loop = loop, write_extra = write_extra, default_mapping = default_mapping }
+  return { run = run, loop = loop, write_extra = write_extra, default_mapping = default_mapping, handles = handles,
+    raws = raws }
 end
 
 return M

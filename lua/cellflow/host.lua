@@ -14,6 +14,8 @@ local log = require("cellflow.log")
 local names = require("cellflow.names")
 local place = require("cellflow.place")
 local record = require("cellflow.record")
+local rule_review = require("cellflow.rule_review")
+local ruleset = require("cellflow.ruleset")
 local sandbox = require("cellflow.sandbox")
 local vocabulary = require("cellflow.vocabulary")
 local words = require("cellflow.words")
@@ -70,7 +72,7 @@ local function read_file(chunk, file)
 end
 
 local function load_policy(self, text, file, args, plan, read_include)
-  local declaring, finish = words.new(self.core, plan)
+  local declaring, finish, rules = words.new(self.core, plan)
   declaring.net = cidr.new(self.core)
   local plain = {}
   local encoder = json.new(self.core, plain)
@@ -87,10 +89,10 @@ local function load_policy(self, text, file, args, plan, read_include)
   finish()
   box.close()
   more.close()
-  return box, encoder, plain, more
+  return box, encoder, plain, more, ruleset.new(rules)
 end
 
-local function assemble(self, box, encoder, plain, more)
+local function assemble(self, box, encoder, plain, more, rules)
   local answer = { decision = false, reason = false, rule = false, place = false, error_place = false }
   local core = self.core
   local cells, metadata = self.cells, self.metadata
@@ -98,7 +100,8 @@ local function assemble(self, box, encoder, plain, more)
   local its_record = record.new(core, encoder, answer, cells, metadata)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
   self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
-    faults = fault.new(core), handlers = more.handlers, clock = more.clock, timers = more.timers }
+    faults = fault.new(core), rules = rules, handlers = more.handlers, clock = more.clock, timers = more.timers }
+  rules.bind(cells)
   self.dispatcher = dispatch.new(core, self.setup)
   more.later.record, more.later.write_record = its_record, self.dispatcher.write_extra
   self.moment = more.moment(self.setup.faults)
@@ -110,7 +113,7 @@ local function run_check(self)
   self.cells[0] = self.cells[0] or { name = "check", interface = "eth0", run_id = self.metadata.run_id }
   for name, value in pairs(self.setup) do setup[name] = value end
   setup.faults = fault.new({ cf_log_text = function() end })
-  return check.run(self.core, setup, self.dispatcher.default_mapping)
+  return check.run(self.core, setup, self.dispatcher.default_mapping), rule_review.run(setup.rules, setup.places)
 end
 
 --- A runtime over `core` (lib.lua's table, or one that records what it is told).
@@ -121,19 +124,23 @@ end
 ---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
 ---   moment(kind, now, lost, total)  what happens between batches (moments.lua); the time of the next timer, or 0
 ---   stop()         log what is left to say; returns the script errors by place
----   check()        list of error lines from synthetic events; overwrites the batch
+---   check()        list of error lines from synthetic events, and a list of warnings; overwrites the batch
 ---   loop()         the function that batch spends its time in, for specs of the compiler
 function M.new(core)
   local self = { core = core, given = nil, setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {} }
   local host = {}
 
-  function host.bind(plan) read_plan(plan_pointer(plan), self.cells, self.metadata) end
+  function host.bind(plan)
+    read_plan(plan_pointer(plan), self.cells, self.metadata)
+    if self.setup then self.setup.rules.bind(self.cells) end
+  end
   function host.load(text, file, args, given, read_include)
     self.given = given -- a cast pointer does not keep what it points to
     local plan = plan_pointer(given)
-    local box, encoder, plain, more = load_policy(self, text, file or "cellflow.lua", args or {}, plan, read_include)
+    local box, encoder, plain, more, rules =
+      load_policy(self, text, file or "cellflow.lua", args or {}, plan, read_include)
     host.bind(plan)
-    assemble(self, box, encoder, plain, more)
+    assemble(self, box, encoder, plain, more, rules)
     self.given = nil
   end
   function host.batch(count) return self.dispatcher.run(count) end

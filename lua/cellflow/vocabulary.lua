@@ -8,13 +8,11 @@ local handlers = require("cellflow.handlers")
 local include = require("cellflow.include")
 local limits = require("cellflow.limits")
 local moments = require("cellflow.moments")
+local on_match = require("cellflow.on_match")
 local place = require("cellflow.place")
 local sandbox = require("cellflow.sandbox")
 local timers = require("cellflow.timers")
 local window = require("cellflow.window")
-
-local has_match, match = pcall(require, "cellflow.match")
-if not has_match then match = require("cellflow.on_match") end
 
 local M = {}
 
@@ -34,7 +32,7 @@ end
 ---   later              gets record and write_record
 function M.new(core, plan, parts)
   local phase, later = { reading = true }, { record = false, write_record = false }
-  local time, all, every = clock.new(), handlers.new(match.compile), timers.new()
+  local time, all, every = clock.new(), handlers.new(on_match.new(core)), timers.new()
   local includes, bounds = include.new(parts.file, parts.read_include), limits.new(plan, phase)
   local counters, name_counters = counter.new(core, phase)
   local self = { handlers = all, clock = time, timers = every, later = later, open = includes.open }

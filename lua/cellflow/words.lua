@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- The declaring words of a policy: cell, metadata, output. They check what they are given and write it into the plan,
--- which is plain C data; nothing is opened or started here. Every error names the word, the option and what is right.
+-- The declaring words of a policy: cell, metadata, output, and those of rules.lua. They check what they are given and
+-- write it into the plan, which is plain C data; nothing is opened or started here. Every error names the word, the
+-- option and what is right.
 local ffi = require("ffi")
 local options = require("cellflow.options")
 local place = require("cellflow.place")
+local rules = require("cellflow.rules")
 local suggest = require("cellflow.suggest")
 
 local C = ffi.C
@@ -144,10 +146,17 @@ local function finish(self)
   self.closed = true
 end
 
---- The words that fill `plan` (a struct cf_plan): returns { cell=, metadata=, output= } and a function to call when
---- the file was read, which completes the plan and ends the time for declaring.
+-- A rule is no part of the plan: it is declared like one.
+local function rule_word(self, word, rule_words, example)
+  return named_word(self, word, function(_, name, given) rule_words[word](name, given) end, example)
+end
+
+--- The words that fill `plan` (a struct cf_plan): returns { cell=, metadata=, output=, allow=, deny=, default= }, a
+--- function to call when the file was read, which completes the plan and ends the time for declaring, and the rules
+--- as rules.lua declares them.
 function M.new(core, plan)
   local self = { core = core, plan = plan, cells = {}, outputs = {}, begun = {} }
+  local rule_words = rules.new(core)
   return {
     cell = named_word(self, "cell", declare_cell, 'cell "web" { netns = "web", interface = "eth0" }'),
     output = named_word(self, "output", declare_output, 'output "json" { path = "-" }'),
@@ -155,7 +164,13 @@ function M.new(core, plan)
       guard(self, "metadata")
       declare_metadata(self, given)
     end,
-  }, function() finish(self) end
+    allow = rule_word(self, "allow", rule_words, 'allow "dns" { protocol = "udp", dst_port = 53 }'),
+    deny = rule_word(self, "deny", rule_words, 'deny "no-ssh" { protocol = "tcp", dst_port = 22 }'),
+    default = function(given)
+      guard(self, "default")
+      rule_words.default(given)
+    end,
+  }, function() finish(self) end, rule_words.declared
 end
 
 return M

@@ -94,10 +94,10 @@ local function bound(namespace, kind, text, port)
   end)
 end
 
---- A TCP connection from the cell to the peer, both ends ours; `flow` is its text as in flow_list.
-function M.tcp_pair(here, family)
+--- A TCP connection from a port of the cell to the peer, both ends ours; `flow` is its text as in flow_list.
+function M.tcp_pair(here, family, port)
   local cell, peer = lab["cell" .. family], lab["peer" .. family]
-  local listener, port = bound(here.peer, STREAM, peer, PORT), 40123
+  local listener = bound(here.peer, STREAM, peer, PORT)
   check(ffi.C.listen(listener, 1), "listen")
   local out = bound(here.cell, STREAM, cell, port)
   check(ffi.C.connect(out, address(peer, PORT)), "connect")
@@ -134,19 +134,23 @@ function Pair:sendfile(count)
   end
 end
 
---- What the cell's TCP itself counted, once nothing moves any more: delayed acknowledgements take their time.
+local function tcp_info(fd)
+  local info, len = ffi.new("uint32_t[64]"), ffi.new("uint32_t[1]", 256)
+  check(ffi.C.getsockopt(fd, SOL_TCP, TCP_INFO, info, len), "TCP_INFO")
+  return { segments_out = info[34], segments_in = info[35], retransmitted = info[25] }
+end
+
+--- What the cell's TCP itself counted (retransmitted: by both ends), once nothing moves any more: delayed
+--- acknowledgements take their time.
 function Pair:settled_info()
-  local info, len, before = ffi.new("uint32_t[64]"), ffi.new("uint32_t[1]"), nil
-  local deadline = system.monotime() + 10
+  local before, deadline = {}, system.monotime() + 10
   repeat
-    local now
-    len[0] = 256
-    check(ffi.C.getsockopt(self.out, SOL_TCP, TCP_INFO, info, len), "TCP_INFO")
-    now = ("%d %d"):format(info[34], info[35])
-    if now == before then
-      return { segments_out = info[34], segments_in = info[35], retransmitted = info[25] }
+    local info = tcp_info(self.out)
+    if info.segments_out == before.segments_out and info.segments_in == before.segments_in then
+      info.retransmitted = info.retransmitted + tcp_info(self.back).retransmitted
+      return info
     end
-    before = now
+    before = info
     system.sleep(0.2)
   until system.monotime() > deadline
   error("the connection does not come to rest")

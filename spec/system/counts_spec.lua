@@ -62,6 +62,20 @@ describe("the flow table", function()
     assert.equal(0, identities.check(run:summary()).lost)
   end)
 
+  -- A bulk transfer both ways in which nothing was sent twice, as a busy machine makes TCP do: its acknowledgements
+  -- would have options of other lengths. Returns the connection, still open, and what its own TCP counted.
+  local function transfer(family, out, back)
+    for port = 40100, 40109 do
+      local pair = sockets.tcp_pair(here, family, port)
+      pair:transfer(out)
+      pair:transfer(back, true)
+      local info = pair:settled_info()
+      if info.retransmitted == 0 then return pair, info end
+      pair:close()
+    end
+    error("ten transfers in a row had something sent twice")
+  end
+
   -- Header bytes without payload: network header, TCP header with timestamps; a SYN has 8 bytes more of options.
   for _, family in ipairs({ 4, 6 }) do
     local header = family == 4 and 52 or 72
@@ -70,11 +84,7 @@ describe("the flow table", function()
         function()
           offload(state)
           local run = start()
-          local pair = sockets.tcp_pair(here, family)
-          pair:transfer(3000000)
-          pair:transfer(200000, true)
-          local info = pair:settled_info()
-          assert.equal(0, info.retransmitted)
+          local pair, info = transfer(family, 3000000, 200000)
           local ours = assert(flow_table.read(run.pid)[pair.flow], pair.flow)
           assert.equal(info.segments_out, ours.egress.packets)
           assert.equal(info.segments_in, ours.ingress.packets)

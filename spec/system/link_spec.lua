@@ -79,7 +79,7 @@ describe("a cell that sends", function()
 
   it("a file's own pages", function()
     start()
-    local pair = sockets.tcp_pair(here, 4)
+    local pair = sockets.tcp_pair(here, 4, 40123)
     pair:sendfile(100000)
     local info = pair:settled_info()
     local ours = assert(flow_table.read(run.pid)[pair.flow])

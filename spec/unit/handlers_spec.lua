@@ -72,7 +72,7 @@ local WRONG = {
   { "on('opened', {}, 5)", 'on "opened" takes a function, got 5' },
   { "on('start', { dst_port = 1 }, print)", 'on "start" has no event that a match table could match' },
   { "on('opened', { dst_prt = 1 }, print)",
-    'on "opened": a flow event has no field "dst_prt" (did you mean "dst_port"?)' },
+    'on "opened": a match has no field "dst_prt" (did you mean "dst_port"?)' },
   { "for i = 1, 65 do on('opened', print) end", 'on "opened" is one too many; there can be 64 handlers' },
   { "every(0, print)", "every takes a number of seconds from 0.01 to 31622400, got 0" },
   { "every('1', print)", 'every takes a number of seconds from 0.01 to 31622400, got "1"' },

@@ -1,0 +1,215 @@
+-- SPDX-License-Identifier: MIT
+-- Which rule comes first for each event of a batch: every field that some rule asks for gives the class of its value,
+-- each class is a set of rules (class_sets.lua), and the first rule in all of them is the one. The cost goes by the
+-- number of fields in use, hardly by the number of rules. Knows nothing of decisions.
+local bit = require("bit")
+local ffi = require("ffi")
+local class_networks = require("cellflow.class_networks")
+local class_sets = require("cellflow.class_sets")
+local class_values = require("cellflow.class_values")
+local event = require("cellflow.event")
+
+local C = ffi.C
+local M = {}
+
+-- Where the byte of a field stands in an event; 256: absent. `raw` and the functions are locals of the loop below.
+local BYTES = {
+  kind = "raw.kind", source = "raw.source", hook = "raw.hook", direction = "raw.direction", verdict = "raw.verdict",
+  family = "raw.family", protocol = "raw.protocol", protocol_number = "raw.protocol",
+  close_reason = "raw.close_reason", fragment = ("band(raw.flags, %d)"):format(C.CF_EVENT_FRAGMENT),
+}
+local SHORTS = {}
+
+-- The field where its flag is set, `absent` where not, without a branch: traffic takes both in no order.
+local function flagged(kinds, name, flag, absent)
+  local present = ("-band(rshift(raw.flags, %d), 1)"):format(math.log(flag) / math.log(2) + 0.5)
+  kinds[name] = ("bor(band(raw.%s, %s), band(bnot(%s), %d))"):format(name, present, present, absent)
+end
+flagged(BYTES, "icmp_type", C.CF_EVENT_ICMP, 256)
+flagged(BYTES, "icmp_code", C.CF_EVENT_ICMP, 256)
+flagged(BYTES, "tcp_flags", C.CF_EVENT_TCP, 256)
+flagged(SHORTS, "src_port", C.CF_EVENT_PORTS, 65536)
+flagged(SHORTS, "dst_port", C.CF_EVENT_PORTS, 65536)
+flagged(SHORTS, "icmp_id", C.CF_EVENT_ICMP_ID, 65536)
+flagged(SHORTS, "vlan", C.CF_EVENT_VLAN, 65536)
+
+local CELLS = { cell_id = "name", interface = "interface" } -- field -> member of a cell
+
+-- A part of the index that gives classes straight from a table: the expression is a line of the loop.
+local function by_table(self, name, map, expression)
+  self.parts[#self.parts + 1] = { name = name, array = map, index = expression }
+end
+
+-- A part whose classes a loop of its own finds first, for the whole batch.
+local function by_search(self, name, search, over)
+  local found = ffi.new("int32_t[?]", C.CF_BATCH_MAX)
+  self.parts[#self.parts + 1] = { name = name, array = found, index = "i" }
+  self.searches[#self.searches + 1] = function(raws, handles, count)
+    search(over == "handles" and handles or raws, count, found)
+  end
+end
+
+local function add_cells(self, name, base, holders)
+  local by_text = class_values.texts(self.sets, base, holders)
+  local map, member = ffi.new("int32_t[?]", C.CF_CELLS_MAX + 1), CELLS[name]
+  by_table(self, name, map, ("min(raw.cell, %d)"):format(C.CF_CELLS_MAX))
+  self.binds[#self.binds + 1] = function(cells)
+    for i = 0, C.CF_CELLS_MAX do
+      local text = cells[i] and cells[i][member]
+      map[i] = text and by_text[text] or base
+    end
+  end
+  return function(cond) return by_text[cond.list[1]] end
+end
+
+local function add_networks(self, name, base, holders)
+  local networks = class_networks.new(self.sets, base, holders)
+  by_search(self, name, networks.search(ffi.offsetof("struct cf_event", name)), "raws")
+  return function(cond) return networks.class_of(cond.list[1]) end
+end
+
+local function add_prefixes(self, name, base, holders)
+  local by_text = class_values.texts(self.sets, base, holders)
+  by_search(self, name, class_values.prefixes(by_text, base), "raws")
+  return function(cond) return by_text[cond.list[1]] end
+end
+
+local function add_numbers(self, name, base, holders)
+  local ranges = class_values.ranges(self.sets, base, holders)
+  by_search(self, name, class_values.search(ranges, base, event.get[name]), "handles")
+  return function(cond) return class_values.class_of(ranges, cond.list[1][1]) end
+end
+
+-- Returns a function from a condition of a rule to the class of a value that meets it.
+local function add_field(self, name, base, holders)
+  if name == "src_addr" or name == "dst_addr" then return add_networks(self, name, base, holders) end
+  if CELLS[name] then return add_cells(self, name, base, holders) end
+  if name == "prefix" then return add_prefixes(self, name, base, holders) end
+  if not BYTES[name] and not SHORTS[name] then return add_numbers(self, name, base, holders) end
+  local make = BYTES[name] and class_values.bytes or class_values.shorts
+  local map = make(self.sets, base, holders)
+  by_table(self, name, map, BYTES[name] or SHORTS[name])
+  return function(cond)
+    local first = cond.list[1]
+    return map[BYTES[name] and first or first[1]]
+  end
+end
+
+-- The rules that leave a field open are in the sets of all its values, and of its absence.
+local function base_class(sets, rules, name)
+  local base = sets.copy(sets.empty)
+  for i, rule in ipairs(rules) do
+    if not rule.match[name] then sets.put(base, i - 1, true) end
+  end
+  return base
+end
+
+local function holders_of(rules, name)
+  local holders = {}
+  for i, rule in ipairs(rules) do
+    local cond = rule.match[name]
+    if cond then holders[#holders + 1] = { rule = i - 1, cond = cond } end
+  end
+  return holders
+end
+
+local function fields_in_use(rules)
+  local used, names = {}, {}
+  for _, rule in ipairs(rules) do
+    for name in pairs(rule.match) do used[name] = true end
+  end
+  for name in pairs(used) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+-- One loop whose rounds do one of three things, for the reason that class_values.lua gives: the words of a page, the
+-- pages of an event, the next event.
+local LOOP = [[
+local bit, min, rows, words, low, high, a = ...
+local band, bnot, bor, bxor, rshift = bit.band, bit.bnot, bit.bor, bit.bxor, bit.rshift
+local %s = %s
+return function(raws, count, out)
+  local i, at, pages, filled = -1, 0, 0, 0
+  local %s
+  local %s
+  while true do
+    if filled ~= 0 then
+      local first = band(filled, -filled)
+      filled = bxor(filled, first)
+      local word = low[band(first, 0xffff)] + high[rshift(first, 16)]
+      local both = band(%s)
+      if both ~= 0 then
+        first = band(both, -both)
+        out[i] = at * 1024 + word * 32 + low[band(first, 0xffff)] + high[rshift(first, 16)] + 1
+        filled, pages = 0, 0
+      end
+    elseif pages ~= 0 then
+      local first = band(pages, -pages)
+      pages = bxor(pages, first)
+      at = low[band(first, 0xffff)] + high[rshift(first, 16)]
+      %s
+      filled = band(%s)
+    else
+      i = i + 1
+      if i >= count then return end
+      local raw = raws[i]
+      out[i] = 0
+      %s
+      pages = band(%s)
+    end
+  end
+end]]
+
+local function each(parts, pattern, separator)
+  local out = {}
+  for i, part in ipairs(parts) do
+    out[i] = pattern:gsub("%$index", function() return part.index end):gsub("%$", function() return tostring(i) end)
+  end
+  return table.concat(out, separator)
+end
+
+local function make_loop(self)
+  local parts, arrays = self.parts, {}
+  for i, part in ipairs(parts) do arrays[i] = part.array end
+  local text = LOOP:format(each(parts, "m$", ", "), each(parts, "a[$]", ", "),
+    each(parts, "c$ = 0", " local "), each(parts, "p$ = 0", " local "),
+    each(parts, "words[p$ + word]", ", "), each(parts, "p$ = rows[c$ + 1 + at]", " "),
+    each(parts, ("words[p$ + %d]"):format(class_sets.SUMMARY), ", "),
+    each(parts, "c$ = m$[$index]", " "), each(parts, "rows[c$]", ", "))
+  return assert(load(text, "=rules"))(bit, math.min, self.sets.rows, self.sets.words, class_sets.low, class_sets.high,
+    arrays)
+end
+
+local function run_with(loop, searches)
+  return function(raws, handles, count, out)
+    for i = 1, #searches do searches[i](raws, handles, count) end
+    loop(raws, count, out)
+  end
+end
+
+--- An index of `rules`, a list of { match = conditions of match.lua }, not empty:
+---   run(raws, handles, count, out)  out[i] = number of the first rule (from 1) of event i, 0: none
+---   bind(cells)                     cells is a table by index of { name =, interface = }; to be called before run
+---   classes                         { field = function(cond) -> class of a value that a rule's condition allows }
+---   bases                           { field = class of an event that lacks it }
+---   sets, loop                      of class_sets.lua; the function for specs of the compiler
+function M.new(rules)
+  local self = { sets = class_sets.new(#rules), parts = {}, searches = {}, binds = {}, classes = {}, bases = {} }
+  for _, name in ipairs(fields_in_use(rules)) do
+    self.bases[name] = base_class(self.sets, rules, name)
+    self.classes[name] = add_field(self, name, self.bases[name], holders_of(rules, name))
+  end
+  if #self.parts == 0 then
+    by_table(self, "", ffi.new("int32_t[1]", base_class(self.sets, rules, "")), "0")
+  end
+  self.loop = make_loop(self)
+  self.run = run_with(self.loop, self.searches)
+  jit.off(self.run) -- a few calls for a batch, each of which is a loop of its own
+  function self.bind(cells)
+    for _, bind in ipairs(self.binds) do bind(cells) end
+  end
+  return self
+end
+
+return M
