@@ -155,5 +155,9 @@ size_t cf_tcp_flags_text(uint32_t flags, char *out);
 struct cf_plan_cell *cf_plan_add_cell(struct cf_plan *plan);
 struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan);
 
+/* 1: no ceiling for Lua's memory, for as long as the runtime itself collects after a policy ran into it. 0: back to
+ * the ceiling, with a little on top until the batch is over, so that what happened can be written down. */
+void cf_memory_lift(uint32_t lifted);
+
 void cf_log_text(uint32_t level, const char *text, size_t len);
 #endif

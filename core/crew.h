@@ -48,8 +48,8 @@ int cf_member_hand_over(struct cf_member *member, const struct cf_handover *hand
 void cf_member_order_finish(const struct cf_member *member, uint64_t flush_ms);
 
 /* Let it decide what is in the ring and flush for at most `flush_ms`, then go. Killed when it takes longer than
- * that by more than a grace of its own. Returns 0 when it ended in order, -1 when it had to be killed (also because
- * `abort_fd`, if not -1, became readable) or was dead. */
+ * that by more than a grace of its own. Returns 0 when it ended in order, 1 when it died over it, -1 when it had to be
+ * killed (also because `abort_fd`, if not -1, became readable) or there was none. */
 int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd);
 
 /* SIGKILL and reap. Idempotent. */

@@ -2,9 +2,11 @@
  * Keeping a worker running: see keeper.h. */
 #include <errno.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <time.h>
 #include "keeper.h"
 #include "log.h"
+#include "script.h"
 
 enum {
 	BACK_OFF_MAX_MS = 10000,
@@ -50,6 +52,11 @@ void cf_keeper_lost(struct cf_keeper *keeper)
 
 	kill(keeper->gen->worker.pid, SIGKILL); /* dead already, or not the program any more that we forked */
 	cf_member_reap(&keeper->gen->worker, &status);
+	/* It said why, and goes in order, in hope of a better successor: no matter for a pause. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_SCRIPT_FULL) {
+		schedule(keeper, true);
+		return;
+	}
 	cf_member_death(status, death, sizeof(death));
 	cf_warn("worker %s, another one takes over", death);
 	schedule(keeper, false);

@@ -229,7 +229,7 @@ static void flush_until(struct loop *loop, uint64_t deadline_ms)
 	}
 }
 
-void cf_turn_loop(struct cf_turn *turn, int channel)
+int cf_turn_loop(struct cf_turn *turn, int channel)
 {
 	struct loop loop = { .turn = turn, .channel = channel };
 	int empty_looks = 0;
@@ -238,11 +238,16 @@ void cf_turn_loop(struct cf_turn *turn, int channel)
 	while (!loop.ending) {
 		uint32_t turns = drain(&loop, BITE);
 
+		if (turn->is_full)
+			return 1; /* also when ordered to finish: what is left is the successor's, as is the order */
 		if (turn->timer_ns != 0 && cf_boot_ns() >= turn->timer_ns)
 			moment(&loop, CF_MOMENT_TIMER, 0);
 		empty_looks = turns > 0 ? 0 : empty_looks + (empty_looks < EMPTY_LOOKS);
 		wait_for_work(&loop, turns == BITE ? WAIT_NOT : empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
 	}
+	if (turn->is_full)
+		return 1;
 	moment(&loop, CF_MOMENT_STOP, 0);
 	flush_until(&loop, loop.end_ms);
+	return 0;
 }

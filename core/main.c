@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "cmd.h"
 #include "log.h"
+#include "script.h"
 
 static const struct cf_verb *const verbs[] = { &cf_verb_run, &cf_verb_check, &cf_verb_version };
 
@@ -57,6 +58,7 @@ static void hold_standard_descriptors(void)
 int main(int argc, char **argv)
 {
 	hold_standard_descriptors();
+	cf_script_stack();
 	if (argc < 2) {
 		print_usage(stderr);
 		return 2;

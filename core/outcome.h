@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include "api.h"
+#include "confine.h"
 #include "plan.h"
 
 enum {
@@ -77,6 +78,7 @@ struct cf_shared {
 	_Atomic uint32_t counter_count;
 	_Atomic uint64_t clock_steps;
 	struct cf_progress progress;
+	char confinement[CF_CONFINEMENT_LEN]; /* of the latest worker, in words */
 	char reason_names[CF_REASONS_MAX][CF_REASON_LEN];
 	struct cf_counter_name counter_names[CF_COUNTERS_MAX];
 	struct cf_output_progress outputs[CF_OUTPUTS_MAX];

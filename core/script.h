@@ -20,6 +20,10 @@ struct cf_policy {
 int cf_script_open(struct cf_error *error);
 void cf_script_close(void);
 
+/* Let the stack grow to what Lua's own limits of recursion can make of it, so that it is they who end a policy that
+ * calls itself through string.gsub or table.sort. Once, before anything is confined. */
+void cf_script_stack(void);
+
 /* "LuaJIT 2.1.0-beta3", for people. */
 const char *cf_script_version(void);
 
@@ -28,6 +32,9 @@ struct cf_opener {
 	int (*read)(void *context, const char *path, char **text, size_t *len, struct cf_error *error);
 	void *context;
 };
+
+/* What the policy may hold, in MB; 0: no limit. Twice as much is never given out: Lua's "not enough memory". */
+void cf_script_limit(uint32_t memory_mb);
 
 /* Run the policy file, which declares into *plan. An error is one line "file:line: what". */
 int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
@@ -52,6 +59,16 @@ struct cf_script_moment {
 };
 /* *timer_ns: when it is to be called next with CF_MOMENT_TIMER, 0: never. */
 int cf_script_moment(const struct cf_script_moment *now, uint64_t *timer_ns, struct cf_error *error);
+
+/* Exit code of a worker whose policy held or wanted more memory than it may: the next one goes on at once. */
+enum { CF_SCRIPT_FULL = 75 };
+
+/* 1: in the interpreter, nothing compiled; 0: compiled. Interpreted at first. Beyond the memory ceiling interpreted
+ * code gets Lua's "not enough memory", while compiled code ends the process with CF_SCRIPT_FULL. */
+void cf_script_interpret(int on);
+
+/* 1: after the latest batch the policy held more than its soft memory limit, also after a full collection. */
+int cf_script_is_full(void);
 
 /* Interface names as the supervisor resolved them, and cell names: plan index by event slot. */
 int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);

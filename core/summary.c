@@ -190,6 +190,8 @@ void cf_summary_log(const struct cf_summary *summary)
 	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));
+	if (from->shared->confinement[0])
+		cf_info("  confined  %.*s", CF_CONFINEMENT_LEN - 1, from->shared->confinement);
 	log_cells(summary);
 	if (!summary->adds_up)
 		cf_warn("the numbers above do not add up");

@@ -69,6 +69,8 @@ void cf_turn_recover(struct cf_turn *turn)
 			shared->careful = shared->attempt_count;
 		}
 	}
+	/* What ends a worker is most likely compiled code; the interpreter may well give an error where that died. */
+	cf_script_interpret(shared->careful > 0 || turn->interpreted);
 	done = cf_outcome_current(shared);
 	if (cf_ring_position(&turn->ring) != done->ring_position)
 		cf_ring_release(&turn->ring, done->ring_position);
@@ -99,7 +101,7 @@ static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 	return refused;
 }
 
-static void decide(struct cf_batch *batch)
+static void decide(struct cf_turn *turn, struct cf_batch *batch)
 {
 	struct cf_error error = { 0 };
 
@@ -109,6 +111,7 @@ static void decide(struct cf_batch *batch)
 		cf_error_log("%s", error.text);
 	while (cf_emit_ended() < batch->count)
 		cf_event_end(CF_ENDING_FAILED);
+	turn->is_full = cf_script_is_full();
 }
 
 static void log_refused(struct cf_turn *turn, uint32_t refused_len)
@@ -149,12 +152,12 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	next->refused += refused;
 	cf_dedup_begin(next->attempt);
 	cf_emit_begin(next);
-	decide(batch);
+	decide(turn, batch);
 	cf_emit_begin(NULL);
 	cf_outcome_commit(shared, next);
 	cf_ring_release(&turn->ring, position);
-	if (shared->careful)
-		shared->careful--;
+	if (shared->careful && --shared->careful == 0)
+		cf_script_interpret((int)turn->interpreted);
 	if (refused_len)
 		log_refused(turn, refused_len);
 	return taken;

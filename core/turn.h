@@ -22,10 +22,12 @@ struct cf_turn {
 	uint32_t sink_count;
 	uint32_t pending; /* bit i: output i has bytes that could not be written yet */
 	uint32_t gone; /* bit i: output i was reported as gone */
+	int is_full; /* the policy holds more than it may: time for another worker */
 	uint32_t refused_len; /* length of the latest refused record, logged once */
 	uint64_t linger_ns;
 	uint64_t clock_refreshed_ns; /* CLOCK_BOOTTIME */
 	uint64_t timer_ns; /* CLOCK_BOOTTIME at which the policy's next timer is due; 0: none */
+	uint32_t interpreted; /* 1: the policy asked for it */
 	int clock_fd;
 	uint16_t slots[CF_CELLS_MAX]; /* plan index + 1 by slot; 0: no such cell */
 };
@@ -46,6 +48,6 @@ void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost);
 /* CLOCK_BOOTTIME in nanoseconds. */
 uint64_t cf_boot_ns(void);
 
-/* Until the supervisor orders an end (CF_MSG_FINISH) or goes. */
-void cf_turn_loop(struct cf_turn *turn, int channel);
+/* Until the supervisor orders an end (CF_MSG_FINISH) or goes: 0; or until another worker should take over: 1. */
+int cf_turn_loop(struct cf_turn *turn, int channel);
 #endif

@@ -9,11 +9,13 @@
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
+#include "confine.h"
 #include "dedup.h"
 #include "digest.h"
 #include "emit.h"
 #include "include.h"
 #include "log.h"
+#include "memory.h"
 #include "plan_check.h"
 #include "privilege.h"
 #include "record.h"
@@ -91,8 +93,12 @@ int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener
 	cf_digest_begin(&loading.digest);
 	if (config->policy.text)
 		cf_digest_part(&loading.digest, "file", config->policy.text, config->policy.len);
-	if (cf_script_open(error) < 0 || cf_script_load(&config->policy, &including, plan, error) < 0)
+	if (cf_script_open(error) < 0)
 		return -1;
+	cf_script_limit(CF_MEMORY_MB_DEFAULT); /* what the policy says of it counts from when it was read */
+	if (cf_script_load(&config->policy, &including, plan, error) < 0)
+		return -1;
+	cf_script_limit(plan->limits.memory_mb);
 	cf_digest_args(&loading.digest, config->policy.args);
 	if (config->policy.text && !plan->metadata.policy_digest[0])
 		cf_digest_end(&loading.digest, plan->metadata.policy_digest);
@@ -193,20 +199,40 @@ static void fail_and_exit(int channel, const struct cf_error *error)
 	_exit(cf_failure_exit_code(error->kind));
 }
 
+/* What a host lacks is said by its first worker only. */
+static void confine(const struct cf_worker_config *config)
+{
+	char *told = config->shared->confinement;
+	char text[CF_CONFINEMENT_LEN];
+	struct cf_confinement got;
+	int is_first;
+
+	cf_confine(((uint64_t)CF_MEMORY_MB_DEFAULT << 20) * CF_MEMORY_HARD, &got);
+	cf_confinement_text(&got, text);
+	is_first = told[0] == '\0';
+	memcpy(told, text, sizeof(text));
+	cf_debug("confinement: %s", text);
+	if (is_first && cf_confinement_lacks(&got))
+		cf_warn("this kernel confines workers less than newer ones do: %s", text);
+}
+
 void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t parent)
 {
 	struct cf_error error = { 0 };
 	struct cf_plan *plan = cf_plan_new();
 	struct cf_opener opener = { .read = cf_include_ask, .context = &channel };
 	struct cf_turn *turn;
+	int full;
 
 	detach_from_terminal(channel); /* first: it closes whatever it does not know */
 	turn = cf_turn_new(config->shared, config->linger_ns);
 	prctl(PR_SET_NAME, "cellflow-worker");
 	if (!plan || !turn)
 		_exit(1);
-	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0 ||
-	    cf_worker_load(config, &opener, plan, &error) < 0)
+	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0)
+		fail_and_exit(channel, &error);
+	confine(config);
+	if (cf_worker_load(config, &opener, plan, &error) < 0)
 		fail_and_exit(channel, &error);
 	if (send_plan(channel, plan) < 0)
 		_exit(1);
@@ -215,11 +241,14 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 		fail_and_exit(channel, &error);
 	cf_dedup_bind(config->dedup, config->dedup_len);
 	cf_emit_bind(config->shared, turn->sinks, turn->sink_count);
+	turn->interpreted = plan->limits.interpreted;
 	cf_turn_recover(turn);
 	if (cf_channel_send(channel, CF_MSG_READY, NULL, 0, NULL, 0) < 0)
 		_exit(1);
-	cf_turn_loop(turn, channel);
+	full = cf_turn_loop(turn, channel);
 	cf_script_stop();
+	if (full)
+		_exit(CF_SCRIPT_FULL);
 	cf_channel_send(channel, CF_MSG_DONE, NULL, 0, NULL, 0);
 	_exit(0);
 }

@@ -112,11 +112,13 @@ local function try(setup, errors, step, ev, raw)
   local hook = step.hook or setup.hooks[step.name]
   if not hook or errors.stuck[step.name] then return end
   local function call() step.call(hook, ev, setup, raw) end
-  local ok, stuck = limit.call(call, setup.faults.capture, M.STEPS_MAX)
+  local ok, stuck, err = limit.call(call, setup.faults.capture, M.STEPS_MAX)
   if ok then return end
+  setup.relieve(err)
   setup.record.finish()
   errors.stuck[step.name] = stuck
-  local where, text = setup.faults.settle(step.name, step.place or setup.places[step.name] or "cellflow")
+  local home = step.place or setup.places[step.name] or "cellflow"
+  local where, text = setup.faults.settle(step.name, home, err)
   local line = ("%s: %s"):format(where, text)
   if not errors.seen[line] then
     errors.seen[line] = true

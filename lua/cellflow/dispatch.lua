@@ -6,6 +6,7 @@
 local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local event = require("cellflow.event")
+local memory = require("cellflow.memory")
 local ruleset = require("cellflow.ruleset")
 
 local C = ffi.C
@@ -254,16 +255,17 @@ local function failing_handler(self)
   if state.at > 0 and (state.step == START or state.step == FORMAT) then return self.handlers.list[state.at] end
 end
 
-local function after_error(self)
+local function after_error(self, err)
+  self.relieve(err)
   local state, hooks, places = self.state, self.hooks, self.places
   local step, handler = state.step, failing_handler(self)
   local name = HOOK_BEFORE[step]
   local where
   if handler then
-    where = self.faults.settle(handler.title, handler.place)
+    where = self.faults.settle(handler.title, handler.place, err)
     self.handlers.failed(handler.id, self.faults)
   else
-    where = self.faults.settle(name or "cellflow", places[name] or "cellflow")
+    where = self.faults.settle(name or "cellflow", places[name] or "cellflow", err)
   end
   self.answer.error_place = self.answer.error_place or where
   self.core.cf_script_error()
@@ -286,7 +288,7 @@ function M.new(core, setup)
   for _, name in pairs(HOOK_BEFORE) do hooks[name] = hooks[name] or false end
   local self = { core = core, hooks = hooks, places = setup.places, record = setup.record,
     answer = setup.answer, faults = setup.faults, rules = setup.rules, handlers = setup.handlers,
-    default_mapping = default_mapping }
+    default_mapping = default_mapping, relieve = memory.new(core) }
   self.state, self.decision = state_type(), ffi.new("struct cf_decision")
   self.raws, self.handles = pointers(batch)
   self.intern = interner(core)
@@ -300,7 +302,11 @@ function M.new(core, setup)
   local function run(count)
     state.index, state.count, state.step, state.at = 0, count, START, 0
     rules.decide(raws, handles, count)
-    while not xpcall(loop, capture) do after_error(self) end
+    local ok, err = xpcall(loop, capture)
+    while not ok do
+      after_error(self, err)
+      ok, err = xpcall(loop, capture)
+    end
   end
   -- One call a batch: nothing to gain here, and as a trace it would only run into the loop's own.
   jit.off(run)

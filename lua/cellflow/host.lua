@@ -11,6 +11,7 @@ local fault = require("cellflow.fault")
 local json = require("cellflow.json")
 local limit = require("cellflow.limit")
 local log = require("cellflow.log")
+local memory = require("cellflow.memory")
 local names = require("cellflow.names")
 local place = require("cellflow.place")
 local record = require("cellflow.record")
@@ -54,7 +55,7 @@ local function read_plan(plan, cells, metadata)
 end
 
 -- Runs the chunk bounded; errors come out as one line with the policy's place.
-local function read_file(chunk, file)
+local function read_file(self, chunk, file)
   local failure
   local function note(err)
     local where, info = place.here()
@@ -64,10 +65,11 @@ local function read_file(chunk, file)
     failure = placed and text or where .. ": " .. text
   end
   jit.off(chunk, true)
-  local ok = limit.call(chunk, note, M.LOAD_STEPS_MAX)
+  local ok, _, err = limit.call(chunk, note, M.LOAD_STEPS_MAX)
   jit.on(chunk, true)
   if not ok then
-    error(failure or file .. ": failed without a word (not enough memory?)", 0)
+    self.relieve(err)
+    error(failure or file .. ": " .. tostring(err), 0)
   end
 end
 
@@ -84,7 +86,7 @@ local function load_policy(self, text, file, args, plan, read_include)
     local chunk, wrong = sandbox.compile(text, file, box.env)
     if not chunk then error(wrong, 0) end
     more.open(box.env)
-    read_file(chunk, file)
+    read_file(self, chunk, file)
   end
   finish()
   box.close()
@@ -113,6 +115,7 @@ local function run_check(self)
   self.cells[0] = self.cells[0] or { name = "check", interface = "eth0", run_id = self.metadata.run_id }
   for name, value in pairs(self.setup) do setup[name] = value end
   setup.faults = fault.new({ cf_log_text = function() end })
+  setup.relieve = self.relieve
   return check.run(self.core, setup, self.dispatcher.default_mapping), rule_review.run(setup.rules, setup.places)
 end
 
@@ -127,7 +130,8 @@ end
 ---   check()        list of error lines from synthetic events, and a list of warnings; overwrites the batch
 ---   loop()         the function that batch spends its time in, for specs of the compiler
 function M.new(core)
-  local self = { core = core, given = nil, setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {} }
+  local self = { core = core, given = nil, setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {},
+    relieve = memory.new(core) }
   local host = {}
 
   function host.bind(plan)

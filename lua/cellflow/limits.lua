@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- limits { ... }: bounds on the policy itself, checked and written into the plan with what is not given at its default
--- (plan.h). Here only `interpreted` is carried out.
+-- (plan.h). Carried out elsewhere: by the worker and its supervisor.
 local ffi = require("ffi")
 local options = require("cellflow.options")
 local place = require("cellflow.place")
@@ -17,21 +17,6 @@ local LIMITS = {
   slow_ms = options.integer(1, C.CF_SLOW_MS_MAX), stuck_s = options.integer(1, C.CF_STUCK_S_MAX),
   memory_mb = options.integer(C.CF_MEMORY_MB_MIN, C.CF_MEMORY_MB_MAX), interpreted = yes_or_no,
 }
-
-local turned_off = false -- by a policy, in this state
-
--- The whole state: once one function of a loop is not compiled the rest is not either. The flush matters; code that
--- was compiled before would go on as it is.
-local function interpret(wanted)
-  if wanted then
-    jit.off()
-    jit.flush()
-    turned_off = true
-  elseif turned_off then
-    jit.on()
-    turned_off = false
-  end
-end
 
 --- Returns { limits = the word, close() }; close completes the plan.
 function M.new(plan, phase)
@@ -51,7 +36,6 @@ function M.new(plan, phase)
     to.stuck_s = given.stuck_s or C.CF_STUCK_S_DEFAULT
     to.memory_mb = given.memory_mb or C.CF_MEMORY_MB_DEFAULT
     to.interpreted = given.interpreted and 1 or 0
-    interpret(given.interpreted)
   end
 
   return limits

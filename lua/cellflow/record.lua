@@ -96,6 +96,9 @@ local function write(self, name, value)
   if type(name) ~= "string" then
     place.raise(("a record's members are named by text, got a %s"):format(type(name)))
   end
+  if type(value) == "cdata" then
+    place.raise(("record.%s cannot be a flow event, which is valid during the call only"):format(name))
+  end
   self.changes = self.changes or {}
   if value == nil then value = REMOVED end
   self.changes[name] = value
@@ -145,9 +148,9 @@ function M.new(core, encoder, answer, cells, metadata)
   function record.check_valid() check_valid(self) end
   function record.finish() now.ev, now.event = nil, nil end
   function record.changed() return self.changes ~= nil end
-  function record.json()
+  function record.json(depth)
     check_valid(self)
-    return json.object(encoder, names_of(self), record.proxy)
+    return json.object(encoder, names_of(self), record.proxy, depth)
   end
   return record
 end
