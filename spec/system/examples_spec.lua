@@ -96,6 +96,20 @@ print(sum(1 for row in rows if row["protocol"] in ("udp", "tcp") and 9000 <= int
     assert.equal(20, tonumber(count))
   end)
 
+  it("declared_versus_exercised tells what was declared for nothing, and used without", function()
+    local run = start("declared_versus_exercised")
+    here:send("--flows 16 --mix udp4 --ports 16")
+    assert.equal(0, run:finish())
+    local found = first_of(run, "declared_versus_exercised")
+    assert.same({ "dns", "https" }, found.unused)
+    local used = {}
+    for _, entry in ipairs(found.undeclared) do used[entry.key] = entry.count end
+    for port = 9000, 9015 do
+      assert.equal(port >= 9008 and 1 or nil, used[("udp %s %d"):format(lab.peer4, port)])
+    end
+    identities.check(run:summary())
+  end)
+
   it("rate_alarm is raised by a burst, once", function()
     local run = start("rate_alarm", "-a", "limit=50")
     here:send("--flows 200 --mix udp4")

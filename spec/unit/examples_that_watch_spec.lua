@@ -35,6 +35,7 @@ local function start(name, args)
   host.bind(plan)
   assert.equal(0, core.cf_record_bind(plan, nil)) -- ids are made of its names
   host.moment("start", 1000, 0, 0)
+  function run.stop() host.moment("stop", 1100, 0, 0) end
   run.lost = function(_, count, total) host.moment("lost", 1000, count, total) end
   return run
 end
@@ -129,6 +130,18 @@ describe("example", function()
     local header = "1 %d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%d%d%d%dZ web cellflow %- opened %[flow@32473 "
     assert.matches("^<134>" .. header .. '.*dst_port="443"%] flow to 192.0.2.7: allow$', run:at(1).line)
     assert.matches("^<132>" .. header .. 'decision="deny"', run:at(1, { verdict = 2 }).line)
+  end)
+
+  it("declared_versus_exercised denies what is not declared, and tells both sides at the end", function()
+    local run = start("declared_versus_exercised")
+    assert.same({ "allow", "https" }, { run:at(1).decision, run:at(2).rule })
+    assert.equal("deny", run:at(3, { dst_port = 22 }).decision)
+    assert.equal("not_declared", run:at(4, { dst_port = 22 }).reason)
+    run:stop()
+    local found = run:extra()
+    assert.same({ "dns", "generator" }, found.unused)
+    assert.same({ { key = "tcp 192.0.2.7 22", count = 2 } }, found.undeclared)
+    assert.equal(2, run.out.counters["exercised[https]"])
   end)
 
   it("rate_alarm says it once, and again after a calm time; losses always", function()
