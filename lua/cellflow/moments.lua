@@ -2,6 +2,7 @@
 -- What a policy is called for between batches: start, stop, lost, and timers. Every call is protected by itself: an
 -- error costs that call only.
 local handlers_module = require("cellflow.handlers")
+local memory = require("cellflow.memory")
 
 local M = {}
 
@@ -11,7 +12,10 @@ local M = {}
 function M.new(core, parts)
   local handlers, timers, clock, faults = parts.handlers, parts.timers, parts.clock, parts.faults
 
-  local function failed(entry)
+  local relieve = memory.new(core)
+
+  local function failed(entry, err)
+    relieve(err)
     faults.settle(entry.title, entry.place)
     core.cf_script_error()
   end
@@ -20,10 +24,11 @@ function M.new(core, parts)
     for _, entry in ipairs(handlers.list) do
       local fn = entry.kind == kind and handlers.fn(entry.id)
       if fn then
-        if xpcall(fn, faults.capture, argument and argument()) then
+        local ok, err = xpcall(fn, faults.capture, argument and argument())
+        if ok then
           handlers.succeeded(entry.id)
         else
-          failed(entry)
+          failed(entry, err)
           handlers.failed(entry.id, faults)
         end
       end
@@ -32,11 +37,12 @@ function M.new(core, parts)
 
   local function call_timer(timer, seconds)
     if not timer.fn then return end
-    if xpcall(timer.fn, faults.capture, seconds) then
+    local ok, err = xpcall(timer.fn, faults.capture, seconds)
+    if ok then
       timer.failures = 0
       return
     end
-    failed(timer)
+    failed(timer, err)
     timer.failures = timer.failures + 1
     if timer.failures >= handlers_module.QUARANTINE_AFTER then
       timer.fn = false

@@ -3,7 +3,7 @@
 -- Counters that change one batch at a time: what a killed worker leaves behind is the last batch that was committed.
 local ffi = require("ffi")
 local helper = require("spec.helper")
-require("core_headers")("outcome")
+require("core_headers")("confine", "outcome")
 
 local core = helper.core
 

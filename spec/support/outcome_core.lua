@@ -3,7 +3,7 @@
 local ffi = require("ffi")
 local core = require("spec.helper").core
 
-require("core_headers")("error", "outcome", "sink", "emit")
+require("core_headers")("error", "confine", "outcome", "sink", "emit")
 ffi.cdef("int open(const char *path, int flags, ...);")
 
 local O_WRONLY_APPEND = 1 + 1024

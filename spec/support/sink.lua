@@ -4,7 +4,7 @@
 local ffi = require("ffi")
 local descriptors = require("descriptors")
 local helper = require("spec.helper")
-require("core_headers")("error", "outcome", "sink")
+require("core_headers")("error", "confine", "outcome", "sink")
 
 local core = helper.core
 local M = { BUFFER = tonumber(ffi.C.CF_SINK_BUFFER_LEN) }

@@ -47,6 +47,13 @@ describe("on", function()
       { dst_port = 24, dst = "10.0.0.1" } })
     assert.equal("ssh either whole either whole decided", told(out))
   end)
+  it("matches ranges and networks", function()
+    local _, out = run([[
+      on("opened", { dst_port = { 22, "8000-8100" }, dst_addr = "192.0.2.0/24" }, function(ev)
+        emit(ev.dst_port .. "")
+      end)]], { { dst_port = 8050 }, { dst_port = 8101 }, { dst_port = 22 }, { dst_port = 22, dst = "192.0.3.1" } })
+    assert.equal("8050 22", told(out))
+  end)
   it("makes an emitted record the one that core writes", function()
     local _, out = run([[
       function verdict() return "deny", "x", "r" end
