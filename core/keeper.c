@@ -54,6 +54,7 @@ void cf_keeper_lost(struct cf_keeper *keeper)
 	cf_member_reap(&keeper->gen->worker, &status);
 	/* It said why, and goes in order, in hope of a better successor: no matter for a pause. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_SCRIPT_FULL) {
+		cf_info("a new worker starts with fresh state");
 		schedule(keeper, true);
 		return;
 	}
