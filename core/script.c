@@ -211,8 +211,9 @@ int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opene
 	if (lua_pcall(script.L, 5, 0, 0) != 0)
 		return fail(error, CF_FAIL_POLICY, "");
 	if (is_over_limit())
-		return cf_fail(error, CF_FAIL_POLICY, 0, "%s: holds %llu MB when it was just read, and %u MB is its limit",
-			       policy->name, (unsigned long long)(bytes_held() >> 20), script.memory_mb);
+		return cf_fail(error, CF_FAIL_POLICY, 0,
+			       "%s: holds %llu MB when it was just read, and %u MB is its limit", policy->name,
+			       (unsigned long long)(bytes_held() >> 20), script.memory_mb);
 	return 0;
 }
 
