@@ -17,7 +17,7 @@ enum {
 	CF_TIME_TEXT_LEN = 40, /* longest RFC 3339 text we write, with its NUL */
 	CF_ID_TEXT_LEN = 37, /* UUID with its NUL */
 	CF_TCP_FLAGS_TEXT_LEN = 9, /* eight letters and a NUL */
-	CF_INTERN_NAME_MAX = 1024, /* distinct texts that cf_intern keeps */
+	CF_INTERN_NAME_MAX = 32768, /* distinct texts that cf_intern keeps: 10,000 rules have 20,000 */
 	CF_LINE_MAX = 1048576, /* longest output line in bytes, newline included */
 	CF_COUNTERS_MAX = 512, /* a policy's own counters; the last one counts for all further ones */
 	CF_COUNTER_LEN = 64, /* of a counter's name and of its label, each with its NUL */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Texts by small ids: see intern.h. Open addressing on SipHash; the key is public, because the texts are the
- * policy's own and their number is bounded: made-up collisions could cost 1024 comparisons, and no more. */
+ * policy's own and their number is bounded: made-up collisions could cost 32,768 comparisons, and no more. */
 #include <stdlib.h>
 #include <string.h>
 #include "intern.h"
@@ -8,7 +8,7 @@
 #include "siphash.h"
 
 enum {
-	SLOTS = 4096, /* power of two, at least twice CF_INTERN_NAME_MAX: probes stay short and always end */
+	SLOTS = 65536, /* power of two, at least twice CF_INTERN_NAME_MAX: probes stay short and always end */
 	IDS = CF_INTERN_NAME_MAX + CF_INTERN_SHARED + 1,
 };
 

@@ -1,30 +1,20 @@
 -- SPDX-License-Identifier: MIT
 -- From addresses to classes (see class_sets.lua): the longest network that holds an address says which rules it meets.
--- A hash table for each prefix length in use, searched by halves: an entry that is found says "longer", so networks
--- leave markers at the lengths on the way to their own, and each entry knows the class of the longest network that
--- holds it (Waldvogel and others, 1997). 32 lengths of IPv4 are 6 look-ups at most, 128 of IPv6 are 8.
+-- The prefix lengths in use are searched by halves, with one hash look-up for each: an entry that is found says
+-- "longer", so networks leave markers at the lengths on the way to their own, and each entry knows the class of the
+-- longest network that holds it (Waldvogel and others, 1997). 33 lengths of IPv4 are 6 look-ups, 129 of IPv6 are 8.
 local bit = require("bit")
 local ffi = require("ffi")
 local network = require("cellflow.network")
+local perfect_hash = require("cellflow.perfect_hash")
 
-local band, bor, bxor = bit.band, bit.bor, bit.bxor
-local lshift, rol, rshift, tobit = bit.lshift, bit.rol, bit.rshift, bit.tobit
+local band, rshift = bit.band, bit.rshift
 
 local M = {}
 
-local SLOT = 8 -- words: four of the address, the length's node, the class, two unused
+local NODE = 8 -- words of a length: its mask, the nodes of the shorter and the longer lengths, two unused
 local int_array = ffi.typeof("int32_t[?]")
 local words_type = ffi.typeof("const int32_t *")
-
-local function hash(a, b, c, d, node)
-  local h = bxor(a, rol(b, 9), rol(c, 18), rol(d, 27), lshift(node, 16))
-  h = tobit(h + lshift(h, 10))
-  h = bxor(h, rshift(h, 6))
-  h = tobit(h + lshift(h, 3))
-  h = bxor(h, rshift(h, 11))
-  h = tobit(h + lshift(h, 15))
-  return bxor(h, rshift(h, 16))
-end
 
 -- Sorts a network before all that lie within it.
 local function key_of(family, bytes, len)
@@ -48,32 +38,30 @@ local function collect(holders)
   return entries, lengths
 end
 
--- A balanced tree over the lengths of one family; returns its root, 0 when there is none.
-local function add_nodes(nodes, lengths, from, to)
+-- A balanced tree over lengths; returns its root, 0 when there is none.
+local function add_nodes(nodes, lengths, from, to, depth)
   if from > to then return 0 end
+  nodes.depth = math.max(nodes.depth, depth)
   local middle = rshift(from + to, 1)
   local node = { len = lengths[middle], mask = network.mask_words(lengths[middle]) }
   nodes[#nodes + 1] = node
   local number = #nodes
-  node.left = add_nodes(nodes, lengths, from, middle - 1)
-  node.right = add_nodes(nodes, lengths, middle + 1, to)
+  node.left = add_nodes(nodes, lengths, from, middle - 1, depth + 1)
+  node.right = add_nodes(nodes, lengths, middle + 1, to, depth + 1)
   return number
 end
 
-local function make_tree(lengths)
-  local nodes, roots = {}, {}
-  for family, used in pairs(lengths) do
-    local list = {}
-    for len in pairs(used) do list[#list + 1] = len end
-    table.sort(list)
-    roots[family] = add_nodes(nodes, list, 1, #list)
-  end
-  return nodes, roots
+local function make_tree(used)
+  local nodes, list = { depth = 0 }, {}
+  for len in pairs(used) do list[#list + 1] = len end
+  table.sort(list)
+  add_nodes(nodes, list, 1, #list, 1)
+  return nodes
 end
 
 -- Where an entry goes, leaving markers where the search has to be told that there is something longer.
-local function place_entry(entries, nodes, roots, net)
-  local number = roots[net.family]
+local function place_entry(entries, nodes, net)
+  local number = 1
   while nodes[number].len ~= net.len do
     local node = nodes[number]
     if node.len < net.len then
@@ -91,11 +79,11 @@ local function place_entry(entries, nodes, roots, net)
   return number
 end
 
-local function add_markers(entries, nodes, roots)
+local function add_markers(entries, trees)
   local real = {}
   for _, entry in pairs(entries) do real[#real + 1] = entry end
   for _, entry in ipairs(real) do
-    entry.node = place_entry(entries, nodes, roots, entry.net)
+    entry.node = place_entry(entries, trees[entry.net.family], entry.net)
   end
 end
 
@@ -125,78 +113,94 @@ local function give_classes(sets, base, entries)
     end
     around[#around + 1] = entry
   end
-  return #keys
 end
 
-local function fill_slots(entries, count)
-  local size = 16
-  while size < 2 * count do size = 2 * size end
-  local slots = int_array(size * SLOT)
+local function make_table(entries, family, width)
+  local list = {}
   for _, entry in pairs(entries) do
-    local w = ffi.cast(words_type, entry.net.bytes)
-    local at = band(hash(w[0], w[1], w[2], w[3], entry.node), size - 1)
-    while slots[at * SLOT + 4] ~= 0 do at = band(at + 1, size - 1) end
-    at = at * SLOT
-    slots[at], slots[at + 1], slots[at + 2], slots[at + 3] = w[0], w[1], w[2], w[3]
-    slots[at + 4], slots[at + 5] = entry.node, entry.class
+    if entry.net.family == family then
+      local w, words = ffi.cast(words_type, entry.net.bytes), {}
+      for i = 1, width do words[i] = w[i - 1] end
+      list[#list + 1] = { words = words, number = entry.node * NODE, value = entry.class }
+    end
   end
-  return slots, size
+  return perfect_hash.new(list, width)
 end
 
--- masks: four words of each node, then the nodes to the left and right.
-local function flatten(nodes, roots)
-  local masks, by_family = int_array((#nodes + 1) * SLOT), int_array(256)
+-- Node 0 is the end: its neighbours are itself, and no entry has its number.
+local function flatten(nodes)
+  local flat = int_array((#nodes + 1) * NODE)
   for number, node in ipairs(nodes) do
-    local at = number * SLOT
-    for i = 0, 3 do masks[at + i] = node.mask[i + 1] end
-    masks[at + 4], masks[at + 5] = node.left, node.right
+    local at = number * NODE
+    for i = 0, 3 do flat[at + i] = node.mask[i + 1] end
+    flat[at + 4], flat[at + 5] = node.left * NODE, node.right * NODE
   end
-  by_family[4], by_family[6] = roots[4], roots[6]
-  return masks, by_family
+  return flat
 end
+
+-- A look-up without a branch: whether there is an entry depends on the traffic, and a compiled loop that has to guess
+-- that is several times slower than one that goes all the way each time.
+local LOOK_UP = { [4] = [[
+      do
+        local a = band(a, nodes[node])
+        local h, g = hash(a, 0, 0, 0, node)
+        local at = lshift(slot(g, displacements[band(h, last_bucket)], last), 2)
+        local unlike = bor(bxor(slots[at], a), bxor(slots[at + 1], node))
+        unlike = rshift(bor(unlike, 0 - unlike), 31)
+        class = bxor(class, band(bxor(class, slots[at + 2]), unlike - 1))
+        node = nodes[node + 5 - unlike]
+      end
+]], [6] = [[
+      do
+        local a, b = band(a, nodes6[node]), band(b, nodes6[node + 1])
+        local c, d = band(c, nodes6[node + 2]), band(d, nodes6[node + 3])
+        local h, g = hash(a, b, c, d, node)
+        local at = lshift(slot(g, displacements6[band(h, last_bucket6)], last6), 3)
+        local unlike = bor(bxor(slots6[at], a), bxor(slots6[at + 1], b), bxor(slots6[at + 2], c),
+          bxor(slots6[at + 3], d), bxor(slots6[at + 4], node))
+        unlike = rshift(bor(unlike, 0 - unlike), 31)
+        class = bxor(class, band(bxor(class, slots6[at + 5]), unlike - 1))
+        node = nodes6[node + 5 - unlike]
+      end
+]] }
+local SEARCH = [[
+local bit, ffi, hash, slot, table, nodes, table6, nodes6, base, offset = ...
+local band, bor, bxor, lshift, rshift = bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift
+local slots, last, displacements, last_bucket = table.slots, table.last, table.displacements, table.last_bucket
+local slots6, last6, displacements6 = table6.slots, table6.last, table6.displacements
+local last_bucket6 = table6.last_bucket
+local cast, words = ffi.cast, ffi.typeof("const int32_t *")
+return function(raws, count, out)
+  for i = 0, count - 1 do
+    local raw = raws[i]
+    local w = cast(words, raw)
+    local a, b, c, d = w[offset], w[offset + 1], w[offset + 2], w[offset + 3]
+    local class, node = base, 8
+    if raw.family == 4 then
+%s
+    elseif raw.family == 6 then
+%s
+    end
+    out[i] = class
+  end
+end]]
 
 --- { search = function(offset), class_of = function(net) }. search makes a function (raws, count, out) that finds the
 --- classes of a batch, by the address that lies `offset` bytes into an event; class_of gives the class of a network
---- that a rule names: the rules that hold all of it. One loop, as in class_values.lua.
+--- that a rule names: the rules that hold all of it.
 function M.new(sets, base, holders)
   local entries, lengths = collect(holders)
-  local nodes, roots = make_tree(lengths)
-  add_markers(entries, nodes, roots)
-  local slots, size = fill_slots(entries, give_classes(sets, base, entries))
-  local nodes_flat, root_of = flatten(nodes, roots)
-  local self, last = {}, size - 1
+  local trees = { [4] = make_tree(lengths[4]), [6] = make_tree(lengths[6]) }
+  add_markers(entries, trees)
+  give_classes(sets, base, entries)
+  local table4, table6 = make_table(entries, 4, 1), make_table(entries, 6, 4)
+  local text = SEARCH:format(LOOK_UP[4]:rep(trees[4].depth), LOOK_UP[6]:rep(trees[6].depth))
+  local self = {}
 
   function self.class_of(net) return entries[key_of(net.family, net.bytes, net.len)].class end
   function self.search(offset)
-    offset = offset / 4
-    return function(raws, count, out)
-      local i, node, tried, class = -1, 0, 0, base
-      local a, b, c, d = 0, 0, 0, 0
-      while true do
-        if node == 0 then
-          if i >= 0 then out[i] = class end
-          i = i + 1
-          if i >= count then return end
-          local w = ffi.cast(words_type, raws[i])
-          a, b, c, d = w[offset], w[offset + 1], w[offset + 2], w[offset + 3]
-          node, tried, class = root_of[raws[i].family], 0, base
-        else
-          local n = node * SLOT
-          local ma, mb, mc = band(a, nodes_flat[n]), band(b, nodes_flat[n + 1]), band(c, nodes_flat[n + 2])
-          local md = band(d, nodes_flat[n + 3])
-          local at = band(hash(ma, mb, mc, md, node) + tried, last) * SLOT
-          local owner = slots[at + 4]
-          if bor(bxor(slots[at], ma), bxor(slots[at + 1], mb), bxor(slots[at + 2], mc), bxor(slots[at + 3], md),
-            bxor(owner, node)) == 0 then
-            class, node, tried = slots[at + 5], nodes_flat[n + 5], 0
-          elseif owner == 0 then
-            node, tried = nodes_flat[n + 4], 0
-          else
-            tried = tried + 1
-          end
-        end
-      end
-    end
+    return assert(load(text, "=networks"))(bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flatten(trees[4]),
+      table6, flatten(trees[6]), base, offset / 4)
   end
   return self
 end

@@ -2,8 +2,9 @@
 -- Sets of rules, one for each class of values of a field: which rules does an event with such a value meet, as far as
 -- this field goes? Bits in three levels of 32 (32,768 rules), so that the first rule that is in all of some sets is
 -- found by and-ing a few words. Made while a policy is loaded; a set that is nearly another one shares its pages.
---   rows   a class is an index here: [class] says which pages hold a rule, [class + 1 + n] is page n
---   words  a page is an index here: 32 words of 32 rules, then one that says which of them are not 0
+--   rows   a class is an index here: [class] says which pages hold a rule; for page n, [class + 1 + 2 * n] is the page
+--          and the word after it says which words of that are not 0
+--   words  a page is an index here: 32 words of 32 rules
 local bit = require("bit")
 local ffi = require("ffi")
 
@@ -12,23 +13,25 @@ local band, bor, bnot, lshift, rshift = bit.band, bit.bor, bit.bnot, bit.lshift,
 local M = {}
 
 M.PAGE_RULES = 1024
-M.SUMMARY = 32 -- where in a page
-local PAGE = 33
+local PAGE = 32 -- words
 
 local int_array = ffi.typeof("int32_t[?]")
 
-local function grown(array, used, wanted)
-  local size = ffi.sizeof(array) / 4
-  if wanted <= size then return array end
-  local larger = int_array(math.max(wanted, 2 * size))
-  ffi.copy(larger, array, 4 * used)
-  return larger
+-- A member of self that is an array of int32, made larger when `wanted` do not fit. Its size is kept beside it: asking
+-- the array is what the compiler cannot do.
+local function make_room(self, name, wanted)
+  local size = self.sizes[name]
+  if wanted <= size then return end
+  size = math.max(wanted, 2 * size)
+  local larger = int_array(size)
+  ffi.copy(larger, self[name], 4 * self.sizes[name])
+  self[name], self.sizes[name] = larger, size
 end
 
 local function new_page(self, from)
   local page = self.words_used
   self.words_used = page + PAGE
-  self.words = grown(self.words, page, self.words_used)
+  make_room(self, "words", self.words_used)
   ffi.copy(self.words + page, self.words + from, 4 * PAGE)
   return page
 end
@@ -51,16 +54,16 @@ end
 --- sets are made: read them afterwards.
 function M.new(count)
   local pages = math.max(1, math.ceil(count / M.PAGE_RULES))
-  local row = pages + 1
+  local row = 1 + 2 * pages
   -- Page 0 and class 0 are empty and stay so.
   local self = { rows = int_array(64 * row), rows_used = row, words = int_array(64 * PAGE), words_used = PAGE,
-    owner = {}, empty = 0 }
+    sizes = { rows = 64 * row, words = 64 * PAGE }, owner = {}, empty = 0 }
 
   --- A new class with the rules of `from`, which may not be changed any more.
   function self.copy(from)
     local class = self.rows_used
     self.rows_used = class + row
-    self.rows = grown(self.rows, class, self.rows_used)
+    make_room(self, "rows", self.rows_used)
     ffi.copy(self.rows + class, self.rows + from, 4 * row)
     return class
   end
@@ -68,11 +71,12 @@ function M.new(count)
   --- Put a rule into a class, or take it out.
   function self.put(class, rule, on)
     local number = rshift(rule, 10)
-    local page = own_page(self, class, class + 1 + number)
+    local slot = class + 1 + 2 * number
+    local page = own_page(self, class, slot)
     local at, words, rows = band(rshift(rule, 5), 31), self.words, self.rows
     words[page + at] = with(words[page + at], band(rule, 31), on)
-    words[page + M.SUMMARY] = with(words[page + M.SUMMARY], at, words[page + at] ~= 0)
-    rows[class] = with(rows[class], number, words[page + M.SUMMARY] ~= 0)
+    rows[slot + 1] = with(rows[slot + 1], at, words[page + at] ~= 0)
+    rows[class] = with(rows[class], number, rows[slot + 1] ~= 0)
   end
 
   return self

@@ -22,7 +22,7 @@ local SHORTS = {}
 
 -- The field where its flag is set, `absent` where not, without a branch: traffic takes both in no order.
 local function flagged(kinds, name, flag, absent)
-  local present = ("-band(rshift(raw.flags, %d), 1)"):format(math.log(flag) / math.log(2) + 0.5)
+  local present = ("0 - band(rshift(raw.flags, %d), 1)"):format(math.log(flag) / math.log(2) + 0.5)
   kinds[name] = ("bor(band(raw.%s, %s), band(bnot(%s), %d))"):format(name, present, present, absent)
 end
 flagged(BYTES, "icmp_type", C.CF_EVENT_ICMP, 256)
@@ -123,68 +123,96 @@ local function fields_in_use(rules)
   return names
 end
 
--- One loop whose rounds do one of three things, for the reason that class_values.lua gives: the words of a page, the
--- pages of an event, the next event.
-local LOOP = [[
-local bit, min, rows, words, low, high, a = ...
-local band, bnot, bor, bxor, rshift = bit.band, bit.bnot, bit.bor, bit.bxor, bit.rshift
-local %s = %s
-return function(raws, count, out)
-  local i, at, pages, filled = -1, 0, 0, 0
-  local %s
-  local %s
+-- The first loop tries the first word that may hold a common rule, without a branch, so that the processor works on
+-- several events at once while memory answers; those for which that was not the end go to the second. That one's rounds
+-- do one of three things: the words of a page, the pages of an event, the next event. It has no loop within the loop,
+-- because that is what the compiler is bad at.
+local LOOPS = [[
+local bit, min, rows, words, low, high, waiting, a = ...
+local band, bnot, bor, bxor, lshift, rshift = bit.band, bit.bnot, bit.bor, bit.bxor, bit.lshift, bit.rshift
+local {m$, } = {a[$], }
+
+local function first_word(raws, count, out)
+  local waits = 0
+  for i = 0, count - 1 do
+    local raw = raws[i]
+    local {c$, } = {m$[$index], }
+    local pages = band({rows[c$], })
+    local first = band(pages, 0 - pages)
+    local page = low[band(first, 0xffff)] + high[rshift(first, 16)]
+    local at = 1 + 2 * page
+    local filled = band({rows[c$ + at + 1], })
+    local rest = bxor(pages, first)
+    first = band(filled, 0 - filled)
+    local word = low[band(first, 0xffff)] + high[rshift(first, 16)]
+    local both = band({words[rows[c$ + at] + word], })
+    rest = bor(rest, bxor(filled, first))
+    first = band(both, 0 - both)
+    local number = lshift(page, 10) + lshift(word, 5) + low[band(first, 0xffff)] + high[rshift(first, 16)] + 1
+    local found = rshift(bor(both, 0 - both), 31)
+    out[i] = band(number, 0 - found)
+    waiting[waits] = i
+    waits = waits + band(rshift(bor(rest, 0 - rest), 31), 1 - found)
+  end
+  return waits
+end
+
+local function all_words(raws, waits, out)
+  local i, next, page, pages, filled = 0, 0, 0, 0, 0
+  local {c$, } = {0, }
+  local {p$, } = {0, }
   while true do
     if filled ~= 0 then
       local first = band(filled, -filled)
       filled = bxor(filled, first)
       local word = low[band(first, 0xffff)] + high[rshift(first, 16)]
-      local both = band(%s)
+      local both = band({words[p$ + word], })
       if both ~= 0 then
         first = band(both, -both)
-        out[i] = at * 1024 + word * 32 + low[band(first, 0xffff)] + high[rshift(first, 16)] + 1
+        out[i] = lshift(page, 10) + lshift(word, 5) + low[band(first, 0xffff)] + high[rshift(first, 16)] + 1
         filled, pages = 0, 0
       end
     elseif pages ~= 0 then
       local first = band(pages, -pages)
       pages = bxor(pages, first)
-      at = low[band(first, 0xffff)] + high[rshift(first, 16)]
-      %s
-      filled = band(%s)
+      page = low[band(first, 0xffff)] + high[rshift(first, 16)]
+      local at = 1 + 2 * page
+      {p$, } = {rows[c$ + at], }
+      filled = band({rows[c$ + at + 1], })
     else
-      i = i + 1
-      if i >= count then return end
+      if next >= waits then return end
+      i = waiting[next]
+      next = next + 1
       local raw = raws[i]
-      out[i] = 0
-      %s
-      pages = band(%s)
+      {c$, } = {m$[$index], }
+      pages = band({rows[c$], })
     end
   end
-end]]
+end
+return first_word, all_words]]
 
-local function each(parts, pattern, separator)
-  local out = {}
-  for i, part in ipairs(parts) do
-    out[i] = pattern:gsub("%$index", function() return part.index end):gsub("%$", function() return tostring(i) end)
-  end
-  return table.concat(out, separator)
+-- {TEXT, } stands for TEXT, TEXT, ...: once for each field, $ being its number.
+local function spread(template, parts)
+  return (template:gsub("{([^{}]*), }", function(pattern)
+    local out = {}
+    for i, part in ipairs(parts) do
+      out[i] = pattern:gsub("%$index", function() return part.index end):gsub("%$", function() return tostring(i) end)
+    end
+    return table.concat(out, ", ")
+  end))
 end
 
-local function make_loop(self)
-  local parts, arrays = self.parts, {}
-  for i, part in ipairs(parts) do arrays[i] = part.array end
-  local text = LOOP:format(each(parts, "m$", ", "), each(parts, "a[$]", ", "),
-    each(parts, "c$ = 0", " local "), each(parts, "p$ = 0", " local "),
-    each(parts, "words[p$ + word]", ", "), each(parts, "p$ = rows[c$ + 1 + at]", " "),
-    each(parts, ("words[p$ + %d]"):format(class_sets.SUMMARY), ", "),
-    each(parts, "c$ = m$[$index]", " "), each(parts, "rows[c$]", ", "))
-  return assert(load(text, "=rules"))(bit, math.min, self.sets.rows, self.sets.words, class_sets.low, class_sets.high,
-    arrays)
+local function make_loops(self)
+  local arrays = {}
+  for i, part in ipairs(self.parts) do arrays[i] = part.array end
+  return assert(load(spread(LOOPS, self.parts), "=rules"))(bit, math.min, self.sets.rows, self.sets.words,
+    class_sets.low, class_sets.high, ffi.new("int32_t[?]", C.CF_BATCH_MAX + 1), arrays)
 end
 
-local function run_with(loop, searches)
+local function run_with(first_word, all_words, searches)
   return function(raws, handles, count, out)
     for i = 1, #searches do searches[i](raws, handles, count) end
-    loop(raws, count, out)
+    all_words(raws, first_word(raws, count, out), out)
   end
 end
 
@@ -193,7 +221,8 @@ end
 ---   bind(cells)                     cells is a table by index of { name =, interface = }; to be called before run
 ---   classes                         { field = function(cond) -> class of a value that a rule's condition allows }
 ---   bases                           { field = class of an event that lacks it }
----   sets, loop                      of class_sets.lua; the function for specs of the compiler
+---   sets                            of class_sets.lua
+---   first_word                      the loop that meets every event, for specs of the compiler
 function M.new(rules)
   local self = { sets = class_sets.new(#rules), parts = {}, searches = {}, binds = {}, classes = {}, bases = {} }
   for _, name in ipairs(fields_in_use(rules)) do
@@ -203,8 +232,8 @@ function M.new(rules)
   if #self.parts == 0 then
     by_table(self, "", ffi.new("int32_t[1]", base_class(self.sets, rules, "")), "0")
   end
-  self.loop = make_loop(self)
-  self.run = run_with(self.loop, self.searches)
+  self.first_word, self.all_words = make_loops(self)
+  self.run = run_with(self.first_word, self.all_words, self.searches)
   jit.off(self.run) -- a few calls for a batch, each of which is a loop of its own
   function self.bind(cells)
     for _, bind in ipairs(self.binds) do bind(cells) end

@@ -84,11 +84,11 @@ local function each_common(sets, classes, fn)
   local page, filled, word, both, low
   while pages ~= 0 do
     page, pages = lowest(pages)
-    local function page_of(class) return rows[class + 1 + page] end
-    filled = common(words, classes, function(class) return page_of(class) + class_sets.SUMMARY end)
+    local at = 1 + 2 * page
+    filled = common(rows, classes, function(class) return class + at + 1 end)
     while filled ~= 0 do
       word, filled = lowest(filled)
-      both = common(words, classes, function(class) return page_of(class) + word end)
+      both = common(words, classes, function(class) return rows[class + at] + word end)
       while both ~= 0 do
         low, both = lowest(both)
         local answer = fn(page * class_sets.PAGE_RULES + word * 32 + low + 1)

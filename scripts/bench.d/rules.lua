@@ -1,0 +1,94 @@
+-- SPDX-License-Identifier: MIT
+-- What deciding one event costs with 10, 100, 1,000 and 10,000 rules: networks of both families, most with a port and
+-- a protocol. Rounds of the four are interleaved, so that whatever else the machine does meets all of them alike.
+--   make lib && luajit scripts/bench.d/rules.lua
+package.path = "./?.lua;" .. package.path
+require("spec.helper")
+local ffi = require("ffi")
+local recording = require("recording_core")
+local seeded = require("seeded")
+local lib = require("spec.helper").core
+
+local COUNTS = { 10, 100, 1000, 10000 }
+local BATCHES, BATCH, ROUNDS = 64, 256, 40
+
+-- A network as text, and an address in it or near it.
+local function network(r)
+  if r:below(2) == 0 then
+    local len = r:pick({ 16, 20, 22, 24, 24, 24, 28, 32 })
+    local unit = 2 ^ (32 - len)
+    local net = 0x0a000000 + r:below(0x02000000)
+    net = net - net % unit
+    local function text(n) return ("%d.%d.%d.%d"):format(n / 2 ^ 24, n / 2 ^ 16 % 256, n / 2 ^ 8 % 256, n % 256) end
+    return ("%s/%d"):format(text(net), len), function() return text(net + r:below(unit)) end
+  end
+  local len, site, lan = r:pick({ 32, 48, 56, 64, 64, 128 }), r:below(4096), r:below(65536)
+  local site_lan = len == 32 and { site, 0, 0 } or len == 48 and { site, lan, 0 } or { site, lan, r:below(256) * 256 }
+  local text = ("2001:%x:%x:%x"):format(unpack(site_lan))
+  local host = len == 128 and "::1" or "::"
+  return ("%s%s/%d"):format(text, host, len), function()
+    return len == 128 and text .. "::1" or ("%s::%x"):format(text, r:below(65536))
+  end
+end
+
+local function rules(r, count)
+  local lines, near = {}, {}
+  for i = 1, count do
+    local net, address = network(r)
+    local port, protocol = r:pick({ 22, 53, 80, 443, 8443, 1024 + r:below(60000) }), r:pick({ "tcp", "udp" })
+    local wanted = r:below(8) == 0 and ('"%d-%d"'):format(port, port + 100) or tostring(port)
+    lines[i] = ('%s "r%d" { protocol = "%s", dst_addr = "%s", dst_port = %s }'):format(r:pick({ "allow", "deny" }), i,
+      protocol, net, wanted)
+    near[i] = { address = address, port = port, protocol = protocol == "tcp" and 6 or 17 }
+  end
+  return table.concat(lines, "\n") .. '\ndefault { decision = "deny" }\n', near
+end
+
+-- Half of the events meet the rule they were made from, the others miss it by port or by address.
+local function fill(r, raw, near)
+  local rule = r:pick(near)
+  local miss = r:below(4)
+  local _, elsewhere = network(r)
+  recording.fill(raw, { dst = miss == 0 and elsewhere() or rule.address(), protocol = rule.protocol,
+    dst_port = miss == 1 and 1 or rule.port, seq = 1 })
+end
+
+local function prepare(count)
+  local r, core = seeded.new(count), recording.new()
+  local written = { count = 0 }
+  core.cf_intern, core.cf_record_write = lib.cf_intern, function() written.count = written.count + 1 return 0 end
+  local host = require("cellflow.host").new(core)
+  local text, near = rules(r, count)
+  local began = os.clock()
+  host.load(text, "rules.lua", {}, ffi.new("struct cf_plan"))
+  local self = { count = count, load = os.clock() - began, host = host, core = core, near = near, best = math.huge,
+    written = written, batch = core.cf_batch_get(), events = ffi.new("struct cf_event[?]", BATCHES * BATCH) }
+  for i = 0, BATCHES * BATCH - 1 do fill(r, self.events[i], near) end
+  return self
+end
+
+local function round(self)
+  local spent = 0
+  for b = 0, BATCHES - 1 do
+    ffi.copy(self.batch.events, self.events + b * BATCH, BATCH * ffi.sizeof("struct cf_event"))
+    local began = os.clock()
+    self.host.batch(BATCH)
+    spent = spent + os.clock() - began
+  end
+  self.best = math.min(self.best, spent / (BATCHES * BATCH))
+  self.sum = (self.sum or 0) + spent / (BATCHES * BATCH) / ROUNDS
+end
+
+local worlds = {}
+for i, count in ipairs(COUNTS) do worlds[i] = prepare(count) end
+for _ = 1, 3 do
+  for _, world in ipairs(worlds) do round(world) end
+end
+for _, world in ipairs(worlds) do world.best, world.sum = math.huge, 0 end
+for _ = 1, ROUNDS do
+  for _, world in ipairs(worlds) do round(world) end
+end
+for _, world in ipairs(worlds) do
+  print(("%6d rules: %5.0f ns per event at best, %5.0f on average; loaded in %.0f ms"):format(world.count,
+    world.best * 1e9, world.sum * 1e9, world.load * 1e3))
+end
