@@ -57,19 +57,23 @@ struct cf_decision {
 enum {
 	CF_PLACES_MAX = 256, /* functions of a policy that can be switched off one by one */
 	CF_PLACE_NAME_LEN = 96,
+	CF_PLACE_HANDLERS = 16, /* below it: by step; from it on: by `at` */
 };
 
-/* What the worker is doing, in memory that outlives it: where a worker hangs or dies, the supervisor reads here over
- * what, and writes what the next one is to leave out. Place 0: none of the policy's functions. */
+/* Where dispatch is in the batch, in memory that outlives the worker: when one hangs, the supervisor reads here over
+ * what, and writes what the next one is to leave out. The policy's function that is being called has place
+ * CF_PLACE_HANDLERS + at when `at` is not 0, else place `step`. */
 struct cf_progress {
-	uint32_t place; /* being called now; set before a call, 0 after a batch */
-	uint32_t index; /* of the event in the batch */
-	uint64_t calls; /* counts places entered: the same number for long is the same call */
+	int32_t index; /* of the event */
+	int32_t count; /* of the batch */
+	int32_t step; /* dispatch.lua's */
+	int32_t at; /* handler or timer, from 1 */
+	int32_t failures[8]; /* in a row, by step */
 	uint64_t switched_off[CF_PLACES_MAX / 64]; /* bit n: place n */
-	char names[CF_PLACES_MAX][CF_PLACE_NAME_LEN]; /* "verdict at cellflow.lua:3", by the worker that loaded it */
+	char names[CF_PLACES_MAX][CF_PLACE_NAME_LEN]; /* "verdict at cellflow.lua:3", by the worker that read the policy */
 };
 
-/* One for the process's life; zeroed when a policy is read anew. */
+/* One for the process's life. */
 struct cf_progress *cf_progress_get(void);
 
 /* How an event that writes no record ended. */

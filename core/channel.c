@@ -41,6 +41,7 @@ size_t cf_message_len(uint32_t type)
 	case CF_MSG_RING:
 	case CF_MSG_START:
 	case CF_MSG_FINISH:
+	case CF_MSG_LEAVE:
 	case CF_MSG_INCLUDED:
 	case CF_MSG_LOST:
 		return sizeof(struct cf_message_number);

@@ -34,6 +34,8 @@ enum cf_message_type {
 	/* struct cf_message_number: milliseconds. Decide what is in the ring now and flush the outputs, then DONE. Slow
 	 * outputs get that long, all in all. */
 	CF_MSG_FINISH,
+	/* The same without deciding anything more: what is left in the ring is the next worker's. */
+	CF_MSG_LEAVE,
 };
 
 enum { CF_CHANNEL_FDS_MAX = 2 };

@@ -22,7 +22,7 @@
 enum {
 	LOAD_MS = 10000, /* for a policy file to declare what it declares */
 	TAKE_OVER_MS = 10000,
-	FINISH_GRACE_MS = 5000, /* to decide a full ring */
+	LEAVE_GRACE_MS = 3000, /* to decide the batch in hand */
 	LEAVE_MS = 200, /* from the last word to the exit */
 	SEND_S = 10, /* for a message to find room in the worker's queue */
 };
@@ -282,25 +282,22 @@ void cf_member_order_finish(const struct cf_member *member, uint64_t flush_ms)
 	send_number(member, CF_MSG_FINISH, flush_ms, NULL, 0);
 }
 
-int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)
+int cf_member_leave(struct cf_member *member, uint64_t flush_ms, int abort_fd)
 {
-	int64_t deadline = monotonic_ms() + (int64_t)flush_ms + FINISH_GRACE_MS;
+	int64_t deadline = monotonic_ms() + (int64_t)flush_ms + LEAVE_GRACE_MS;
 	struct cf_message message;
 	int done = 0;
 	int status;
-	int rc;
 
 	if (member->pid == 0)
-		return -1;
-	cf_member_order_finish(member, flush_ms);
-	while (!done && (rc = receive(member, &message, deadline, abort_fd)) > 0) {
+		return 0;
+	send_number(member, CF_MSG_LEAVE, flush_ms, NULL, 0);
+	while (!done && receive(member, &message, deadline, abort_fd) > 0) {
 		cf_message_close_fds(&message);
 		done = message.type == CF_MSG_DONE;
 	}
-	if (!done) {
-		cf_member_kill(member);
-		return rc == 0 ? 1 : -1;
-	}
+	if (!done)
+		kill(member->pid, SIGKILL);
 	cf_member_reap(member, &status);
-	return 0;
+	return done ? 0 : -1;
 }

@@ -47,10 +47,10 @@ int cf_member_hand_over(struct cf_member *member, const struct cf_handover *hand
 /* Tell it to decide what is in the ring, flush for at most `flush_ms`, say CF_MSG_DONE, and go. Does not wait. */
 void cf_member_order_finish(const struct cf_member *member, uint64_t flush_ms);
 
-/* Let it decide what is in the ring and flush for at most `flush_ms`, then go. Killed when it takes longer than
- * that by more than a grace of its own. Returns 0 when it ended in order, 1 when it died over it, -1 when it had to be
- * killed (also because `abort_fd`, if not -1, became readable) or there was none. */
-int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd);
+/* Let it end with the batch in hand, flush for at most `flush_ms`, and go: what is left in the ring is the next one's.
+ * Killed when it takes longer than that by more than a grace of its own, or when `abort_fd` becomes readable. Returns 0
+ * when it went in order, or there was none; -1 when it died or had to be killed. */
+int cf_member_leave(struct cf_member *member, uint64_t flush_ms, int abort_fd);
 
 /* SIGKILL and reap. Idempotent. */
 void cf_member_kill(struct cf_member *member);

@@ -63,9 +63,9 @@ void cf_generations_close(struct cf_generations *gen)
 	cf_shared_free(gen->shared);
 }
 
-uint32_t cf_generation_stuck_s(const struct cf_generations *gen)
+struct cf_progress *cf_generation_progress(const struct cf_generations *gen)
 {
-	return gen->plan->limits.stuck_s;
+	return &gen->shared->progress[gen->number % 2];
 }
 
 static int read_policy(struct cf_generations *gen, struct cf_policy *policy, struct cf_error *error)
@@ -152,6 +152,7 @@ int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
 	struct cf_targets targets = { .count = 0 };
 
 	memset(none, 0xff, sizeof(none));
+	gen->config.progress = &gen->shared->progress[1];
 	if (read_policy(gen, &gen->config.policy, error) < 0 ||
 	    load(gen, &gen->config, gen->includes, &gen->worker, &gen->plan, error) < 0 ||
 	    cf_targets_open(&targets, gen->plan, error) < 0)
@@ -219,6 +220,12 @@ static void diff(const struct cf_generations *gen, const struct cf_plan *next, i
 			keep[i] = -1;
 }
 
+/* Outputs that stay keep what they have not written yet; only for others there is something to wait for. */
+static uint64_t flush_ms(const struct cf_generations *gen, const struct cf_plan *next)
+{
+	return cf_outputs_stay(&gen->outputs, next) ? 0 : HAND_OVER_FLUSH_MS;
+}
+
 /* The new worker is loaded and the new targets are open: everything that is likely to fail is behind us. */
 static int switch_to(struct cf_generations *gen, struct cf_member *worker, struct cf_plan *next,
 		     struct cf_targets *targets, struct cf_error *error)
@@ -227,7 +234,8 @@ static int switch_to(struct cf_generations *gen, struct cf_member *worker, struc
 	static struct cf_cell *by_plan[CF_CELLS_MAX];
 
 	diff(gen, next, keep);
-	cf_member_finish(&gen->worker, HAND_OVER_FLUSH_MS, -1);
+	if (cf_member_leave(&gen->worker, flush_ms(gen, next), gen->abort_fd) < 0)
+		cf_warn("the worker of generation %u had to be ended; the batch it had is decided again", gen->number);
 	cf_outputs_recover(&gen->outputs, gen->shared);
 	if (add_cells(gen, next, keep, by_plan, error) < 0)
 		return -1;
@@ -257,6 +265,8 @@ int cf_generation_reload(struct cf_generations *gen, struct cf_error *error)
 
 	cf_member_init(&worker);
 	config.policy.text = NULL;
+	config.progress = &gen->shared->progress[(gen->number + 1) % 2];
+	memset(config.progress, 0, sizeof(*config.progress)); /* what was switched off may come back, mended */
 	if (!includes || read_policy(gen, &config.policy, error) < 0)
 		goto failed;
 	if (load(gen, &config, includes, &worker, &next, error) < 0 || cf_targets_open(&targets, next, error) < 0)

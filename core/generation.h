@@ -33,8 +33,8 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 			struct cf_error *error);
 void cf_generations_close(struct cf_generations *gen);
 
-/* Seconds after which a function of the policy in force counts as hanging. */
-uint32_t cf_generation_stuck_s(const struct cf_generations *gen);
+/* Where the worker of the generation in force notes what it is doing. */
+struct cf_progress *cf_generation_progress(const struct cf_generations *gen);
 
 int cf_generation_start(struct cf_generations *gen, struct cf_error *error);
 /* Read the policy and open the outputs again. On failure everything is as it was, the old policy in force. */

@@ -83,7 +83,7 @@ static void end_hanging(struct cf_keeper *keeper, uint32_t limit_s)
 {
 	char place[CF_PLACE_NAME_LEN];
 
-	if (cf_stuck_switch_off(keeper->gen->shared, place) == 0)
+	if (cf_stuck_switch_off(cf_generation_progress(keeper->gen), place) == 0)
 		cf_error_log("%s did not come back for %u s: switched off until the policy is read again", place,
 			     limit_s);
 	else
@@ -95,7 +95,7 @@ static void end_hanging(struct cf_keeper *keeper, uint32_t limit_s)
 void cf_keeper_tick(struct cf_keeper *keeper)
 {
 	struct cf_generations *gen = keeper->gen;
-	uint32_t limit_s = cf_generation_stuck_s(gen);
+	uint32_t limit_s = gen->plan->limits.stuck_s;
 	int64_t now = cf_keeper_now_ms();
 
 	if (keeper->finished)
@@ -106,7 +106,8 @@ void cf_keeper_tick(struct cf_keeper *keeper)
 	} else if (gen->worker.pid == 0) {
 		if (now >= keeper->respawn_at_ms)
 			respawn(keeper);
-	} else if (cf_stuck_look(&keeper->stuck, gen->shared, gen->worker.pid, now, limit_s * 1000LL)) {
+	} else if (cf_stuck_look(&keeper->stuck, gen->shared, cf_generation_progress(gen), gen->worker.pid, now,
+				 limit_s * 1000LL)) {
 		end_hanging(keeper, limit_s);
 	}
 }

@@ -159,10 +159,11 @@ static void order(struct loop *loop)
 	loop->ending = 1;
 	if (rc <= 0) /* the supervisor has gone: its descriptors, and the attachments, went with it */
 		return;
-	if (message.type != CF_MSG_FINISH) /* not the supervisor that forked us any more */
-		return;
+	if (message.type != CF_MSG_FINISH && message.type != CF_MSG_LEAVE)
+		return; /* not the supervisor that forked us any more */
 	loop->end_ms = monotonic_ms() + message.body.number.value;
-	drain(loop, FINISH_TURNS_MAX);
+	if (message.type == CF_MSG_FINISH)
+		drain(loop, FINISH_TURNS_MAX);
 }
 
 enum wait {

@@ -32,6 +32,15 @@ static int is_same(const struct cf_plan_output *a, const struct cf_plan_output *
 	return a->kind == b->kind && strcmp(a->path, b->path) == 0;
 }
 
+int cf_outputs_stay(const struct cf_outputs *outputs, const struct cf_plan *plan)
+{
+	int stay = plan->output_count >= outputs->count;
+
+	for (uint32_t i = 0; stay && i < outputs->count; i++)
+		stay = is_same(&outputs->plans[i], &plan->outputs[i]);
+	return stay;
+}
+
 /* The committed outcome, to be changed in place: nobody else runs. */
 static struct cf_outcome *outcome_of(struct cf_shared *shared)
 {

@@ -15,17 +15,20 @@ static uint64_t cpu_time(pid_t pid)
 	return (uint64_t)used.tv_sec * 1000000000ULL + (uint64_t)used.tv_nsec;
 }
 
-int cf_stuck_look(struct cf_stuck *stuck, const struct cf_shared *shared, pid_t worker, int64_t now_ms, int64_t limit_ms)
+int cf_stuck_look(struct cf_stuck *stuck, const struct cf_shared *shared, const struct cf_progress *progress,
+		  pid_t worker, int64_t now_ms, int64_t limit_ms)
 {
-	uint32_t attempt = atomic_load_explicit(&shared->attempt, memory_order_acquire);
-	uint64_t calls = shared->progress.calls;
-	int idle = attempt == cf_outcome_current(shared)->attempt;
+	struct cf_stuck now = { .attempt = atomic_load_explicit(&shared->attempt, memory_order_acquire),
+				.index = progress->index,
+				.step = progress->step,
+				.at = progress->at };
+	int is_idle = now.attempt == cf_outcome_current(shared)->attempt;
 
-	if (idle || attempt != stuck->attempt || calls != stuck->calls || stuck->since_ms == 0) {
-		stuck->attempt = attempt;
-		stuck->calls = calls;
-		stuck->since_ms = idle ? 0 : now_ms;
-		stuck->cpu_ns = idle ? 0 : cpu_time(worker);
+	if (is_idle || stuck->since_ms == 0 || now.attempt != stuck->attempt || now.index != stuck->index ||
+	    now.step != stuck->step || now.at != stuck->at) {
+		now.since_ms = is_idle ? 0 : now_ms;
+		now.cpu_ns = is_idle ? 0 : cpu_time(worker);
+		*stuck = now;
 		return 0;
 	}
 	if (now_ms - stuck->since_ms < limit_ms)
@@ -34,12 +37,11 @@ int cf_stuck_look(struct cf_stuck *stuck, const struct cf_shared *shared, pid_t 
 	return cpu_time(worker) - stuck->cpu_ns >= (uint64_t)limit_ms * 500000ULL;
 }
 
-int cf_stuck_switch_off(struct cf_shared *shared, char *text)
+int cf_stuck_switch_off(struct cf_progress *progress, char *text)
 {
-	struct cf_progress *progress = &shared->progress;
-	uint32_t place = progress->place;
+	int64_t place = progress->at != 0 ? (int64_t)CF_PLACE_HANDLERS + progress->at : progress->step;
 
-	if (place == 0 || place >= CF_PLACES_MAX)
+	if (place <= 0 || place >= CF_PLACES_MAX || !progress->names[place][0])
 		return -1;
 	progress->switched_off[place / 64] |= 1ULL << (place % 64);
 	snprintf(text, CF_PLACE_NAME_LEN, "%.*s", CF_PLACE_NAME_LEN - 1, progress->names[place]);

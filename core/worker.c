@@ -232,6 +232,7 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0)
 		fail_and_exit(channel, &error);
 	confine(config);
+	cf_progress_bind(config->progress);
 	if (cf_worker_load(config, &opener, plan, &error) < 0)
 		fail_and_exit(channel, &error);
 	if (send_plan(channel, plan) < 0)

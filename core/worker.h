@@ -15,6 +15,7 @@ struct cf_worker_config {
 	const struct cf_plan_cell *cell; /* from the command line; NULL: none */
 	const struct cf_plan_metadata *metadata; /* from the command line: fields that are given win */
 	struct cf_shared *shared;
+	struct cf_progress *progress; /* where it notes what it is doing */
 	void *dedup; /* memory of cf_dedup_size(CF_DEDUP_CAPACITY) bytes shared with later workers */
 	size_t dedup_len;
 	uid_t uid;

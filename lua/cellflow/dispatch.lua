@@ -7,6 +7,7 @@ local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local event = require("cellflow.event")
 local memory = require("cellflow.memory")
+local progress_of = require("cellflow.progress")
 local ruleset = require("cellflow.ruleset")
 
 local C = ffi.C
@@ -25,8 +26,6 @@ local IDS_MAX = 65536 -- texts whose id is remembered here; core keeps fewer
 -- START and FORMAT are the handlers' too: `at` is the one that runs, and there the line of handlers goes on behind it.
 local START, VERDICT, REASON, DECIDED, FORMAT, WRITE, GIVE_UP, DONE = 0, 1, 2, 3, 4, 5, 6, 7
 local HOOK_BEFORE = { [VERDICT] = "dedup", [REASON] = "verdict", [DECIDED] = "reason", [WRITE] = "format" }
-
-local state_type = ffi.typeof("struct { int32_t index, count, step, at; int32_t failures[8]; }")
 
 -- Decision and reason code by what the kernel proved. A logged packet is NFLOG's, live or replayed.
 local function default_mapping(raw)
@@ -278,9 +277,19 @@ local function after_error(self, err)
   end
 end
 
+-- Tell what the hooks are called, and leave out those over which an earlier worker hung.
+local function switch_off(self, progress)
+  for step, name in pairs(HOOK_BEFORE) do
+    if self.hooks[name] then
+      progress.name(progress_of.of_step(step), ("%s at %s"):format(name, self.places[name] or "?"))
+      if progress.is_off(progress_of.of_step(step)) then self.hooks[name] = false end
+    end
+  end
+end
+
 --- A dispatcher over `core`. `setup`: hooks (name -> function; false is put for one that is absent or quarantined),
 --- places (name -> text), record (of record.lua), answer (shared with the record), faults (of fault.lua), rules (of
---- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua).
+--- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua), progress (of progress.lua).
 function M.new(core, setup)
   local batch = core.cf_batch_get()
   local hooks, any = setup.hooks, next(setup.hooks) or #setup.handlers.list > 0
@@ -289,7 +298,8 @@ function M.new(core, setup)
   local self = { core = core, hooks = hooks, places = setup.places, record = setup.record,
     answer = setup.answer, faults = setup.faults, rules = setup.rules, handlers = setup.handlers,
     default_mapping = default_mapping, relieve = memory.new(core) }
-  self.state, self.decision = state_type(), ffi.new("struct cf_decision")
+  self.state, self.decision = setup.progress.state, ffi.new("struct cf_decision")
+  switch_off(self, setup.progress)
   self.raws, self.handles = pointers(batch)
   self.intern = interner(core)
   self.fill = fill_decision(self)
@@ -307,6 +317,7 @@ function M.new(core, setup)
       after_error(self, err)
       ok, err = xpcall(loop, capture)
     end
+    state.step = START -- none of the policy's functions runs
   end
   -- One call a batch: nothing to gain here, and as a trace it would only run into the loop's own.
   jit.off(run)

@@ -5,6 +5,7 @@
 local ffi = require("ffi")
 local options = require("cellflow.options")
 local place = require("cellflow.place")
+local progress_of = require("cellflow.progress")
 local suggest = require("cellflow.suggest")
 
 local C = ffi.C
@@ -109,6 +110,14 @@ function M.new(compile_match)
   function handlers.observer(state) return observer(self, state) end
   function handlers.decider(state) return decider(self, state) end
   function handlers.fn(id) return self.fns[id] end
+  --- Tell what the handlers are called, and leave out those over which an earlier worker hung.
+  function handlers.bind(progress)
+    for _, entry in ipairs(self.list) do
+      local number = progress_of.of_handler(entry.id)
+      progress.name(number, ("%s at %s"):format(entry.title, entry.place))
+      if progress.is_off(number) then self.fns[entry.id] = false end
+    end
+  end
   function handlers.succeeded(id) self.failures[id] = 0 end
   function handlers.failed(id, faults)
     self.failures[id] = self.failures[id] + 1

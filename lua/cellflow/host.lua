@@ -14,6 +14,7 @@ local log = require("cellflow.log")
 local memory = require("cellflow.memory")
 local names = require("cellflow.names")
 local place = require("cellflow.place")
+local progress = require("cellflow.progress")
 local record = require("cellflow.record")
 local rule_review = require("cellflow.rule_review")
 local ruleset = require("cellflow.ruleset")
@@ -102,11 +103,14 @@ local function assemble(self, box, encoder, plain, more, rules)
   local its_record = record.new(core, encoder, answer, cells, metadata)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
   self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
-    faults = fault.new(core), rules = rules, handlers = more.handlers, clock = more.clock, timers = more.timers }
+    faults = fault.new(core), rules = rules, handlers = more.handlers, clock = more.clock, timers = more.timers,
+    progress = progress.new(core) }
+  more.handlers.bind(self.setup.progress)
+  more.timers.bind(self.setup.progress)
   rules.bind(cells)
   self.dispatcher = dispatch.new(core, self.setup)
   more.later.record, more.later.write_record = its_record, self.dispatcher.write_extra
-  self.moment = more.moment(self.setup.faults)
+  self.moment = more.moment(self.setup.faults, self.setup.progress)
 end
 
 local function run_check(self)

@@ -6,11 +6,12 @@ local memory = require("cellflow.memory")
 
 local M = {}
 
---- `parts`: handlers (of handlers.lua), timers (of timers.lua), clock (of clock.lua), faults (of fault.lua), ready (to
---- call before anything of the policy runs). Returns function(kind, now, lost, total) -> time of the next timer or 0,
---- where kind is start, stop, lost or timer, now is in seconds on the boot clock.
+--- `parts`: handlers (of handlers.lua), timers (of timers.lua), clock (of clock.lua), faults (of fault.lua), progress
+--- (of progress.lua), ready (to call before anything of the policy runs). Returns function(kind, now, lost, total) ->
+--- time of the next timer or 0, where kind is start, stop, lost or timer, now is in seconds on the boot clock.
 function M.new(core, parts)
   local handlers, timers, clock, faults = parts.handlers, parts.timers, parts.clock, parts.faults
+  local state = parts.progress.state
 
   local relieve = memory.new(core)
 
@@ -24,6 +25,7 @@ function M.new(core, parts)
     for _, entry in ipairs(handlers.list) do
       local fn = entry.kind == kind and handlers.fn(entry.id)
       if fn then
+        state.at = entry.id
         local ok, err = xpcall(fn, faults.capture, argument and argument())
         if ok then
           handlers.succeeded(entry.id)
@@ -37,6 +39,7 @@ function M.new(core, parts)
 
   local function call_timer(timer, seconds)
     if not timer.fn then return end
+    state.at = timer.id
     local ok, err = xpcall(timer.fn, faults.capture, seconds)
     if ok then
       timer.failures = 0
@@ -65,6 +68,7 @@ function M.new(core, parts)
     local wall = kind == "timer" and core.cf_wall_seconds(now * 1e9)
     local nearest = timers.run(kind == "timer" and now or -math.huge, function(timer) call_timer(timer, wall) end)
     clock.set(false)
+    state.at = 0
     return nearest
   end
 end

@@ -2,6 +2,7 @@
 -- every(seconds, fn): functions that are called between batches. Knows when; how a call is protected is moments.lua's.
 local options = require("cellflow.options")
 local place = require("cellflow.place")
+local progress_of = require("cellflow.progress")
 
 local M = {}
 
@@ -28,8 +29,17 @@ function M.new()
     if #list == M.TIMERS_MAX then
       place.raise(("every is used once too often; there can be %d timers"):format(M.TIMERS_MAX))
     end
-    list[#list + 1] = { seconds = seconds, fn = fn, due = 0, failures = 0, title = ("every(%g)"):format(seconds),
-      place = place.of_function(fn) or place.here() or "?" }
+    list[#list + 1] = { id = progress_of.TIMERS + #list + 1, seconds = seconds, fn = fn, due = 0, failures = 0,
+      title = ("every(%g)"):format(seconds), place = place.of_function(fn) or place.here() or "?" }
+  end
+
+  --- Tell what the timers are called, and leave out those over which an earlier worker hung.
+  function timers.bind(progress)
+    for i, timer in ipairs(list) do
+      local number = progress_of.of_timer(i)
+      progress.name(number, ("%s at %s"):format(timer.title, timer.place))
+      if progress.is_off(number) then timer.fn = false end
+    end
   end
 
   function timers.start(now)

@@ -28,7 +28,7 @@ end
 ---   open(env)          before the policy is read
 ---   close()            when it was read: completes the plan, ends the time for declaring
 ---   handlers, clock, timers   for dispatch and check
----   moment(faults)     once events can be decided: the function of moments.lua
+---   moment(faults, progress)  once events can be decided: the function of moments.lua
 ---   later              gets record and write_record
 function M.new(core, plan, parts)
   local phase, later = { reading = true }, { record = false, write_record = false }
@@ -50,8 +50,9 @@ function M.new(core, plan, parts)
     end
     phase.reading = false
   end
-  function self.moment(faults)
-    return moments.new(core, { handlers = all, timers = every, clock = time, faults = faults, ready = name_counters })
+  function self.moment(faults, progress)
+    return moments.new(core, { handlers = all, timers = every, clock = time, faults = faults, progress = progress,
+      ready = name_counters })
   end
   return self
 end
