@@ -139,6 +139,7 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	uint32_t refused = 0, refused_len = 0;
 	struct cf_outcome *next;
 	uint32_t taken;
+	double took;
 
 	taken = cf_ring_take(&turn->ring, &position, batch, shared->careful ? 1 : CF_BATCH_MAX, &refused, &refused_len);
 	if (taken == 0)
@@ -152,7 +153,9 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	next->refused += refused;
 	cf_dedup_begin(next->attempt);
 	cf_emit_begin(next);
+	took = cf_monotonic_seconds();
 	decide(turn, batch);
+	took = cf_monotonic_seconds() - took;
 	cf_emit_begin(NULL);
 	cf_outcome_commit(shared, next);
 	cf_ring_release(&turn->ring, position);
@@ -160,6 +163,8 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 		cf_script_interpret((int)turn->interpreted);
 	if (refused_len)
 		log_refused(turn, refused_len);
+	if (turn->times_slow || took * 1e3 > turn->slow_ms)
+		turn->times_slow = cf_script_slow(took, turn->slow_ms / 1e3);
 	return taken;
 }
 
