@@ -152,6 +152,13 @@ static ssize_t write_once(struct cf_sink *sink, uint64_t tail, size_t len)
 	return written;
 }
 
+/* A full disk may be over some time, and the buffer bounds the wait. Of anything else an error is the end: poll(2)
+ * would call it writable for ever (a terminal that hung up), and the next try would be at once. */
+static int may_pass(const struct cf_sink *sink, int cause)
+{
+	return (sink->is_regular && cause != EBADF) || cause == ENOBUFS || cause == ENOMEM;
+}
+
 static int flush_failed(struct cf_sink *sink)
 {
 	struct cf_output_progress *progress = sink->progress;
@@ -160,8 +167,8 @@ static int flush_failed(struct cf_sink *sink)
 		return 1;
 	progress->errors++;
 	progress->last_errno = (uint32_t)errno;
-	if (errno != EPIPE && errno != ECONNRESET && errno != ENOTCONN && errno != EBADF)
-		return 1; /* ENOSPC, EIO, EDQUOT, EFBIG: may be over some time; the buffer bounds the wait */
+	if (may_pass(sink, errno))
+		return 1;
 	atomic_store_explicit(&progress->broken, 1, memory_order_release);
 	return -1;
 }

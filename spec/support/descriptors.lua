@@ -11,6 +11,7 @@ int open(const char *path, int flags, ...);
 int close(int fd);
 int fcntl(int fd, int command, ...);
 int ftruncate(int fd, long length);
+int ioctl(int fd, unsigned long request, ...);
 int memfd_create(const char *name, unsigned int flags);
 long read(int fd, void *buffer, size_t size);
 long write(int fd, const void *buffer, size_t size);
@@ -34,7 +35,9 @@ local M = {
 local F_GETFL, F_SETPIPE_SZ, SEEK_CUR = 3, 1031, 1
 local AF_UNIX, SOCK_STREAM, SOCK_SEQPACKET = 1, 1, 5
 local PROT_RW, MAP_SHARED = 3, 1
-local CLOEXEC, MFD_CLOEXEC = 0x80000, 1
+local CLOEXEC, MFD_CLOEXEC, MFD_ALLOW_SEALING = 0x80000, 1, 2
+local F_ADD_SEALS, F_SEAL_GROW = 1033, 4
+local O_NOCTTY, TIOCSPTLCK, TIOCGPTPEER = 0x100, 0x40045431, 0x5441
 
 local function check(result, what)
   if result < 0 then error(("%s: errno %d"):format(what, ffi.errno()), 3) end
@@ -111,6 +114,21 @@ function M.memory(size)
   local fd = check(C.memfd_create("spec", MFD_CLOEXEC), "memfd_create")
   check(C.ftruncate(fd, size), "ftruncate")
   return fd
+end
+
+--- A regular file that every write to fails, with EPERM.
+function M.memory_that_cannot_grow()
+  local fd = check(C.memfd_create("spec", MFD_CLOEXEC + MFD_ALLOW_SEALING), "memfd_create")
+  check(C.fcntl(fd, F_ADD_SEALS, ffi.cast("int", F_SEAL_GROW)), "F_ADD_SEALS")
+  return fd
+end
+
+--- Master and terminal of a pair, neither of which becomes our controlling terminal. They do not block.
+function M.terminal()
+  local flags = M.O_RDWR + O_NOCTTY + M.O_NONBLOCK
+  local master = M.open("/dev/ptmx", flags)
+  check(C.ioctl(master, TIOCSPTLCK, ffi.new("int[1]", 0)), "TIOCSPTLCK")
+  return master, check(C.ioctl(master, TIOCGPTPEER, ffi.cast("int", flags + CLOEXEC)), "TIOCGPTPEER")
 end
 
 --- Shared memory of a descriptor, as bytes; unmapped by the collector.
