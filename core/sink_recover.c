@@ -49,6 +49,19 @@ static void give_up_flying(struct cf_sink *sink, uint64_t tail, uint64_t flying,
 	atomic_store_explicit(&sink->progress->guard, 1, memory_order_relaxed);
 }
 
+static int is_same_target(int a, int b)
+{
+	struct stat st_a, st_b;
+
+	return fstat(a, &st_a) == 0 && fstat(b, &st_b) == 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
+}
+
+/* Of a regular file its length says how far the write got, unless there are log lines in between. */
+static int can_be_measured(const struct cf_sink *sink)
+{
+	return sink->is_regular && !is_same_target(sink->fd, STDERR_FILENO);
+}
+
 void cf_sink_recover(struct cf_sink *sink, uint64_t head)
 {
 	struct cf_output_progress *progress = sink->progress;
@@ -64,7 +77,7 @@ void cf_sink_recover(struct cf_sink *sink, uint64_t head)
 	atomic_store_explicit(&progress->flying, 0, memory_order_relaxed);
 	if (flying == 0 || progress->flying_tail != tail)
 		return;
-	if (!sink->is_regular) {
+	if (!can_be_measured(sink)) {
 		give_up_flying(sink, tail, flying, head);
 		return;
 	}
@@ -73,13 +86,6 @@ void cf_sink_recover(struct cf_sink *sink, uint64_t head)
 		give_up_flying(sink, tail, flying, head);
 	else
 		atomic_store_explicit(&progress->tail, tail + landed, memory_order_relaxed);
-}
-
-static int is_same_target(int a, int b)
-{
-	struct stat st_a, st_b;
-
-	return fstat(a, &st_a) == 0 && fstat(b, &st_b) == 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
 }
 
 /* An earlier run that was killed may have left half a line. */

@@ -32,6 +32,7 @@ local M = {
   O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800,
   EAGAIN = 11, EBADMSG = 74,
 }
+local F_DUPFD_CLOEXEC = 1030
 local F_GETFL, F_SETPIPE_SZ, SEEK_CUR = 3, 1031, 1
 local AF_UNIX, SOCK_STREAM, SOCK_SEQPACKET = 1, 1, 5
 local PROT_RW, MAP_SHARED = 3, 1
@@ -77,6 +78,15 @@ end
 
 function M.position(fd)
   return check(C.lseek(fd, 0, SEEK_CUR), "lseek")
+end
+
+--- Another descriptor of the same, and `fd` made one of `other`.
+function M.duplicate(fd)
+  return check(C.fcntl(fd, F_DUPFD_CLOEXEC, ffi.cast("int", 3)), "F_DUPFD_CLOEXEC")
+end
+
+function M.replace(fd, other)
+  check(C.dup2(other, fd), "dup2")
 end
 
 --- One packet on a socket.
