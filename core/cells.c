@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "cells.h"
+#include "descriptors.h"
 #include "error.h"
 #include "log.h"
 
@@ -115,14 +116,17 @@ static void name_cell(const struct cf_plan_cell *plan, struct cf_error *error)
 	struct cf_error bare = *error;
 	char title[CF_NAME_LEN + 16];
 	char place[CF_PLACE_LEN + 2] = "";
+	char advice[96] = "";
 
+	if (bare.err == EMFILE)
+		cf_descriptors_advice(advice, sizeof(advice));
 	snprintf(title, sizeof(title), "cell \"%s\": ", plan->name);
 	if (strchr(plan->place, ':')) /* not the command line's cell */
 		snprintf(place, sizeof(place), "%s: ", plan->place);
 	if (strncmp(bare.text, title, strlen(title)) == 0)
 		title[0] = '\0';
-	cf_fail(error, bare.kind, bare.err, "%s%s%.*s", place, title,
-		(int)(sizeof(bare.text) - sizeof(title) - sizeof(place)), bare.text);
+	cf_fail(error, bare.kind, bare.err, "%s%s%.*s%s", place, title,
+		(int)(sizeof(bare.text) - sizeof(title) - sizeof(place) - sizeof(advice)), bare.text, advice);
 }
 
 struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_error *error)
@@ -134,7 +138,7 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 		return NULL;
 	cell->plan = *plan;
 	cell->slot = (uint32_t)slot;
-	cell->object.stats_fd = -1;
+	cf_bpf_object_init(&cell->object);
 	cf_attachment_init(&cell->attachment);
 	if (load_and_attach(cells, cell, error) < 0) {
 		name_cell(plan, error);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "api.h"
 #include "channel.h"
+#include "descriptors.h"
 #include "generation.h"
 #include "keeper.h"
 #include "log.h"
@@ -286,6 +287,7 @@ int cf_supervisor_run(const struct cf_run_options *options)
 	int code;
 
 	sup = (struct supervisor){ .options = options, .keeper.gen = &sup.gen, .started_ns = monotonic_ns() };
+	cf_descriptors_raise();
 	open_signals(&sup);
 	signal(SIGPIPE, SIG_IGN);
 	code = run(&sup);
