@@ -210,6 +210,7 @@ static void log_ready(const struct supervisor *sup)
 	}
 	if (gen->plan->cell_count > 8)
 		cf_info("... and %u more cells", gen->plan->cell_count - 8);
+	cf_info("worker: %.*s", CF_CONFINEMENT_LEN, gen->shared->confinement);
 	cf_info("ready: %u cell%s, %s", gen->plan->cell_count, gen->plan->cell_count == 1 ? "" : "s",
 		gen->options->policy_path ? gen->options->policy_path : "default mapping");
 }
