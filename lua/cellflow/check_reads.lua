@@ -40,7 +40,7 @@ function M.new()
     for _, read in ipairs(self.list) do
       -- Without a place it was the runtime itself, as for ev:copy().
       if not read.there and read.place then
-        lines[#lines + 1] = ("%s: %s reads %s, which is absent from every event that it is called for here"):format(
+        lines[#lines + 1] = ("%s: %s reads %s, which no event that comes here has"):format(
           read.place, read.by, read.field)
       end
     end

@@ -2,6 +2,7 @@
 -- The docs speak the truth: every policy in them loads and survives `cellflow check`, every file they point to exists,
 -- and every member that a record can have is listed.
 local helper = require("spec.helper")
+local verb = require("verb")
 
 local function read(path)
   local file = assert(io.open(path))
@@ -34,6 +35,33 @@ describe("the docs", function()
     end
     it(path .. " has policies in it", function() assert.truthy(number > 0) end)
   end
+
+  -- "$ cat FILE" makes the file, "$ cellflow ..." is run; a line that ends in "..." is compared as far as it goes.
+  it("show what check and explain really say", function()
+    local place, sessions, commands = verb.open(), 0, 0
+    for session in read("docs/policy.md"):gmatch("```console\n(.-)```") do
+      sessions = sessions + 1
+      for command, said in ("\n" .. session:gsub("\n%$ ", "\n\0$ ")):gmatch("%$ ([^\n]*)\n([^%z]*)") do
+        local file = command:match("^cat (.*)$")
+        if file then
+          place:write(file, said)
+        else
+          local _, out, err = place:run(command:gsub("^cellflow ", ""))
+          local got = err .. out
+          for line in said:gmatch("[^\n]+") do
+            local start = line:match("^(.*)%.%.%.$")
+            local is_there = start and ("\n" .. got):find("\n" .. start, 1, true)
+              or ("\n" .. got):find("\n" .. line .. "\n", 1, true)
+            assert.truthy(is_there, line .. "\nis not in\n" .. got)
+          end
+          assert.equal(select(2, said:gsub("\n", "")), select(2, got:gsub("\n", "")))
+          commands = commands + 1
+        end
+      end
+    end
+    place:close()
+    assert.same({ 2, 3 }, { sessions, commands })
+  end)
 
   it("point to files that exist", function()
     for _, path in ipairs({ "README.md", "CONTRIBUTING.md", "docs/policy.md", "docs/records.md" }) do
