@@ -6,7 +6,8 @@ files["spec"] = { std = "luajit+busted" }
 files["lua/examples"] = {
   globals = { "verdict", "reason", "dedup", "format" },
   read_globals = {
-    "cell", "metadata", "output", "net", "log", "json", "args", "kB", "MB", "GB", "sec", "minute", "hour",
+    "allow", "deny", "default", "cell", "metadata", "output", "net", "log", "json", "args", "kB", "MB", "GB", "sec",
+    "minute", "hour",
   },
   ignore = { "212" },
 }

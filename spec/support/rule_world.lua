@@ -96,7 +96,8 @@ local FIELDS = {
   tcp_flags = words({ "S", "SA", "F", "R", "PA", "FSRPAUEC", "EC" }),
   icmp_type = numbers(0, 255, { 0, 3, 8, 128, 129 }), icmp_code = numbers(0, 255, { 0, 1, 3 }),
   icmp_id = PORT, src_port = PORT, dst_port = PORT, vlan = numbers(0, 4095, { 0, 1, 100, 4095 }),
-  mark = numbers(1, 4294967295, { 1, 7, 255, 2147483647, 2147483648, 4294967295 }), cpu = numbers(0, 65535, { 0, 1, 3 }),
+  mark = numbers(1, 4294967295, { 1, 7, 255, 2147483647, 2147483648, 4294967295 }),
+  cpu = numbers(0, 65535, { 0, 1, 3 }),
   ifindex = numbers(1, 4294967295, { 1, 2, 3 }), packet_count = COUNT, byte_count = COUNT, seq = COUNT,
   duration = numbers(0, 100, { 0, 0.5, 1, 2.5 }), time = MOMENT, first_seen = MOMENT, last_seen = MOMENT,
   cell_id = words({ "web", "db", "cache", "gone" }), interface = words({ "eth0", "veth-cache", "lo" }),
@@ -106,6 +107,7 @@ for name in pairs(FIELDS) do M.fields[name] = true end
 local RARE = {}
 for name in pairs(FIELDS) do RARE[#RARE + 1] = name end
 table.sort(RARE)
+local ALL = { "src_addr", "dst_addr", unpack(RARE) }
 
 local function list_of(r, make)
   if r:below(5) > 0 then return make() end
@@ -157,7 +159,9 @@ local function pick_fields(r, match, spread)
   for _, name in ipairs(RARE) do
     if r:below(3) > 0 then e[name] = FIELDS[name].value(r) end
   end
-  for name, want in pairs(match) do e[name] = value_for(r, name, want) end
+  for _, name in ipairs(ALL) do -- in a fixed order: the same seed is to give the same events
+    if match[name] ~= nil then e[name] = value_for(r, name, match[name]) end
+  end
   return e
 end
 
