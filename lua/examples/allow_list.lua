@@ -12,6 +12,6 @@ allow "answers"  { direction = "ingress" }
 allow "dns"      { protocol = { "udp", "tcp" }, dst_addr = resolver, dst_port = 53 }
 allow "mirrors"  { protocol = "tcp", dst_addr = mirrors, dst_port = { 80, 443 } }
 allow "ping"     { protocol = { "icmp", "icmpv6" }, icmp_type = { 8, 128 } }
-allow "high"     { protocol = "udp", dst_addr = "198.51.100.0/24", dst_port = "33434-33534" }
+allow "probes"   { protocol = "udp", dst_addr = "198.51.100.0/24", dst_port = "33434-33534" }
 
 default { decision = "deny", reason = "not_declared" }
