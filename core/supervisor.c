@@ -68,11 +68,11 @@ static void gather(struct supervisor *sup, struct cf_summary_input *input, struc
 	*input = (struct cf_summary_input){
 		.cells = &sup->gen.cells,
 		.shared = sup->gen.shared,
+		.ring = &sup->gen.ring,
 		.plan = sup->gen.plan,
 		.sinks = sup->gen.outputs.sinks,
 		.sink_count = sup->gen.outputs.count,
 		.lost_before = sup->gen.outputs.lost,
-		.in_ring = cf_ring_count(&sup->gen.ring),
 		.elapsed_ns = monotonic_ns() - sup->started_ns,
 		.worker_restarts = sup->keeper.restarts,
 		.generation = sup->gen.number,
