@@ -49,7 +49,7 @@ static int check(const char *path, const char *const *args, struct cf_error *err
 	char *text = NULL;
 	int findings = -1;
 
-	if (plan && cf_policy_read(path, NULL, &text, &config.policy.len, error) == 0) {
+	if (plan && cf_policy_read(path, NULL, 0, &text, &config.policy.len, error) == 0) {
 		config.policy.text = text;
 		if (cf_worker_load(&config, plan, error) == 0 && cf_record_bind(plan, error) == 0 &&
 		    cf_script_bind(plan, error) == 0)
