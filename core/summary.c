@@ -54,13 +54,14 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 static void log_head(const struct cf_summary *summary)
 {
 	const struct cf_outcome *outcome = &summary->outcome;
+	uint64_t flows = summary->stats.n[CF_STAT_FLOW_NEW];
 	char lost[64] = "nothing lost";
 
 	if (summary->lost)
 		snprintf(lost, sizeof(lost), "%" PRIu64 " LOST", summary->lost);
-	cf_info("summary: %" PRIu64 " flows in %.1f s, %" PRIu64 " records (%" PRIu64 " allow, %" PRIu64 " deny), %s",
-		summary->stats.n[CF_STAT_FLOW_NEW], (double)summary->from->elapsed_ns / 1e9, outcome->records,
-		outcome->decisions[CF_ALLOW], outcome->decisions[CF_DENY], lost);
+	cf_info("summary: %" PRIu64 " flow%s in %.1f s, %" PRIu64 " record%s (%" PRIu64 " allow, %" PRIu64 " deny), %s",
+		flows, flows == 1 ? "" : "s", (double)summary->from->elapsed_ns / 1e9, outcome->records,
+		outcome->records == 1 ? "" : "s", outcome->decisions[CF_ALLOW], outcome->decisions[CF_DENY], lost);
 }
 
 static void log_reasons(const struct cf_summary *summary)
