@@ -11,6 +11,13 @@
 #include "error.h"
 #include "log.h"
 
+_Static_assert(CF_CELLS_MAX == 1 << CF_SLOT_BITS, "a slot's number has its bits, no more");
+
+static struct cf_cell **place_of(struct cf_cells *cells, const struct cf_cell *cell)
+{
+	return &cells->by_slot[cell->slot % CF_CELLS_MAX];
+}
+
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error)
 {
 	memset(cells, 0, sizeof(*cells));
@@ -137,7 +144,7 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	if (!cell)
 		return NULL;
 	cell->plan = *plan;
-	cell->slot = (uint32_t)slot;
+	cell->slot = (uint32_t)slot | cells->epochs[slot]++ << CF_SLOT_BITS;
 	cf_bpf_object_init(&cell->object);
 	cf_attachment_init(&cell->attachment);
 	if (load_and_attach(cells, cell, error) < 0) {
@@ -147,7 +154,7 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	}
 	cell->mode = cell->attachment.mode;
 	memcpy(cell->interface, cell->attachment.interface.name, sizeof(cell->interface));
-	cells->by_slot[slot] = cell;
+	*place_of(cells, cell) = cell;
 	cells->count++;
 	cf_debug("cell \"%s\": slot %d, interface %s", plan->name, slot, cell->interface);
 	return cell;
@@ -155,7 +162,7 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 
 void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 {
-	cells->by_slot[cell->slot] = NULL;
+	*place_of(cells, cell) = NULL;
 	cells->count--;
 	detach(cells, cell);
 	add_stats(&cells->removed, &cell->stats);

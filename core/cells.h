@@ -19,7 +19,7 @@ struct cf_cell {
 	struct cf_attachment attachment;
 	struct cf_cell_watched watched;
 	struct cf_stats stats; /* as last read; final once detached */
-	uint32_t slot;
+	uint32_t slot; /* what its events carry: index into by_slot | epoch << CF_SLOT_BITS */
 	uint32_t mode; /* enum cf_attach_mode that was used; stays when detached, as the interface does */
 	char interface[CF_IFNAME_LEN];
 	bool gone; /* detached because its namespace or interface went */
@@ -40,6 +40,8 @@ struct cf_cells {
 	uint32_t next_slot;
 	uint32_t count; /* attached or gone, not removed */
 	struct cf_stats removed; /* final numbers of cells that were removed */
+	uint32_t epochs[CF_CELLS_MAX]; /* of the next cell in that slot: the flow table still knows the last one's flows
+					*/
 	struct cf_cell *by_slot[CF_CELLS_MAX]; /* NULL: free */
 };
 
