@@ -156,6 +156,7 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	memcpy(cell->interface, cell->attachment.interface.name, sizeof(cell->interface));
 	*place_of(cells, cell) = cell;
 	cells->count++;
+	cells->uncounted |= cell->object.stats_fd < 0;
 	cf_debug("cell \"%s\": slot %d, interface %s", plan->name, slot, cell->interface);
 	return cell;
 }

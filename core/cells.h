@@ -39,6 +39,7 @@ struct cf_cells {
 	size_t ring_size; /* bytes; 0 until a cell was attached */
 	uint32_t next_slot;
 	uint32_t count; /* attached or gone, not removed */
+	bool uncounted; /* an operator's object has or had no counters: sums leave its cell out */
 	struct cf_stats removed; /* final numbers of cells that were removed */
 	uint32_t epochs[CF_CELLS_MAX]; /* of the next cell in that slot: the flow table still knows the last one's flows
 					*/
