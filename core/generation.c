@@ -251,7 +251,7 @@ static void remove_dropped(struct cf_generations *gen, const struct cf_plan *nex
 	for (uint32_t i = 0; i < gen->plan->cell_count; i++) {
 		if (is_kept[i])
 			continue;
-		if (gen->cells.by_slot[gen->by_plan[i]->slot] == gen->by_plan[i])
+		if (cf_cells_is_current(&gen->cells, gen->by_plan[i]))
 			name_slot(&gen->retired[gen->retired_count++], gen->by_plan[i]);
 		cf_cells_remove(&gen->cells, gen->by_plan[i]);
 	}
