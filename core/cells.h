@@ -50,9 +50,10 @@ struct cf_cells {
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error);
 void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
 
-/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. `before`, if not NULL, is a
- * cell that this one takes the place of: both are attached until that one is removed, and share slot and flows, so that
- * no flow is missed and none is opened twice. (By clsact only one can be attached: `before` is then detached first.) */
+/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. `before`, if not NULL, is
+ * a cell that this one takes the place of: both are attached until that one is removed, and share slot and flows, so
+ * that no flow is missed and none is opened twice. (By clsact only one can be attached: `before` is then detached
+ * first.) */
 struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,
 			     struct cf_error *error);
 /* False for a cell that another one has taken the place of. */

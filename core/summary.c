@@ -21,7 +21,8 @@ static void gather_output(struct cf_summary *summary, uint32_t i)
 	numbers->uncertain = progress->uncertain;
 	numbers->errors = progress->errors;
 	numbers->unwritten = cf_sink_buffered(&input->sinks[i], summary->outcome.outputs[i].head);
-	numbers->written = numbers->records + numbers->extra - numbers->dropped - numbers->uncertain - numbers->unwritten;
+	numbers->written =
+		numbers->records + numbers->extra - numbers->dropped - numbers->uncertain - numbers->unwritten;
 	summary->lost += numbers->dropped + numbers->uncertain + numbers->unwritten;
 }
 
