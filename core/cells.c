@@ -241,13 +241,27 @@ static void note_gone(struct cf_cells *cells, struct cf_cell *cell)
 	detach(cells, cell);
 }
 
+/* A look at a tcx link is cheap; opening the namespace of each of thousands of cells would take all of the tick. */
+static void check(struct cf_cells *cells, struct cf_cell *cell, uint32_t *by_name_left)
+{
+	if (cell->attachment.mode != CF_ATTACH_TCX || cell->watched.by_name) {
+		if (*by_name_left == 0)
+			return;
+		--*by_name_left;
+		cells->next_check = cell->slot + 1;
+	}
+	cf_cell_check(&cell->watched);
+}
+
 uint32_t cf_cells_check(struct cf_cells *cells, bool all)
 {
+	uint32_t by_name_left = CF_CELLS_BY_NAME_MAX;
+	uint32_t first = cells->next_check;
 	uint32_t alive = 0;
 
 	cf_cell_watch_read(&cells->watch);
 	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
-		struct cf_cell *cell = cells->by_slot[i];
+		struct cf_cell *cell = cells->by_slot[(first + i) % CF_CELLS_MAX];
 
 		if (!cell)
 			continue;
@@ -255,7 +269,7 @@ uint32_t cf_cells_check(struct cf_cells *cells, bool all)
 		if (cell->gone || !cell->is_watched)
 			continue;
 		if (all)
-			cf_cell_check(&cell->watched);
+			check(cells, cell, &by_name_left);
 		if (cell->watched.state != CF_CELL_ALIVE)
 			note_gone(cells, cell);
 		else

@@ -27,6 +27,10 @@ struct cf_cell {
 	bool is_watched;
 };
 
+enum {
+	CF_CELLS_BY_NAME_MAX = 256, /* 45 us each */
+};
+
 struct cf_cells_options {
 	uint64_t wake_interval_ns;
 	uint32_t flow_entries; /* 0: default */
@@ -39,6 +43,7 @@ struct cf_cells {
 	struct cf_cell_watch watch;
 	size_t ring_size; /* bytes; 0 until a cell was attached */
 	uint32_t next_slot;
+	uint32_t next_check; /* slot at which the next look at the cells begins */
 	uint32_t count; /* attached or gone, not removed */
 	bool uncounted; /* an operator's object has or had no counters: sums leave its cell out */
 	struct cf_stats removed; /* final numbers of cells that were removed */
@@ -63,7 +68,8 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell);
 /* Detach all and keep their numbers readable. */
 void cf_cells_detach(struct cf_cells *cells);
 
-/* Look whether cells went; every such one is detached and logged, once. `all`: check each of them by system calls;
+/* Look whether cells went; every such one is detached and logged, once. `all`: check each of them by system calls,
+ * but of those that need their namespace opened for that at most CF_CELLS_BY_NAME_MAX, and the others next time;
  * else only what the watch's descriptor has to say. Returns how many cells are still there. */
 uint32_t cf_cells_check(struct cf_cells *cells, bool all);
 

@@ -21,8 +21,7 @@ static void gather_output(struct cf_summary *summary, uint32_t i)
 	numbers->uncertain = progress->uncertain;
 	numbers->errors = progress->errors;
 	numbers->unwritten = cf_sink_buffered(&input->sinks[i], summary->outcome.outputs[i].head);
-	numbers->written =
-		numbers->records + numbers->extra - numbers->dropped - numbers->uncertain - numbers->unwritten;
+	numbers->written = cf_sink_written(&input->sinks[i]);
 	summary->lost += numbers->dropped + numbers->uncertain + numbers->unwritten;
 }
 
@@ -41,6 +40,11 @@ static int worker_adds_up(const struct cf_outcome *outcome)
 {
 	return outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed + outcome->failed +
 					    outcome->refused + outcome->skipped;
+}
+
+static int output_adds_up(const struct cf_output_numbers *out)
+{
+	return out->records + out->extra == out->written + out->dropped + out->uncertain + out->unwritten;
 }
 
 void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
@@ -62,6 +66,8 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 		gather_output(summary, i);
 	summary->is_counted = !input->cells->uncounted;
 	summary->adds_up = worker_adds_up(outcome) && (!summary->is_counted || kernel_adds_up(summary));
+	for (uint32_t i = 0; i < input->sink_count; i++)
+		summary->adds_up = summary->adds_up && output_adds_up(&summary->outputs[i]);
 }
 
 static void log_head(const struct cf_summary *summary)

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- core/cells.c: a slot that comes round. The flow table still has the flows of its last cell; the next one's flows are
--- new all the same.
+-- new all the same. And thousands of slots are looked at a part at a time.
 local ffi = require("ffi")
 local bpf = require("bpf_libbpf")
+local descriptors = require("descriptors")
 local netns = require("netns")
 local packet = require("packet")
 local privileged = require("privileged")
@@ -51,5 +52,24 @@ describe("a slot", function()
       core.cf_cells_remove(cells, cell)
     end
     assert.equal(3, tonumber(cells.removed.n[ffi.C.CF_STAT_FLOW_NEW]))
+  end)
+
+  it("whose cell has to be looked up by name has its turn, with hundreds of others", function()
+    local fakes = {}
+    for i = 1, 600 do -- as attached by clsact in a namespace that is gone
+      local cell = ffi.new("struct cf_cell")
+      cell.plan = privileged.cell({ name = "c" .. i, netns = "/nope/" .. i })
+      cell.slot, cell.is_watched, cell.object.stats_fd = i * 5, true, -1
+      core.cf_attachment_init(cell.attachment)
+      cell.watched.cell, cell.watched.pidfd = cell.plan, -1
+      fakes[i], cells.by_slot[i * 5], cells.count = cell, cell, i
+    end
+    local alive = {}
+    descriptors.without_stderr(function()
+      for i = 1, 3 do alive[i] = core.cf_cells_check(cells, true) end
+    end)
+    for i = 1, #fakes do cells.by_slot[i * 5] = nil end
+    cells.count = 0
+    assert.same({ 600 - 256, 600 - 512, 0 }, alive)
   end)
 end)
