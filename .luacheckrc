@@ -6,8 +6,8 @@ files["spec"] = { std = "luajit+busted" }
 files["lua/examples"] = {
   globals = { "verdict", "reason", "dedup", "format" },
   read_globals = {
-    "allow", "deny", "default", "cell", "metadata", "output", "net", "log", "json", "args", "kB", "MB", "GB", "sec",
-    "minute", "hour",
+    "cell", "metadata", "output", "net", "log", "json", "args", "kB", "MB", "GB", "sec", "minute", "hour",
+    "allow", "deny", "default", "on", "every", "include", "limits", "emit", "counter", "window",
   },
   ignore = { "212" },
 }

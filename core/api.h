@@ -19,6 +19,10 @@ enum {
 	CF_TCP_FLAGS_TEXT_LEN = 9, /* eight letters and a NUL */
 	CF_INTERN_NAME_MAX = 32768, /* distinct texts that cf_intern keeps: 10,000 rules have 20,000 */
 	CF_LINE_MAX = 1048576, /* longest output line in bytes, newline included */
+	CF_COUNTERS_MAX = 512, /* a policy's own counters; the last one counts for all further ones */
+	CF_COUNTER_LEN = 64, /* of a counter's name and of its label, each with its NUL */
+	CF_WINDOW_BUCKETS = 16, /* parts of a sliding window */
+	CF_WINDOW_LOOKS = 8, /* keys that are looked at to find one to forget */
 };
 
 enum cf_decision_code {
@@ -50,6 +54,29 @@ struct cf_decision {
 	uint32_t pad0; /* zero */
 };
 
+enum {
+	CF_PLACES_MAX = 256, /* functions of a policy that can be switched off one by one */
+	CF_PLACE_NAME_LEN = 96,
+	CF_PLACE_HANDLERS = 16, /* below it: by step; from it on: by `at` */
+};
+
+/* Where dispatch is in the batch, in memory that outlives the worker: when one hangs, the supervisor reads here over
+ * what, and writes what the next one is to leave out. The policy's function that is being called has place
+ * CF_PLACE_HANDLERS + at when `at` is not 0, else place `step`. */
+struct cf_progress {
+	int32_t index; /* of the event */
+	int32_t count; /* of the batch */
+	int32_t step; /* dispatch.lua's */
+	int32_t at; /* handler or timer, from 1 */
+	int32_t failures[8]; /* in a row, by step */
+	uint64_t switched_off[CF_PLACES_MAX / 64]; /* bit n: place n */
+	/* "verdict at cellflow.lua:3", by the worker that read the policy */
+	char names[CF_PLACES_MAX][CF_PLACE_NAME_LEN];
+};
+
+/* One for the process's life. */
+struct cf_progress *cf_progress_get(void);
+
 /* How an event that writes no record ended. */
 enum cf_ending {
 	CF_ENDING_DEDUPLICATED = 1,
@@ -71,9 +98,34 @@ int cf_intern_is_shared(uint32_t id);
  * than CF_LINE_MAX (counted as dropped). The newline is added here; newlines in `line` become "\\n" text. */
 int cf_record_write(const struct cf_event *event, const struct cf_decision *decision);
 int cf_line_write(const char *line, size_t len, const struct cf_decision *decision);
+/* The same lines besides those of the events: any number of them, at any time between cf_emit_begin's. Counted as
+ * extra, not as records. Without effect (-1) while nothing is under way, as when a policy is read or checked. */
+int cf_extra_record(const struct cf_event *event, const struct cf_decision *decision);
+int cf_extra_write(const char *line, size_t len);
 void cf_event_end(uint32_t ending);
 /* A script error was met; counted once for each call. */
 void cf_script_error(void);
+
+/* The policy's own counters. The slot of a name and label (len 0: none), made on first use; what does not fit goes to
+ * a slot that all share. Cut after CF_COUNTER_LEN - 1 bytes. `add` counts in the batch under way and is lost with it;
+ * n is a whole number, not negative. Without outcomes (while a policy is checked) they count nothing. */
+uint32_t cf_counter_slot(const char *name, size_t name_len, const char *label, size_t label_len);
+void cf_counter_add(uint32_t slot, double n);
+double cf_counter_get(uint32_t slot);
+
+/* What a sliding window knows of one key: counts by part of the window. Memory of the caller's, zeroed. */
+struct cf_window_slot {
+	double total; /* of all parts */
+	double part; /* number of the latest part that counted, since the clock began */
+	double counts[CF_WINDOW_BUCKETS];
+};
+
+/* Count n in part number `part`, after the parts that are a window older were forgotten; an earlier part than the
+ * latest counts as the latest. Returns the total. n may be 0. */
+double cf_window_add(struct cf_window_slot *slot, double part, double n);
+/* Of CF_WINDOW_LOOKS of the `count` slots, from `first` on (around the end), the index of the one that counts least
+ * now: the one to forget. */
+uint32_t cf_window_least(struct cf_window_slot *slots, uint32_t count, uint32_t first, double part);
 
 /* 1: `key` was seen less than `seconds` before now_ns (event's boot clock); 0: not, and now it is remembered. */
 int cf_dedup_seen(const char *key, size_t len, double seconds, uint64_t now_ns);
@@ -107,6 +159,13 @@ size_t cf_tcp_flags_text(uint32_t flags, char *out);
 /* Room for one more cell or output of the plan, zeroed; NULL when the plan is full. Owned by the plan. */
 struct cf_plan_cell *cf_plan_add_cell(struct cf_plan *plan);
 struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan);
+
+/* 1: no ceiling for Lua's memory, for as long as the runtime itself collects after a policy ran into it. 0: back to
+ * the ceiling, with a little on top until the batch is over, so that what happened can be written down. */
+void cf_memory_lift(uint32_t lifted);
+
+/* CLOCK_MONOTONIC, for timing. */
+double cf_monotonic_seconds(void);
 
 void cf_log_text(uint32_t level, const char *text, size_t len);
 #endif

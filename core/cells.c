@@ -2,12 +2,21 @@
  * The cells being watched: see cells.h. */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "cells.h"
+#include "descriptors.h"
 #include "error.h"
 #include "log.h"
+
+_Static_assert(CF_CELLS_MAX == 1 << CF_SLOT_BITS, "a slot's number has its bits, no more");
+
+static struct cf_cell **place_of(struct cf_cells *cells, const struct cf_cell *cell)
+{
+	return &cells->by_slot[cell->slot % CF_CELLS_MAX];
+}
 
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error)
 {
@@ -56,6 +65,20 @@ static int ring_size(struct cf_cells *cells, struct cf_error *error)
 	return 0;
 }
 
+static int attach(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
+{
+	struct cf_interface interface;
+
+	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0 ||
+	    cf_attach(nsfd, &cell->plan, &interface, cell->object.prog_fd, &cell->attachment, error) < 0 ||
+	    cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, &cell->attachment, &cell->watched, error) < 0)
+		return -1;
+	cell->is_watched = true;
+	cell->mode = cell->attachment.mode;
+	memcpy(cell->interface, interface.name, sizeof(cell->interface));
+	return 0;
+}
+
 /* Inside one opening of the namespace, which is closed again: whoever holds it keeps a dead cell's traffic alive. */
 static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct cf_error *error)
 {
@@ -76,12 +99,8 @@ static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct 
 	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0)
 		goto out;
 	load.link_len = interface.link_len;
-	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) < 0 || ring_size(cells, error) < 0 ||
-	    cf_attach(nsfd, &cell->plan, &interface, cell->object.prog_fd, &cell->attachment, error) < 0 ||
-	    cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, &cell->attachment, &cell->watched, error) < 0)
-		goto out;
-	cell->is_watched = true;
-	rc = 0;
+	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) == 0 && ring_size(cells, error) == 0)
+		rc = attach(cells, cell, nsfd, error);
 out:
 	close(nsfd);
 	return rc;
@@ -108,34 +127,91 @@ static void free_cell(struct cf_cells *cells, struct cf_cell *cell)
 	free(cell);
 }
 
-struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_error *error)
+/* What went wrong, with the cell and the line that declared it in front: a policy may have thousands. */
+static void name_cell(const struct cf_plan_cell *plan, struct cf_error *error)
 {
-	int slot = free_slot(cells, error);
+	struct cf_error bare = *error;
+	char title[CF_NAME_LEN + 16];
+	char place[CF_PLACE_LEN + 2] = "";
+	char advice[96] = "";
+
+	if (bare.err == EMFILE)
+		cf_descriptors_advice(advice, sizeof(advice));
+	snprintf(title, sizeof(title), "cell \"%s\": ", plan->name);
+	if (strchr(plan->place, ':')) /* not the command line's cell */
+		snprintf(place, sizeof(place), "%s: ", plan->place);
+	if (strncmp(bare.text, title, strlen(title)) == 0)
+		title[0] = '\0';
+	cf_fail(error, bare.kind, bare.err, "%s%s%.*s%s", place, title,
+		(int)(sizeof(bare.text) - sizeof(title) - sizeof(place) - sizeof(advice)), bare.text, advice);
+}
+
+/* clsact has room for one filter of ours: the old one goes first, and comes back when the new one fails. */
+static void make_room(struct cf_cells *cells, struct cf_cell *before)
+{
+	if (before && before->mode == CF_ATTACH_CLSACT)
+		detach(cells, before);
+}
+
+static void give_back_room(struct cf_cells *cells, struct cf_cell *before)
+{
+	struct cf_error error = { 0 };
+	int nsfd;
+
+	if (!before || before->is_watched)
+		return;
+	nsfd = cf_netns_open(&before->plan, &error);
+	if (nsfd < 0 || attach(cells, before, nsfd, &error) < 0)
+		cf_error_log("cell \"%s\" is no longer watched: %s", before->plan.name, error.text);
+	if (nsfd >= 0)
+		close(nsfd);
+}
+
+struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,
+			     struct cf_error *error)
+{
+	int slot = before ? 0 : free_slot(cells, error);
 	struct cf_cell *cell = slot < 0 ? NULL : calloc(1, sizeof(*cell));
 
 	if (!cell)
 		return NULL;
 	cell->plan = *plan;
-	cell->slot = (uint32_t)slot;
-	cell->object.stats_fd = -1;
+	cell->slot = before ? before->slot : (uint32_t)slot | cells->epochs[slot]++ << CF_SLOT_BITS;
+	cell->before = before;
+	cf_bpf_object_init(&cell->object);
 	cf_attachment_init(&cell->attachment);
+	make_room(cells, before);
 	if (load_and_attach(cells, cell, error) < 0) {
+		name_cell(plan, error);
 		free_cell(cells, cell);
+		give_back_room(cells, before);
 		return NULL;
 	}
-	cell->mode = cell->attachment.mode;
-	memcpy(cell->interface, cell->attachment.interface.name, sizeof(cell->interface));
-	cells->by_slot[slot] = cell;
+	*place_of(cells, cell) = cell;
 	cells->count++;
-	cf_debug("cell \"%s\": slot %d, interface %s", plan->name, slot, cell->interface);
+	cells->uncounted |= cell->object.stats_fd < 0;
+	cf_debug("cell \"%s\": slot %u, interface %s", plan->name, cell->slot % CF_CELLS_MAX, cell->interface);
 	return cell;
+}
+
+bool cf_cells_is_current(const struct cf_cells *cells, const struct cf_cell *cell)
+{
+	return cells->by_slot[cell->slot % CF_CELLS_MAX] == cell;
 }
 
 void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 {
-	cells->by_slot[cell->slot] = NULL;
+	struct cf_cell **place = place_of(cells, cell);
+	bool was_current = *place == cell;
+
+	if (was_current)
+		*place = cell->before;
+	else if (*place && (*place)->before == cell)
+		(*place)->before = NULL;
 	cells->count--;
 	detach(cells, cell);
+	if (was_current)
+		give_back_room(cells, cell->before);
 	add_stats(&cells->removed, &cell->stats);
 	cf_bpf_unload(&cell->object);
 	free(cell);

@@ -19,7 +19,8 @@ struct cf_cell {
 	struct cf_attachment attachment;
 	struct cf_cell_watched watched;
 	struct cf_stats stats; /* as last read; final once detached */
-	uint32_t slot;
+	struct cf_cell *before; /* in the same slot, while both are there; NULL: none */
+	uint32_t slot; /* what its events carry: index into by_slot | epoch << CF_SLOT_BITS */
 	uint32_t mode; /* enum cf_attach_mode that was used; stays when detached, as the interface does */
 	char interface[CF_IFNAME_LEN];
 	bool gone; /* detached because its namespace or interface went */
@@ -39,15 +40,24 @@ struct cf_cells {
 	size_t ring_size; /* bytes; 0 until a cell was attached */
 	uint32_t next_slot;
 	uint32_t count; /* attached or gone, not removed */
+	bool uncounted; /* an operator's object has or had no counters: sums leave its cell out */
 	struct cf_stats removed; /* final numbers of cells that were removed */
+	uint32_t epochs[CF_CELLS_MAX]; /* of the next cell in that slot: the flow table still knows the last one's flows
+					*/
 	struct cf_cell *by_slot[CF_CELLS_MAX]; /* NULL: free */
 };
 
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error);
 void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
 
-/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. */
-struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_error *error);
+/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. `before`, if not NULL, is
+ * a cell that this one takes the place of: both are attached until that one is removed, and share slot and flows, so
+ * that no flow is missed and none is opened twice. (By clsact only one can be attached: `before` is then detached
+ * first.) */
+struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,
+			     struct cf_error *error);
+/* False for a cell that another one has taken the place of. */
+bool cf_cells_is_current(const struct cf_cells *cells, const struct cf_cell *cell);
 /* Detach and forget; its numbers stay in `removed`. */
 void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell);
 /* Detach all and keep their numbers readable. */

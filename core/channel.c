@@ -22,7 +22,12 @@ size_t cf_message_len(uint32_t type)
 {
 	switch (type) {
 	case CF_MSG_FAILED:
+	case CF_MSG_INCLUDE_FAILED:
 		return sizeof(struct cf_message_text);
+	case CF_MSG_INCLUDE:
+		return sizeof(struct cf_message_path);
+	case CF_MSG_PLAN_LIMITS:
+		return sizeof(struct cf_plan_limits);
 	case CF_MSG_PLAN_METADATA:
 		return sizeof(struct cf_plan_metadata);
 	case CF_MSG_PLAN_OUTPUT:
@@ -34,7 +39,11 @@ size_t cf_message_len(uint32_t type)
 	case CF_MSG_OUTPUT_GONE:
 	case CF_MSG_OUTPUT:
 	case CF_MSG_RING:
-	case CF_MSG_STOP:
+	case CF_MSG_START:
+	case CF_MSG_FINISH:
+	case CF_MSG_LEAVE:
+	case CF_MSG_INCLUDED:
+	case CF_MSG_LOST:
 		return sizeof(struct cf_message_number);
 	default:
 		return 0;
@@ -63,6 +72,15 @@ int cf_channel_send(int fd, uint32_t type, const void *body, size_t len, const i
 		sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : 0;
+}
+
+int cf_channel_try_send(int fd, uint32_t type, const void *body, size_t len)
+{
+	struct header header = { .type = type, .len = (uint32_t)len };
+	struct iovec parts[2] = { { &header, sizeof(header) }, { (void *)(uintptr_t)body, len } };
+	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = 2 };
+
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 static void take_fds(struct msghdr *msg, struct cf_message *message)
@@ -100,10 +118,9 @@ int cf_channel_receive(int fd, struct cf_message *message, int timeout_ms)
 	struct header header;
 	struct iovec parts[2] = { { &header, sizeof(header) }, { &message->body, sizeof(message->body) } };
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * CF_CHANNEL_FDS_MAX)];
-	struct msghdr msg = { .msg_iov = parts,
-			      .msg_iovlen = 2,
-			      .msg_control = control,
-			      .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = parts, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof(control)
+	};
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
 	ssize_t got;
 

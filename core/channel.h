@@ -14,6 +14,8 @@
 enum cf_message_type {
 	/* worker to supervisor */
 	CF_MSG_FAILED = 1, /* struct cf_message_text: policy did not load; worker exits */
+	CF_MSG_INCLUDE, /* struct cf_message_path: while loading, a file that the policy includes; one answer */
+	CF_MSG_PLAN_LIMITS, /* struct cf_plan_limits */
 	CF_MSG_PLAN_METADATA, /* struct cf_plan_metadata */
 	CF_MSG_PLAN_OUTPUT, /* struct cf_plan_output */
 	CF_MSG_PLAN_CELL, /* struct cf_plan_cell */
@@ -23,11 +25,17 @@ enum cf_message_type {
 	CF_MSG_OUTPUT_GONE, /* struct cf_message_number: index of an output whose reader has gone */
 	/* supervisor to worker */
 	CF_MSG_OUTPUT, /* struct cf_message_number: index; descriptors: target, buffer */
-	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to plan cell `cell` */
+	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to that cell */
 	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptor: ring map */
-	CF_MSG_START,
-	CF_MSG_FINISH, /* finish what is in the ring now, then DONE */
-	CF_MSG_STOP, /* after FINISH: flush outputs until struct cf_message_number milliseconds are over, then DONE */
+	CF_MSG_INCLUDED, /* struct cf_message_number: size in bytes; descriptor: the file's text */
+	CF_MSG_INCLUDE_FAILED, /* struct cf_message_text: why not */
+	CF_MSG_LOST, /* struct cf_message_number: events that the kernel could not hand over, in all */
+	CF_MSG_START, /* struct cf_message_number: generation */
+	/* struct cf_message_number: milliseconds. Decide what is in the ring now and flush the outputs, then DONE. Slow
+	 * outputs get that long, all in all. */
+	CF_MSG_FINISH,
+	/* The same without deciding anything more: what is left in the ring is the next worker's. */
+	CF_MSG_LEAVE,
 };
 
 enum { CF_CHANNEL_FDS_MAX = 2 };
@@ -40,9 +48,14 @@ struct cf_message_number {
 	uint64_t value;
 };
 
+struct cf_message_path {
+	char path[CF_PATH_LEN];
+};
+
 struct cf_message_slot {
 	uint32_t slot;
-	uint32_t cell;
+	char name[CF_NAME_LEN]; /* of a cell of the plan, or of one that an earlier plan had and whose last events come
+				 */
 	char interface[CF_IFNAME_LEN]; /* as resolved */
 };
 
@@ -50,6 +63,8 @@ union cf_message_body {
 	struct cf_message_text text;
 	struct cf_message_number number;
 	struct cf_message_slot slot;
+	struct cf_message_path path;
+	struct cf_plan_limits limits;
 	struct cf_plan_metadata metadata;
 	struct cf_plan_output output;
 	struct cf_plan_cell cell;
@@ -66,6 +81,8 @@ struct cf_message {
 int cf_channel_pair(int pair[2]);
 /* Blocks while the other end's queue is full. 0, or -errno (-EPIPE: the other end has gone). */
 int cf_channel_send(int fd, uint32_t type, const void *body, size_t len, const int *fds, int fd_count);
+/* The same without descriptors, and without waiting: -EAGAIN while the queue is full. */
+int cf_channel_try_send(int fd, uint32_t type, const void *body, size_t len);
 /* 1: a message; 0: the other end has gone; -EAGAIN: none within timeout_ms (-1: wait for ever); else -errno.
  * A malformed message is -EBADMSG, and its descriptors are closed. */
 int cf_channel_receive(int fd, struct cf_message *message, int timeout_ms);

@@ -41,17 +41,24 @@ static void print_plan(const char *path, const struct cf_plan *plan)
 		printf("  output %s\n", plan->outputs[i].kind == CF_OUTPUT_STDOUT ? "stdout" : plan->outputs[i].path);
 }
 
+static int read_include(void *context, const char *path, char **text, size_t *len, struct cf_error *error)
+{
+	(void)context;
+	return cf_policy_read(path, NULL, 0, text, len, error);
+}
+
 static int check(const char *path, const char *const *args, struct cf_error *error)
 {
 	static const struct cf_plan_metadata no_metadata;
 	struct cf_worker_config config = { .policy = { .name = path, .args = args }, .metadata = &no_metadata };
+	const struct cf_opener opener = { .read = read_include };
 	struct cf_plan *plan = cf_plan_new();
 	char *text = NULL;
 	int findings = -1;
 
-	if (plan && cf_policy_read(path, NULL, &text, &config.policy.len, error) == 0) {
+	if (plan && cf_policy_read(path, NULL, 0, &text, &config.policy.len, error) == 0) {
 		config.policy.text = text;
-		if (cf_worker_load(&config, plan, error) == 0 && cf_record_bind(plan, error) == 0 &&
+		if (cf_worker_load(&config, &opener, plan, error) == 0 && cf_record_bind(plan, error) == 0 &&
 		    cf_script_bind(plan, error) == 0)
 			findings = cf_script_check(report, error);
 	}
@@ -70,7 +77,8 @@ static int run(int argc, char **argv)
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
 	struct cf_error error = { 0 };
 	const struct cf_option table[] = {
-		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE", "args.NAME in the policy; may be given often", &given, 0, 0 },
+		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE", "args.NAME in the policy; may be given often", &given, 0,
+		  0 },
 		{ 0 },
 	};
 	int operands;

@@ -13,7 +13,7 @@ struct run_arguments {
 	const char *run_id, *user;
 	struct cf_option_list args, fail_on;
 	long long pid, ring_mb, flow_entries, wake_us, drain_s;
-	int summary_record, verbose, quiet;
+	int summary_record, watch, verbose, quiet;
 };
 
 static int copy_text(char *to, size_t size, const char *from, const char *option, struct cf_error *error)
@@ -28,14 +28,18 @@ static int copy_text(char *to, size_t size, const char *from, const char *option
 
 static int one_of(const char *text, const char *const *names, int count, const char *option, struct cf_error *error)
 {
-	const char *near;
+	const char *near = cf_suggest(text, names, count);
+	char all[128] = "";
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
 		if (strcmp(text, names[i]) == 0)
 			return i;
-	near = cf_suggest(text, names, count);
-	return cf_fail(error, CF_FAIL_USAGE, 0, "--%s: \"%s\" is not known (%s%s%s)", option, text,
-		       near ? "did you mean \"" : "see ", near ? near : "--help", near ? "\"?" : "");
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "", names[i]);
+	}
+	if (near)
+		return cf_fail(error, CF_FAIL_USAGE, 0, "--%s: \"%s\" is not known (did you mean \"%s\"?)", option,
+			       text, near);
+	return cf_fail(error, CF_FAIL_USAGE, 0, "--%s: \"%s\" is not known (there are: %s)", option, text, all);
 }
 
 /* As for `ip netns`: a bare name lives in /run/netns. */
@@ -116,6 +120,7 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 	run->wake_interval_ns = (uint64_t)given->wake_us * 1000;
 	run->drain_ms = (uint64_t)given->drain_s * 1000;
 	run->summary_record = given->summary_record;
+	run->watch = given->watch;
 	if ((run->ring_bytes & (run->ring_bytes - 1)) != 0)
 		return cf_fail(error, CF_FAIL_USAGE, 0, "--ring-size: %lld is not a power of two", given->ring_mb);
 	return 0;
@@ -130,23 +135,38 @@ static int run(int argc, char **argv)
 	struct cf_error error = { 0 };
 	int operands;
 	const struct cf_option table[] = {
-		{ "config", 'c', CF_OPTION_TEXT, "FILE", "policy file; without it the default mapping", &given.config, 0, 0 },
-		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE", "args.NAME in the policy; may be given often", &given.args, 0, 0 },
+		{ "config", 'c', CF_OPTION_TEXT, "FILE", "policy file; without it the default mapping", &given.config,
+		  0, 0 },
+		{ "watch", 'w', CF_OPTION_FLAG, NULL, "read the policy again when its file changes", &given.watch, 0,
+		  0 },
+		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE", "args.NAME in the policy; may be given often", &given.args,
+		  0, 0 },
 		{ "cell", 0, CF_OPTION_TEXT, "NAME", "name of the cell (default: cell)", &given.cell, 0, 0 },
-		{ "netns", 0, CF_OPTION_TEXT, "NAME|PATH", "its network namespace, as ip netns or as a path", &given.netns, 0, 0 },
-		{ "pid", 0, CF_OPTION_NUMBER, "PID", "its network namespace, as that of a process", &given.pid, 1, 1 << 22 },
-		{ "interface", 'i', CF_OPTION_TEXT, "IF", "interface in the cell (default: the only one)", &given.interface, 0, 0 },
+		{ "netns", 0, CF_OPTION_TEXT, "NAME|PATH", "its network namespace, as ip netns or as a path",
+		  &given.netns, 0, 0 },
+		{ "pid", 0, CF_OPTION_NUMBER, "PID", "its network namespace, as that of a process", &given.pid, 1,
+		  1 << 22 },
+		{ "interface", 'i', CF_OPTION_TEXT, "IF", "interface in the cell (default: the only one)",
+		  &given.interface, 0, 0 },
 		{ "hooks", 0, CF_OPTION_TEXT, "WHICH", "egress (default), ingress or both", &given.hooks, 0, 0 },
 		{ "attach", 0, CF_OPTION_TEXT, "HOW", "auto (default), tcx or clsact", &given.attach, 0, 0 },
-		{ "bpf-object", 0, CF_OPTION_TEXT, "FILE", "BPF object in place of the built-in one", &given.bpf_object, 0, 0 },
+		{ "bpf-object", 0, CF_OPTION_TEXT, "FILE", "BPF object in place of the built-in one", &given.bpf_object,
+		  0, 0 },
 		{ "run-id", 0, CF_OPTION_TEXT, "ID", "run_id of every record", &given.run_id, 0, 0 },
-		{ "fail-on", 0, CF_OPTION_LIST, "WHAT", "deny (exit 8), loss (7) or script-error (4); may be given often", &given.fail_on, 0, 0 },
-		{ "summary-record", 0, CF_OPTION_FLAG, NULL, "end every output with the summary as a record", &given.summary_record, 0, 0 },
-		{ "flow-entries", 0, CF_OPTION_NUMBER, "N", "size of the flow table (default: 262144)", &given.flow_entries, 1, 1 << 26 },
-		{ "ring-size", 0, CF_OPTION_NUMBER, "MIB", "size of the event ring (default: 16)", &given.ring_mb, 1, 1024 },
-		{ "wake-interval", 0, CF_OPTION_NUMBER, "US", "wake the worker at most this often (default: 1000)", &given.wake_us, 100, 1000000 },
-		{ "drain-timeout", 0, CF_OPTION_NUMBER, "S", "time for slow outputs at the end (default: 5)", &given.drain_s, 0, 3600 },
-		{ "user", 'u', CF_OPTION_TEXT, "USER", "whom the policy runs as (default: cellflow, else nobody)", &given.user, 0, 0 },
+		{ "fail-on", 0, CF_OPTION_LIST, "WHAT",
+		  "deny (exit 8), loss (7) or script-error (4); may be given often", &given.fail_on, 0, 0 },
+		{ "summary-record", 0, CF_OPTION_FLAG, NULL, "end every output with the summary as a record",
+		  &given.summary_record, 0, 0 },
+		{ "flow-entries", 0, CF_OPTION_NUMBER, "N", "size of the flow table (default: 262144)",
+		  &given.flow_entries, 1, 1 << 26 },
+		{ "ring-size", 0, CF_OPTION_NUMBER, "MIB", "size of the event ring (default: 16)", &given.ring_mb, 1,
+		  1024 },
+		{ "wake-interval", 0, CF_OPTION_NUMBER, "US", "wake the worker at most this often (default: 1000)",
+		  &given.wake_us, 100, 1000000 },
+		{ "drain-timeout", 0, CF_OPTION_NUMBER, "S", "time for slow outputs at the end (default: 5)",
+		  &given.drain_s, 0, 3600 },
+		{ "user", 'u', CF_OPTION_TEXT, "USER", "whom the policy runs as (default: cellflow, else nobody)",
+		  &given.user, 0, 0 },
 		{ "verbose", 'v', CF_OPTION_FLAG, NULL, "log more", &given.verbose, 0, 0 },
 		{ "quiet", 'q', CF_OPTION_FLAG, NULL, "log errors only, no summary", &given.quiet, 0, 0 },
 		{ 0 },
@@ -156,7 +176,8 @@ static int run(int argc, char **argv)
 	if (rc > 0)
 		return 0;
 	if (rc == 0 && operands > 0)
-		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "run: unexpected \"%s\" (a policy is given with -c FILE)", argv[0]);
+		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "run: unexpected \"%s\" (a policy is given with -c FILE)",
+			     argv[0]);
 	if (rc < 0 || fill(&given, &cell, args, &options, &error) < 0)
 		return cf_cmd_failed(&error);
 	cf_log_set_level(given.verbose ? CF_LOG_DEBUG : given.quiet ? CF_LOG_ERROR : CF_LOG_INFO);

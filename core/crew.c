@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,12 +16,15 @@
 #include "channel.h"
 #include "crew.h"
 #include "log.h"
+#include "memory.h"
 #include "plan_check.h"
 
 enum {
 	LOAD_MS = 10000, /* for a policy file to declare what it declares */
 	TAKE_OVER_MS = 10000,
-	FINISH_GRACE_MS = 5000, /* to decide a full ring */
+	LEAVE_GRACE_MS = 3000, /* to decide the batch in hand */
+	LEAVE_MS = 200, /* from the last word to the exit */
+	SEND_S = 10, /* for a message to find room in the worker's queue */
 };
 
 void cf_member_init(struct cf_member *member)
@@ -42,6 +48,7 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 	int rc = cf_channel_pair(pair);
 
 	cf_member_init(member);
+	member->policy = config->policy.name;
 	if (rc < 0)
 		return cf_fail(error, CF_FAIL_INTERNAL, -rc, "worker: socketpair: %s", strerror(-rc));
 	member->pid = fork();
@@ -50,11 +57,15 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 		cf_worker_main(config, pair[1], parent);
 	}
 	close(pair[1]);
+	/* A worker that does not read must not hold us up: the send fails, and it is killed. */
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){ .tv_sec = SEND_S }, sizeof(struct timeval));
 	if (member->pid < 0) {
 		close(pair[0]);
 		member->pid = 0;
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "worker: fork: %s", strerror(errno));
 	}
+	member->uid = config->uid;
+	member->gid = config->gid;
 	member->channel = pair[0];
 	member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
 	return 0;
@@ -62,15 +73,28 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 
 void cf_member_death(int status, char *text, size_t size)
 {
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		snprintf(text, size, "killed: it made a system call that only an attack makes");
+	else if (WIFSIGNALED(status))
 		snprintf(text, size, "killed by signal %d", WTERMSIG(status));
 	else
 		snprintf(text, size, "exited with %d", WEXITSTATUS(status));
 }
 
+/* A worker that says it goes is believed for a moment only: it may be stopped, or not ours any more. */
+static void hurry(const struct cf_member *member)
+{
+	struct pollfd gone = { .fd = member->pidfd, .events = POLLIN };
+
+	if (poll(&gone, 1, member->pidfd < 0 ? 0 : LEAVE_MS) <= 0)
+		kill(member->pid, SIGKILL);
+}
+
 void cf_member_reap(struct cf_member *member, int *status)
 {
 	*status = 0;
+	if (member->pid > 0)
+		hurry(member);
 	if (member->pid > 0)
 		while (waitpid(member->pid, status, 0) < 0 && errno == EINTR)
 			;
@@ -119,8 +143,9 @@ static int gave_up(struct cf_member *member, int rc, const char *doing, struct c
 	}
 	if (rc == -EAGAIN) {
 		cf_member_kill(member);
-		return cf_fail(error, CF_FAIL_POLICY, ETIMEDOUT, "%s took longer than %d s (an endless loop in the file?)",
-			       doing, LOAD_MS / 1000);
+		return cf_fail(error, CF_FAIL_POLICY, ETIMEDOUT,
+			       "%s took longer than %d s (does it loop, or make very long texts?)", doing,
+			       LOAD_MS / 1000);
 	}
 	if (rc < 0)
 		kill(member->pid, SIGKILL);
@@ -135,6 +160,9 @@ static int add_to_plan(struct cf_plan *plan, const struct cf_message *message)
 	struct cf_plan_cell *cell;
 
 	switch (message->type) {
+	case CF_MSG_PLAN_LIMITS:
+		plan->limits = message->body.limits;
+		return 0;
 	case CF_MSG_PLAN_METADATA:
 		plan->metadata = message->body.metadata;
 		return 0;
@@ -153,28 +181,51 @@ static int add_to_plan(struct cf_plan *plan, const struct cf_message *message)
 	}
 }
 
-int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, int abort_fd, struct cf_error *error)
+/* The fence around its memory was put up before it was known what the policy asks for, and it cannot move it itself. */
+static void move_fence(const struct cf_member *member, const struct cf_plan *plan)
+{
+	int64_t more = ((int64_t)plan->limits.memory_mb - CF_MEMORY_MB_DEFAULT) * CF_MEMORY_HARD * (1 << 20);
+	struct rlimit limit;
+
+	if (more == 0 || prlimit(member->pid, RLIMIT_DATA, NULL, &limit) < 0 || limit.rlim_max == RLIM_INFINITY)
+		return;
+	limit.rlim_cur = limit.rlim_max = (rlim_t)((int64_t)limit.rlim_max + more);
+	if (prlimit(member->pid, RLIMIT_DATA, &limit, NULL) < 0)
+		cf_warn("limits: memory_mb: the worker's fence cannot be moved: %s", strerror(errno));
+}
+
+int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct cf_includes *includes, int abort_fd,
+			struct cf_error *error)
 {
 	int64_t deadline = monotonic_ms() + LOAD_MS;
 	struct cf_message message;
+	char doing[CF_PATH_LEN + 16];
 	int rc;
 
+	snprintf(doing, sizeof(doing), "loading %s", member->policy ? member->policy : "the default mapping");
 	while ((rc = receive(member, &message, deadline, abort_fd)) > 0) {
 		cf_message_close_fds(&message);
-		if (message.type == CF_MSG_PLAN_END)
-			return cf_plan_check(plan, error);
+		if (message.type == CF_MSG_PLAN_END) {
+			rc = cf_plan_check(plan, error);
+			if (rc == 0)
+				move_fence(member, plan);
+			return rc;
+		}
 		if (message.type == CF_MSG_FAILED) {
 			message.body.text.text[sizeof(message.body.text.text) - 1] = '\0';
 			cf_fail(error, CF_FAIL_POLICY, 0, "%s", message.body.text.text);
 			cf_member_kill(member);
 			return -1;
 		}
-		if (add_to_plan(plan, &message) < 0) {
-			rc = -EBADMSG;
+		if (message.type == CF_MSG_INCLUDE)
+			rc = cf_includes_answer(includes, member->channel, message.body.path.path, &member->uid,
+						member->gid);
+		else
+			rc = add_to_plan(plan, &message) < 0 ? -EBADMSG : 0;
+		if (rc < 0)
 			break;
-		}
 	}
-	return gave_up(member, rc, "loading the policy", error);
+	return gave_up(member, rc, doing, error);
 }
 
 static int send_number(const struct cf_member *member, uint32_t type, uint64_t value, const int *fds, int fd_count)
@@ -193,15 +244,12 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 
 		rc = send_number(member, CF_MSG_OUTPUT, i, fds, 2);
 	}
-	for (uint32_t i = 0; rc == 0 && i < handover->plan->cell_count; i++) {
-		struct cf_message_slot slot = { .slot = handover->slots[i], .cell = i };
-
-		memcpy(slot.interface, handover->interfaces[i], sizeof(slot.interface));
-		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &slot, sizeof(slot), NULL, 0);
-	}
+	for (uint32_t i = 0; rc == 0 && i < handover->slot_count; i++)
+		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &handover->slots[i], sizeof(handover->slots[i]),
+				     NULL, 0);
 	if (rc == 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
-	return rc ? rc : cf_channel_send(member->channel, CF_MSG_START, NULL, 0, NULL, 0);
+	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);
 }
 
 int cf_member_hand_over(struct cf_member *member, const struct cf_handover *handover, struct cf_error *error)
@@ -227,25 +275,28 @@ int cf_member_hand_over(struct cf_member *member, const struct cf_handover *hand
 	return gave_up(member, rc, "taking over", error);
 }
 
-int cf_member_finish(struct cf_member *member, uint64_t flush_ms, int abort_fd)
+void cf_member_order_finish(const struct cf_member *member, uint64_t flush_ms)
 {
-	int64_t deadline = monotonic_ms() + (int64_t)flush_ms + FINISH_GRACE_MS;
+	/* When it has died, whoever reads the channel sees it. */
+	send_number(member, CF_MSG_FINISH, flush_ms, NULL, 0);
+}
+
+int cf_member_leave(struct cf_member *member, uint64_t flush_ms, int abort_fd)
+{
+	int64_t deadline = monotonic_ms() + (int64_t)flush_ms + LEAVE_GRACE_MS;
 	struct cf_message message;
 	int done = 0;
 	int status;
 
 	if (member->pid == 0)
-		return -1;
-	if (cf_channel_send(member->channel, CF_MSG_FINISH, NULL, 0, NULL, 0) == 0)
-		send_number(member, CF_MSG_STOP, flush_ms, NULL, 0);
+		return 0;
+	send_number(member, CF_MSG_LEAVE, flush_ms, NULL, 0);
 	while (!done && receive(member, &message, deadline, abort_fd) > 0) {
 		cf_message_close_fds(&message);
 		done = message.type == CF_MSG_DONE;
 	}
-	if (!done) {
-		cf_member_kill(member);
-		return -1;
-	}
+	if (!done)
+		kill(member->pid, SIGKILL);
 	cf_member_reap(member, &status);
-	return 0;
+	return done ? 0 : -1;
 }

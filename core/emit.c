@@ -2,6 +2,7 @@
  * Ending events: see emit.h. */
 #include <string.h>
 #include "api.h"
+#include "counter.h"
 #include "emit.h"
 #include "intern.h"
 #include "record.h"
@@ -18,6 +19,19 @@ static struct {
 	uint16_t reason_slots[CF_INTERN_NAME_MAX + 1]; /* by intern id */
 } out;
 
+static struct cf_progress private_progress;
+static struct cf_progress *progress = &private_progress;
+
+struct cf_progress *cf_progress_get(void)
+{
+	return progress;
+}
+
+void cf_progress_bind(struct cf_progress *shared)
+{
+	progress = shared ? shared : &private_progress;
+}
+
 struct cf_batch *cf_batch_get(void)
 {
 	return &out.batch;
@@ -30,12 +44,14 @@ void cf_emit_bind(struct cf_shared *shared, struct cf_sink *sinks, uint32_t sink
 	out.sink_count = sink_count;
 	out.next = NULL;
 	memset(out.reason_slots, 0xff, sizeof(out.reason_slots));
+	cf_counters_bind(shared);
 }
 
 void cf_emit_begin(struct cf_outcome *next)
 {
 	out.next = next;
 	out.ended = 0;
+	cf_counters_begin(next);
 }
 
 uint32_t cf_emit_ended(void)
@@ -85,14 +101,11 @@ static void line_done(uint32_t i, uint8_t *space, size_t len)
 }
 
 /* The first output with room has the line made in place; the others get a copy. */
-int cf_record_write(const struct cf_event *event, const struct cf_decision *decision)
+static int put_record(const struct cf_event *event, const struct cf_decision *decision)
 {
 	const uint8_t *line = NULL;
 	size_t len = 0;
 
-	if (!out.next)
-		return -1;
-	count_record(decision);
 	for (uint32_t i = 0; i < out.sink_count; i++) {
 		size_t room;
 		uint8_t *space = line_space(i, &room);
@@ -109,6 +122,22 @@ int cf_record_write(const struct cf_event *event, const struct cf_decision *deci
 		line_done(i, space, len);
 	}
 	return line ? 0 : -1;
+}
+
+int cf_record_write(const struct cf_event *event, const struct cf_decision *decision)
+{
+	if (!out.next)
+		return -1;
+	count_record(decision);
+	return put_record(event, decision);
+}
+
+int cf_extra_record(const struct cf_event *event, const struct cf_decision *decision)
+{
+	if (!out.next)
+		return -1;
+	out.next->extra++;
+	return put_record(event, decision);
 }
 
 /* `line` with its newlines as the two characters \n; 0 when it does not fit in `room`. */
@@ -134,13 +163,10 @@ static size_t copy_line(const char *line, size_t len, uint8_t *to, size_t room)
 	return used + len;
 }
 
-int cf_line_write(const char *line, size_t len, const struct cf_decision *decision)
+static int put_line(const char *line, size_t len)
 {
 	int delivered = 0;
 
-	if (!out.next)
-		return -1;
-	count_record(decision);
 	for (uint32_t i = 0; i < out.sink_count; i++) {
 		size_t room;
 		uint8_t *space = line_space(i, &room);
@@ -154,6 +180,22 @@ int cf_line_write(const char *line, size_t len, const struct cf_decision *decisi
 		delivered = 1;
 	}
 	return delivered ? 0 : -1;
+}
+
+int cf_line_write(const char *line, size_t len, const struct cf_decision *decision)
+{
+	if (!out.next)
+		return -1;
+	count_record(decision);
+	return put_line(line, len);
+}
+
+int cf_extra_write(const char *line, size_t len)
+{
+	if (!out.next)
+		return -1;
+	out.next->extra++;
+	return put_line(line, len);
 }
 
 void cf_event_end(uint32_t ending)

@@ -8,6 +8,9 @@
 #include "outcome.h"
 #include "sink.h"
 
+/* Where cf_progress_get points from now on; NULL: at a private one. Not owned. */
+void cf_progress_bind(struct cf_progress *progress);
+
 /* The outputs in use from now on; neither is owned, both must stay. */
 void cf_emit_bind(struct cf_shared *shared, struct cf_sink *sinks, uint32_t sink_count);
 /* The outcome that the coming calls change; NULL outside a batch: calls are then ignored. */

@@ -15,6 +15,8 @@
 enum {
 	EMPTY_LOOKS = 3,
 	BITE = 64, /* batches; then orders and slow outputs get their turn, however fast events come */
+	PATIENCE_MS = 100, /* for an output that is full, before a batch is decided that it will lose */
+	ROOM_MIN = CF_SINK_BUFFER_LEN / 4, /* for the lines of a batch; more than they need, commonly */
 	RETRY_MS = 250, /* an output that poll(2) cannot watch: a full disk */
 	FINISH_TURNS_MAX = 1 << 20, /* batches: far more than any ring holds */
 };
@@ -22,7 +24,9 @@ enum {
 struct loop {
 	struct cf_turn *turn;
 	int channel;
-	int stop_ms; /* -1: go on; else what STOP allowed for flushing */
+	int ending; /* 1: ordered to end, or the supervisor has gone */
+	uint64_t end_ms; /* when ending: by then it must be over */
+	uint64_t moved_ms[CF_OUTPUTS_MAX]; /* when output i last took something */
 };
 
 static uint64_t monotonic_ms(void)
@@ -39,12 +43,17 @@ static void flush(struct loop *loop, uint32_t which)
 	const struct cf_outcome *done = cf_outcome_current(turn->shared);
 
 	for (uint32_t i = 0; i < turn->sink_count; i++) {
+		const struct cf_sink *sink = &turn->sinks[i];
 		uint32_t bit = 1U << i;
+		uint64_t tail;
 		int rc;
 
 		if (!(which & bit))
 			continue;
+		tail = atomic_load(&sink->progress->tail);
 		rc = cf_sink_flush(&turn->sinks[i], done->outputs[i].head);
+		if (atomic_load(&sink->progress->tail) != tail)
+			loop->moved_ms[i] = monotonic_ms();
 		turn->pending = rc == 1 ? turn->pending | bit : turn->pending & ~bit;
 		if (rc < 0 && !(turn->gone & bit)) {
 			struct cf_message_number number = { .value = i };
@@ -53,38 +62,6 @@ static void flush(struct loop *loop, uint32_t which)
 			cf_channel_send(loop->channel, CF_MSG_OUTPUT_GONE, &number, sizeof(number), NULL, 0);
 		}
 	}
-}
-
-/* What is in the ring now, up to max batches. Returns how many there were. */
-static uint32_t drain(struct loop *loop, uint32_t max)
-{
-	struct cf_turn *turn = loop->turn;
-	uint32_t all = (1U << turn->sink_count) - 1;
-	uint32_t turns = 0;
-
-	while (turns < max && cf_turn_once(turn) > 0) {
-		turns++;
-		flush(loop, all & ~turn->pending); /* a slow output waits for poll(2) to say that it is ready */
-	}
-	return turns;
-}
-
-static void order(struct loop *loop)
-{
-	struct cf_message message;
-	int rc = cf_channel_receive(loop->channel, &message, 0);
-
-	if (rc == -EAGAIN)
-		return;
-	if (rc <= 0) { /* the supervisor has gone: its descriptors, and the attachments, went with it */
-		loop->stop_ms = 0;
-		return;
-	}
-	cf_message_close_fds(&message);
-	if (message.type == CF_MSG_FINISH)
-		drain(loop, FINISH_TURNS_MAX);
-	else if (message.type == CF_MSG_STOP)
-		loop->stop_ms = (int)message.body.number.value;
 }
 
 static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, int *retry)
@@ -102,11 +79,117 @@ static uint32_t watch_outputs(const struct cf_turn *turn, struct pollfd *fds, in
 	return count;
 }
 
+/* An output without room for a batch whose reader is at work. */
+static int is_crowded(const struct loop *loop, uint64_t now)
+{
+	const struct cf_turn *turn = loop->turn;
+	const struct cf_outcome *done = cf_outcome_current(turn->shared);
+	size_t room;
+
+	for (uint32_t i = 0; i < turn->sink_count; i++) {
+		cf_sink_space(&turn->sinks[i], done->outputs[i].head, &room);
+		if (turn->pending & (1U << i) && room < ROOM_MIN && now - loop->moved_ms[i] < PATIENCE_MS)
+			return 1;
+	}
+	return 0;
+}
+
+/* The ring is a buffer as well: while it has room, a reader that is merely slower than we are gets time, instead of
+ * losing records. One that takes nothing gets none, and no reader may fill the ring: that would be everybody's loss.
+ * Returns 1 after a pause. */
+static int wait_for_room(struct loop *loop)
+{
+	struct cf_turn *turn = loop->turn;
+	uint64_t used = cf_ring_used(&turn->ring);
+	uint64_t now = monotonic_ms();
+	uint64_t deadline = loop->ending ? loop->end_ms : now + PATIENCE_MS;
+	int waited = 0;
+
+	while (used > 0 && (loop->ending || used < turn->ring.size / 2) && now < deadline && is_crowded(loop, now)) {
+		struct pollfd fds[CF_OUTPUTS_MAX];
+		int retry = 0;
+
+		poll(fds, watch_outputs(turn, fds, &retry), PATIENCE_MS);
+		flush(loop, turn->pending);
+		used = cf_ring_used(&turn->ring);
+		now = monotonic_ms();
+		waited = 1;
+	}
+	return waited;
+}
+
+/* What is in the ring now, up to max batches. Returns how many there were. */
+static uint32_t drain(struct loop *loop, uint32_t max)
+{
+	struct cf_turn *turn = loop->turn;
+	uint32_t turns = 0;
+
+	while (turns < max) {
+		if (wait_for_room(loop) && !loop->ending)
+			max = turns + 1; /* orders have waited as well */
+		if (cf_turn_once(turn) == 0)
+			break;
+		turns++;
+		/* Slow ones as well: left alone until the next poll(2), a backlog of the ring would overflow the buffer
+		 * of a reader that is not slow at all. */
+		flush(loop, (1U << turn->sink_count) - 1);
+	}
+	return turns;
+}
+
+static void moment(struct loop *loop, enum cf_moment which, uint64_t lost)
+{
+	cf_turn_moment(loop->turn, which, lost);
+	flush(loop, (1U << loop->turn->sink_count) - 1);
+}
+
+static void order(struct loop *loop)
+{
+	struct cf_message message;
+	int rc = cf_channel_receive(loop->channel, &message, 0);
+
+	if (rc == -EAGAIN)
+		return;
+	if (rc > 0)
+		cf_message_close_fds(&message);
+	if (rc > 0 && message.type == CF_MSG_LOST) {
+		moment(loop, CF_MOMENT_LOST, message.body.number.value);
+		return;
+	}
+	loop->ending = 1;
+	if (rc <= 0) /* the supervisor has gone: its descriptors, and the attachments, went with it */
+		return;
+	if (message.type != CF_MSG_FINISH && message.type != CF_MSG_LEAVE)
+		return; /* not the supervisor that forked us any more */
+	loop->end_ms = monotonic_ms() + message.body.number.value;
+	if (message.type == CF_MSG_FINISH)
+		drain(loop, FINISH_TURNS_MAX);
+}
+
 enum wait {
 	WAIT_RING, /* until the ring wakes us */
 	WAIT_LINGER, /* the ring itself is not watched, time is */
 	WAIT_NOT, /* the ring has more: only look at the rest */
 };
+
+/* How long at most; -1: until something happens. */
+static int64_t wait_ns(const struct cf_turn *turn, enum wait wait, int retry)
+{
+	int64_t ns = -1;
+	int64_t left;
+
+	if (wait == WAIT_NOT)
+		ns = 0;
+	else if (wait == WAIT_LINGER)
+		ns = (int64_t)turn->linger_ns;
+	else if (retry)
+		ns = RETRY_MS * 1000000LL;
+	if (turn->timer_ns == 0)
+		return ns;
+	left = (int64_t)(turn->timer_ns - cf_boot_ns());
+	left = left < 0 ? 0 : left;
+	return ns < 0 || left < ns ? left : ns;
+}
 
 static void wait_for_work(struct loop *loop, enum wait wait)
 {
@@ -116,19 +199,12 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 		{ .fd = turn->clock_fd, .events = POLLIN },
 		{ .fd = wait == WAIT_RING ? turn->ring.fd : -1, .events = POLLIN },
 	};
-	struct timespec pause = { .tv_sec = (time_t)(turn->linger_ns / 1000000000),
-				  .tv_nsec = (long)(turn->linger_ns % 1000000000) };
-	struct timespec retry_pause = { .tv_nsec = RETRY_MS * 1000000L };
-	struct timespec no_pause = { 0 };
 	int retry = 0;
 	nfds_t count = 3 + watch_outputs(turn, fds + 3, &retry);
+	int64_t ns = wait_ns(turn, wait, retry);
+	struct timespec pause = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
 
-	if (ppoll(fds, count,
-		  wait == WAIT_NOT ? &no_pause :
-		  wait == WAIT_LINGER ? &pause :
-		  retry ? &retry_pause :
-			  NULL,
-		  NULL) < 0)
+	if (ppoll(fds, count, ns < 0 ? NULL : &pause, NULL) < 0)
 		return;
 	if (fds[0].revents)
 		order(loop);
@@ -136,8 +212,7 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 		turn->clock_refreshed_ns = 0;
 		atomic_fetch_add(&turn->shared->clock_steps, 1);
 	}
-	if (turn->pending)
-		flush(loop, turn->pending);
+	flush(loop, turn->pending);
 }
 
 static void flush_until(struct loop *loop, uint64_t deadline_ms)
@@ -155,16 +230,25 @@ static void flush_until(struct loop *loop, uint64_t deadline_ms)
 	}
 }
 
-void cf_turn_loop(struct cf_turn *turn, int channel)
+int cf_turn_loop(struct cf_turn *turn, int channel)
 {
-	struct loop loop = { .turn = turn, .channel = channel, .stop_ms = -1 };
+	struct loop loop = { .turn = turn, .channel = channel };
 	int empty_looks = 0;
 
-	while (loop.stop_ms < 0) {
+	moment(&loop, CF_MOMENT_START, 0);
+	while (!loop.ending) {
 		uint32_t turns = drain(&loop, BITE);
 
+		if (turn->is_full)
+			return 1; /* also when ordered to finish: what is left is the successor's, as is the order */
+		if (turn->timer_ns != 0 && cf_boot_ns() >= turn->timer_ns)
+			moment(&loop, CF_MOMENT_TIMER, 0);
 		empty_looks = turns > 0 ? 0 : empty_looks + (empty_looks < EMPTY_LOOKS);
 		wait_for_work(&loop, turns == BITE ? WAIT_NOT : empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
 	}
-	flush_until(&loop, monotonic_ms() + (uint64_t)loop.stop_ms);
+	if (turn->is_full)
+		return 1;
+	moment(&loop, CF_MOMENT_STOP, 0);
+	flush_until(&loop, loop.end_ms);
+	return 0;
 }

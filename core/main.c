@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "cmd.h"
 #include "log.h"
+#include "script.h"
 
 static const struct cf_verb *const verbs[] = { &cf_verb_run, &cf_verb_check, &cf_verb_version };
 
@@ -37,14 +38,19 @@ static int unknown_verb(const char *word)
 	return 2;
 }
 
-/* A descriptor 0..2 that was closed would be given to the first map or socket, and a log line written into it. */
+/* A descriptor 0..2 that was closed would be given to the first map or socket, and a log line written into it. In the
+ * place of stdout comes one that cannot be written to: records sent there must be refused, not vanish. */
 static void hold_standard_descriptors(void)
 {
 	int fd;
 
-	do
+	do {
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
+		if (fd == STDOUT_FILENO) {
+			close(fd);
+			fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		}
+	} while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd > STDERR_FILENO)
 		close(fd);
 }
@@ -52,6 +58,7 @@ static void hold_standard_descriptors(void)
 int main(int argc, char **argv)
 {
 	hold_standard_descriptors();
+	cf_script_stack();
 	if (argc < 2) {
 		print_usage(stderr);
 		return 2;

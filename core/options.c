@@ -2,6 +2,7 @@
  * Table-driven options: see options.h. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,14 @@ static unsigned int least(unsigned int a, unsigned int b, unsigned int c)
 	return smaller < c ? smaller : c;
 }
 
-/* Levenshtein distance; names longer than any option's are simply far. */
+/* Levenshtein distance; words longer than any option are simply far from everything. */
 static unsigned int distance(const char *a, const char *b)
 {
 	unsigned int row[NAME_LEN + 1];
 	size_t len_b = strlen(b);
 
 	if (strlen(a) > NAME_LEN || len_b > NAME_LEN)
-		return NAME_LEN;
+		return UINT_MAX;
 	for (unsigned int j = 0; j <= len_b; j++)
 		row[j] = j;
 	for (unsigned int i = 1; *a; a++, i++) {
@@ -87,6 +88,8 @@ static int set(const struct cf_option *option, const char *text, const char *ori
 		*(int *)option->value = 1;
 		return 0;
 	case CF_OPTION_TEXT:
+		if (!*text) /* a shell variable that was not set: never what was meant */
+			return cf_fail(error, CF_FAIL_USAGE, 0, "%s: is empty, want %s", origin, option->argument);
 		*(const char **)option->value = text;
 		return 0;
 	case CF_OPTION_NUMBER:
@@ -188,7 +191,8 @@ static int parse_value(struct parse *parse, const struct cf_option *option, cons
 	}
 	if (!inlined) {
 		if (parse->at + 1 >= parse->argc)
-			return cf_fail(parse->error, CF_FAIL_USAGE, 0, "%s needs a value: %s", origin, option->argument);
+			return cf_fail(parse->error, CF_FAIL_USAGE, 0, "%s needs a value: %s", origin,
+				       option->argument);
 		inlined = parse->argv[++parse->at];
 	}
 	return set(option, inlined, origin, parse->error);

@@ -6,9 +6,13 @@
 
 struct cf_shared *cf_shared_new(void)
 {
-	struct cf_shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct cf_shared *shared =
+		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	return shared == MAP_FAILED ? NULL : shared;
+	if (shared == MAP_FAILED)
+		return NULL;
+	strcpy(shared->counter_names[CF_COUNTERS_MAX - 1].name, "(other)");
+	return shared;
 }
 
 void cf_shared_free(struct cf_shared *shared)
@@ -57,23 +61,42 @@ void cf_outcome_commit(struct cf_shared *shared, struct cf_outcome *next)
 	atomic_store_explicit(&shared->current, (uint32_t)(next - shared->outcomes), memory_order_release);
 }
 
+/* The index of `name` among the `size` bytes long `names`, put there when it is new. The last of `max` is "(other)". */
+static uint32_t name_slot(char *names, size_t size, uint32_t max, _Atomic uint32_t *counted, const void *name)
+{
+	uint32_t count = atomic_load_explicit(counted, memory_order_relaxed);
+
+	if (count > max)
+		count = max;
+	for (uint32_t i = 0; i < count; i++)
+		if (memcmp(names + i * size, name, size) == 0)
+			return i;
+	if (count >= max - 1) {
+		count = max - 1;
+		memcpy(names + count * size, "(other)", sizeof("(other)"));
+	} else {
+		memcpy(names + count * size, name, size);
+	}
+	atomic_store_explicit(counted, count + 1, memory_order_release);
+	return count;
+}
+
 uint32_t cf_reason_slot(struct cf_shared *shared, const char *reason, size_t len)
 {
-	uint32_t count = atomic_load_explicit(&shared->reason_count, memory_order_relaxed);
 	char name[CF_REASON_LEN] = "";
 
-	if (count > CF_REASONS_MAX)
-		count = CF_REASONS_MAX;
 	memcpy(name, reason, len < sizeof(name) ? len : sizeof(name) - 1);
-	for (uint32_t i = 0; i < count; i++)
-		if (memcmp(shared->reason_names[i], name, sizeof(name)) == 0)
-			return i;
-	if (count >= CF_REASONS_MAX - 1) {
-		memcpy(shared->reason_names[CF_REASONS_MAX - 1], "(other)", sizeof("(other)"));
-		count = CF_REASONS_MAX - 1;
-	} else {
-		memcpy(shared->reason_names[count], name, sizeof(name));
-	}
-	atomic_store_explicit(&shared->reason_count, count + 1, memory_order_release);
-	return count;
+	return name_slot(shared->reason_names[0], sizeof(name), CF_REASONS_MAX, &shared->reason_count, name);
+}
+
+uint32_t cf_counter_name_slot(struct cf_shared *shared, const struct cf_counter_name *name)
+{
+	return name_slot(shared->counter_names[0].name, sizeof(*name), CF_COUNTERS_MAX, &shared->counter_count, name);
+}
+
+int cf_counter_is_used(const struct cf_shared *shared, const struct cf_outcome *outcome, uint32_t i)
+{
+	if (i == CF_COUNTERS_MAX - 1)
+		return outcome->counters[i] > 0;
+	return i < atomic_load_explicit(&shared->counter_count, memory_order_acquire);
 }

@@ -6,12 +6,14 @@
  * position is part of it: a successor goes on exactly there, and no event is lost or decided twice.
  *
  *   consumed = records + deduplicated + suppressed + failed + refused + skipped
- *   for each output, since it was opened: records = written + dropped + uncertain + still buffered
+ *   for each output, since it was opened: records + extra = written + dropped + uncertain + still buffered
  */
 #ifndef CF_OUTCOME_H
 #define CF_OUTCOME_H
 #include <stdatomic.h>
 #include <stdint.h>
+#include "api.h"
+#include "confine.h"
 #include "plan.h"
 
 enum {
@@ -21,7 +23,7 @@ enum {
 
 struct cf_output_outcome {
 	uint64_t head; /* bytes of complete lines put into the output's buffer, ever */
-	uint64_t dropped; /* records that found no room, or were too long */
+	uint64_t dropped; /* records and extra lines that found no room, or were too long */
 };
 
 struct cf_outcome {
@@ -37,8 +39,11 @@ struct cf_outcome {
 	uint64_t refused; /* ring record of the wrong length or of an unknown cell */
 	uint64_t skipped; /* taken twice, and the worker died over it both times */
 	uint64_t script_errors;
+	uint64_t extra; /* lines that the policy emitted besides the records */
+	uint64_t lost_told; /* events lost in the kernel of which handlers were told */
 	uint64_t decisions[3]; /* by enum cf_decision_code */
 	uint64_t reasons[CF_REASONS_MAX];
+	uint64_t counters[CF_COUNTERS_MAX];
 	struct cf_output_outcome outputs[CF_OUTPUTS_MAX];
 };
 
@@ -49,7 +54,8 @@ struct cf_output_progress {
 	uint64_t flying_tail; /* tail when it began: equal to tail means that its end was never noted */
 	uint64_t flying_base; /* where in the file it began; regular files only */
 	uint64_t records_before; /* outcome.records when this output was opened: those were not for it */
-	uint64_t uncertain; /* records in a write that was cut off and cannot be looked at again */
+	uint64_t extra_before; /* the same of outcome.extra */
+	uint64_t uncertain; /* lines in a write that was cut off and cannot be looked at again */
 	uint64_t errors; /* failed writes */
 	_Atomic uint32_t broken; /* 1: the reader has gone; records are dropped until it is opened again */
 	_Atomic uint32_t guard; /* 1: a newline is due before anything else, half a line may stand out there */
@@ -57,16 +63,24 @@ struct cf_output_progress {
 	uint32_t pad0;
 };
 
+struct cf_counter_name {
+	char name[CF_COUNTER_LEN];
+	char label[CF_COUNTER_LEN]; /* empty: none */
+};
+
 struct cf_shared {
 	struct cf_outcome outcomes[2];
 	_Atomic uint32_t current; /* which of them is valid */
 	_Atomic uint32_t attempt; /* number of the latest batch attempt begun; != outcome.attempt: it is unfinished */
-	uint32_t attempt_count; /* events of that attempt */
+	uint32_t attempt_count; /* events of that attempt; 0: a timer or the like, without events */
 	uint32_t careful; /* events still to be taken one by one after a worker died over a batch */
 	_Atomic uint32_t reason_count;
-	uint32_t pad0;
+	_Atomic uint32_t counter_count;
 	_Atomic uint64_t clock_steps;
+	struct cf_progress progress[2]; /* by the parity of the generation: at a reload two policies are loaded */
+	char confinement[CF_CONFINEMENT_LEN]; /* of the latest worker, in words */
 	char reason_names[CF_REASONS_MAX][CF_REASON_LEN];
+	struct cf_counter_name counter_names[CF_COUNTERS_MAX];
 	struct cf_output_progress outputs[CF_OUTPUTS_MAX];
 };
 
@@ -84,4 +98,8 @@ void cf_outcome_commit(struct cf_shared *shared, struct cf_outcome *next);
 
 /* Slot in reasons[] for a code, made on first use. */
 uint32_t cf_reason_slot(struct cf_shared *shared, const char *reason, size_t len);
+/* Slot in counters[] for a name and label. A slot that only an attempt without commit had used counts from 0. */
+uint32_t cf_counter_name_slot(struct cf_shared *shared, const struct cf_counter_name *name);
+/* 1: slot `i` counts something. The last one, for what found no slot of its own, only when it has counted. */
+int cf_counter_is_used(const struct cf_shared *shared, const struct cf_outcome *outcome, uint32_t i);
 #endif

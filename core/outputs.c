@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The supervisor's outputs: see outputs.h. */
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 #include "outputs.h"
@@ -31,6 +32,15 @@ static int is_same(const struct cf_plan_output *a, const struct cf_plan_output *
 	return a->kind == b->kind && strcmp(a->path, b->path) == 0;
 }
 
+int cf_outputs_stay(const struct cf_outputs *outputs, const struct cf_plan *plan)
+{
+	int stay = plan->output_count >= outputs->count;
+
+	for (uint32_t i = 0; stay && i < outputs->count; i++)
+		stay = is_same(&outputs->plans[i], &plan->outputs[i]);
+	return stay;
+}
+
 /* The committed outcome, to be changed in place: nobody else runs. */
 static struct cf_outcome *outcome_of(struct cf_shared *shared)
 {
@@ -42,7 +52,8 @@ static void retire(struct cf_outputs *outputs, uint32_t i, struct cf_shared *sha
 {
 	const struct cf_output_outcome *done = &outcome_of(shared)->outputs[i];
 
-	outputs->lost += cf_sink_buffered(&outputs->sinks[i], done->head) + done->dropped + shared->outputs[i].uncertain;
+	outputs->lost +=
+		cf_sink_buffered(&outputs->sinks[i], done->head) + done->dropped + shared->outputs[i].uncertain;
 	cf_sink_close(&outputs->sinks[i]);
 }
 
@@ -53,37 +64,47 @@ static void begin_anew(struct cf_shared *shared, uint32_t i)
 	memset(&shared->outputs[i], 0, sizeof(shared->outputs[i]));
 	memset(&outcome->outputs[i], 0, sizeof(outcome->outputs[i]));
 	shared->outputs[i].records_before = outcome->records;
+	shared->outputs[i].extra_before = outcome->extra;
 }
 
 int cf_outputs_install(struct cf_outputs *outputs, struct cf_targets *targets, const struct cf_plan *plan,
 		       struct cf_shared *shared, struct cf_error *error)
 {
 	uint32_t old_count = outputs->count;
+	int rc = 0;
 
 	for (uint32_t i = plan->output_count; i < old_count; i++)
 		retire(outputs, i, shared);
 	outputs->count = 0;
-	for (uint32_t i = 0; i < plan->output_count; i++) {
+	for (uint32_t i = 0; rc == 0 && i < plan->output_count; i++) {
 		int fd = targets->fds[i];
 		int buffer_fd = -1;
+		int before = -1;
+		bool was_broken = false;
 
 		targets->fds[i] = -1;
 		if (i < old_count && is_same(&outputs->plans[i], &plan->outputs[i])) {
 			buffer_fd = outputs->sinks[i].buffer_fd;
-			outputs->sinks[i].buffer_fd = -1;
+			before = outputs->sinks[i].fd;
+			outputs->sinks[i].buffer_fd = outputs->sinks[i].fd = -1;
 			cf_sink_close(&outputs->sinks[i]);
-			atomic_store(&shared->outputs[i].broken, 0);
+			was_broken = atomic_exchange(&shared->outputs[i].broken, 0) != 0;
 		} else {
 			if (i < old_count)
 				retire(outputs, i, shared);
 			begin_anew(shared, i);
 		}
 		outputs->plans[i] = plan->outputs[i];
-		if (cf_sink_open(&outputs->sinks[i], fd, buffer_fd, &shared->outputs[i], error) < 0)
-			return -1;
-		outputs->count++;
+		rc = cf_sink_open(&outputs->sinks[i], fd, buffer_fd, &shared->outputs[i], error);
+		if (rc == 0) {
+			cf_sink_begin(&outputs->sinks[i], was_broken ? -1 : before,
+				      outcome_of(shared)->outputs[i].head);
+			outputs->count++;
+		}
+		if (before >= 0)
+			close(before);
 	}
-	return 0;
+	return rc;
 }
 
 void cf_outputs_recover(struct cf_outputs *outputs, struct cf_shared *shared)

@@ -25,6 +25,9 @@ struct cf_targets {
 int cf_targets_open(struct cf_targets *targets, const struct cf_plan *plan, struct cf_error *error);
 void cf_targets_close(struct cf_targets *targets);
 
+/* 1: the plan has all of the outputs in use, at their places. */
+int cf_outputs_stay(const struct cf_outputs *outputs, const struct cf_plan *plan);
+
 /* Make them the outputs in use; takes the descriptors. No worker may run. An output that stays (same kind and path)
  * keeps what it has not written yet. */
 int cf_outputs_install(struct cf_outputs *outputs, struct cf_targets *targets, const struct cf_plan *plan,

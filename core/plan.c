@@ -29,6 +29,11 @@ struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan)
 	return plan->output_count < CF_OUTPUTS_MAX ? &plan->outputs[plan->output_count++] : NULL;
 }
 
+const char *cf_plan_output_name(const struct cf_plan_output *output)
+{
+	return output->kind == CF_OUTPUT_STDOUT ? "-" : output->path;
+}
+
 #define TERMINATED(field) (memchr((field), '\0', sizeof(field)) != NULL)
 
 static int check_cell(const struct cf_plan *plan, uint32_t index, struct cf_error *error)
@@ -61,12 +66,22 @@ static int check_metadata(const struct cf_plan_metadata *metadata, struct cf_err
 	return 0;
 }
 
+static int check_limits(const struct cf_plan_limits *limits, struct cf_error *error)
+{
+	if (limits->slow_ms < 1 || limits->slow_ms > CF_SLOW_MS_MAX || limits->stuck_s < 1 ||
+	    limits->stuck_s > CF_STUCK_S_MAX || limits->memory_mb < CF_MEMORY_MB_MIN ||
+	    limits->memory_mb > CF_MEMORY_MB_MAX || limits->interpreted > 1 || limits->wants_lost > 1)
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "plan: limits: slow_ms %u, stuck_s %u, memory_mb %u",
+			       limits->slow_ms, limits->stuck_s, limits->memory_mb);
+	return 0;
+}
+
 int cf_plan_check(const struct cf_plan *plan, struct cf_error *error)
 {
 	if (plan->cell_count > CF_CELLS_MAX || plan->output_count > CF_OUTPUTS_MAX)
 		return cf_fail(error, CF_FAIL_INTERNAL, 0, "plan: %u cells, %u outputs", plan->cell_count,
 			       plan->output_count);
-	if (check_metadata(&plan->metadata, error) < 0)
+	if (check_metadata(&plan->metadata, error) < 0 || check_limits(&plan->limits, error) < 0)
 		return -1;
 	for (uint32_t i = 0; i < plan->output_count; i++)
 		if (plan->outputs[i].kind < CF_OUTPUT_STDOUT || plan->outputs[i].kind > CF_OUTPUT_UNIX ||

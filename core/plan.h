@@ -18,9 +18,33 @@ enum {
 	CF_OUTPUTS_MAX = 8,
 };
 
+/* What `limits` says when the policy does not. */
+enum {
+	CF_SLOW_MS_DEFAULT = 20,
+	CF_STUCK_S_DEFAULT = 2,
+	CF_MEMORY_MB_DEFAULT = 256,
+};
+
+/* What `limits` may say; 0 is in none of the ranges. */
+enum {
+	CF_SLOW_MS_MAX = 60000,
+	CF_STUCK_S_MAX = 3600,
+	CF_MEMORY_MB_MIN = 16,
+	CF_MEMORY_MB_MAX = 65536,
+};
+
+struct cf_plan_limits { /* bounds on the policy itself */
+	uint32_t slow_ms; /* a batch that takes longer is slow */
+	uint32_t stuck_s; /* a worker that does not come back for so long is stuck */
+	uint32_t memory_mb; /* of the policy's Lua state */
+	uint32_t interpreted; /* 1: nothing of the policy is compiled */
+	uint32_t wants_lost; /* 1: a handler for lost events is declared */
+	uint32_t pad0; /* zero */
+};
+
 enum cf_plan_hook { /* bits of cf_plan_cell.hooks */
-	CF_PLAN_EGRESS = 1,
-	CF_PLAN_INGRESS = 2,
+		    CF_PLAN_EGRESS = 1,
+		    CF_PLAN_INGRESS = 2,
 };
 
 enum cf_attach_mode {
@@ -66,6 +90,9 @@ struct cf_plan_metadata { /* stamped on every record */
 struct cf_plan {
 	uint32_t cell_count;
 	uint32_t output_count;
+	uint32_t generation; /* given by the supervisor: 1, 2, ... for each policy put in force; 0: none */
+	uint32_t pad0; /* zero */
+	struct cf_plan_limits limits;
 	struct cf_plan_metadata metadata;
 	struct cf_plan_output outputs[CF_OUTPUTS_MAX];
 	struct cf_plan_cell cells[CF_CELLS_MAX];

@@ -14,6 +14,9 @@ void cf_plan_free(struct cf_plan *plan);
 /* Texts terminated, counts and enums in range, names unique, exactly one of netns and pid. */
 int cf_plan_check(const struct cf_plan *plan, struct cf_error *error);
 
+/* What to call an output in messages: its path, "-" for stdout. */
+const char *cf_plan_output_name(const struct cf_plan_output *output);
+
 /* For each cell of `next` the index of the cell of `old` whose attachment it can keep (same namespace, interface,
  * hooks, attach mode and object; its name and metadata may differ), or -1: attach anew. What of `old` no one keeps
  * is to be detached. `keep` has room for next->cell_count. */

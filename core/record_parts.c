@@ -86,11 +86,16 @@ static int bind_cell(struct cf_parts_cell *cell, const struct cf_plan_metadata *
 	return 0;
 }
 
-static void bind_metadata(struct cf_parts *made, const struct cf_plan_metadata *metadata)
+static void bind_metadata(struct cf_parts *made, const struct cf_plan *plan)
 {
+	const struct cf_plan_metadata *metadata = &plan->metadata;
 	struct cf_json json;
 
 	cf_json_begin(&json, made->metadata, sizeof(made->metadata));
+	if (plan->generation) {
+		cf_json_literal(&json, ",\"generation\":");
+		cf_json_u64(&json, plan->generation);
+	}
 	put_field(&json, "policy_digest", metadata->policy_digest, sizeof(metadata->policy_digest));
 	put_field(&json, "keyset_id", metadata->keyset_id, sizeof(metadata->keyset_id));
 	put_field(&json, "issuer_kid", metadata->issuer_kid, sizeof(metadata->issuer_kid));
@@ -123,7 +128,7 @@ static struct cf_parts *make_bound(const struct cf_plan *plan)
 		release(made);
 		return NULL;
 	}
-	bind_metadata(made, &plan->metadata);
+	bind_metadata(made, plan);
 	make_names(&made->names);
 	return made;
 }

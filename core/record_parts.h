@@ -40,7 +40,7 @@ struct cf_parts {
 	uint32_t cell_count; /* of the plan */
 	struct cf_parts_cell *cells; /* one more than the plan has: the last is for events of no known cell */
 	size_t metadata_len;
-	char metadata[CF_PARTS_METADATA_MAX];
+	char metadata[CF_PARTS_METADATA_MAX]; /* and the generation in front */
 };
 
 /* The parts of the bound plan, NULL when none is. */

@@ -35,6 +35,9 @@ void cf_ring_release(struct cf_ring *ring, uint64_t position);
 uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_batch *batch, uint32_t max,
 		      uint32_t *refused, uint32_t *refused_len);
 
-/* Complete records between the consumer's position and the producers': what is still in the ring. */
-uint64_t cf_ring_count(const struct cf_ring *ring);
+/* Bytes between the consumer's position and the producers', record headers included. */
+uint64_t cf_ring_used(const struct cf_ring *ring);
+/* Complete records from `position` on to the producers' position: what is still in the ring for who has committed as
+ * far as that. The consumer's page is not asked, a worker can write it. A position that cannot be: 0. */
+uint64_t cf_ring_count(const struct cf_ring *ring, uint64_t position);
 #endif

@@ -20,15 +20,58 @@ struct cf_policy {
 int cf_script_open(struct cf_error *error);
 void cf_script_close(void);
 
+/* Let the stack grow to what Lua's own limits of recursion can make of it, so that it is they who end a policy that
+ * calls itself through string.gsub or table.sort. Once, before anything is confined. */
+void cf_script_stack(void);
+
 /* "LuaJIT 2.1.0-beta3", for people. */
 const char *cf_script_version(void);
 
+/* How the files that a policy includes are read: as cf_policy_read, with a context of the opener's own. */
+struct cf_opener {
+	int (*read)(void *context, const char *path, char **text, size_t *len, struct cf_error *error);
+	void *context;
+};
+
+/* What the policy may hold, in MB; 0: no limit. Twice as much is never given out: Lua's "not enough memory". */
+void cf_script_limit(uint32_t memory_mb);
+
 /* Run the policy file, which declares into *plan. An error is one line "file:line: what". */
-int cf_script_load(const struct cf_policy *policy, struct cf_plan *plan, struct cf_error *error);
+int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
+		   struct cf_error *error);
 
 /* Decide the batch of cf_batch_get(): one crossing. -1: the runtime itself failed (not a hook: those are caught
  * inside); what was not ended then is the caller's to count. */
 int cf_script_batch(struct cf_error *error);
+
+/* The latest batch took `seconds`, and `limit` is what it should. Returns 1 when the next one is to be told as well. */
+int cf_script_slow(double seconds, double limit);
+
+/* What happens between batches: handlers of start, stop and lost, and the timers that are due. */
+enum cf_moment {
+	CF_MOMENT_START, /* once, before everything else of a worker */
+	CF_MOMENT_STOP,
+	CF_MOMENT_LOST,
+	CF_MOMENT_TIMER,
+};
+struct cf_script_moment {
+	enum cf_moment moment;
+	uint64_t now_ns; /* CLOCK_BOOTTIME */
+	uint64_t lost; /* events, since handlers were told last */
+	uint64_t lost_total;
+};
+/* *timer_ns: when it is to be called next with CF_MOMENT_TIMER, 0: never. */
+int cf_script_moment(const struct cf_script_moment *now, uint64_t *timer_ns, struct cf_error *error);
+
+/* Exit code of a worker whose policy held or wanted more memory than it may: the next one goes on at once. */
+enum { CF_SCRIPT_FULL = 75 };
+
+/* 1: in the interpreter, nothing compiled; 0: compiled. Interpreted at first. Beyond the memory ceiling interpreted
+ * code gets Lua's "not enough memory", while compiled code ends the process with CF_SCRIPT_FULL. */
+void cf_script_interpret(int on);
+
+/* 1: after the latest batch the policy held more than its soft memory limit, also after a full collection. */
+int cf_script_is_full(void);
 
 /* Interface names as the supervisor resolved them, and cell names: plan index by event slot. */
 int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Buffered, recoverable output: see sink.h. */
+ * Buffered, recoverable output: see sink.h. Taking up after another writer is sink_recover.c's. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -11,6 +13,11 @@
 #include "api.h"
 #include "log.h"
 #include "sink.h"
+#include "sink_parts.h"
+
+enum {
+	DOUBTFUL_MAX = 65536, /* bytes that one death can leave in doubt; a pipe takes no more at once anyway */
+};
 
 static const size_t buffer_len = CF_SINK_BUFFER_LEN;
 
@@ -41,10 +48,9 @@ static void look_at_target(struct cf_sink *sink)
 	}
 	sink->is_appending = flags >= 0 && (flags & O_APPEND) != 0;
 	/* A pipe or terminal that we could not make non-blocking: poll(2) promises room for PIPE_BUF, no more. */
-	if (!sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK))
-		sink->write_max = PIPE_BUF;
-	else
-		sink->write_max = buffer_len;
+	sink->may_block = !sink->is_regular && !sink->is_socket && !(flags & O_NONBLOCK);
+	/* Of a file it can be found out afterwards what a killed worker had written; of the others it cannot. */
+	sink->write_max = sink->may_block ? PIPE_BUF : sink->is_regular ? buffer_len : DOUBTFUL_MAX;
 }
 
 int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_progress *progress,
@@ -55,8 +61,10 @@ int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_p
 	sink->progress = progress;
 	sink->buffer_fd = buffer_fd;
 	if (buffer_fd < 0) {
-		sink->buffer_fd = memfd_create("cellflow-output", MFD_CLOEXEC);
-		if (sink->buffer_fd < 0 || ftruncate(sink->buffer_fd, CF_SINK_BUFFER_LEN) < 0)
+		sink->buffer_fd = memfd_create("cellflow-output", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		/* Sealed: a worker that shrank it would have its supervisor killed by SIGBUS. */
+		if (sink->buffer_fd < 0 || ftruncate(sink->buffer_fd, CF_SINK_BUFFER_LEN) < 0 ||
+		    fcntl(sink->buffer_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 			goto no_buffer;
 	}
 	if (map_buffer(sink) < 0)
@@ -81,49 +89,17 @@ void cf_sink_close(struct cf_sink *sink)
 	sink->fd = sink->buffer_fd = -1;
 }
 
-static uint64_t tail_of(const struct cf_sink *sink)
-{
-	return atomic_load_explicit(&sink->progress->tail, memory_order_relaxed);
-}
-
 uint8_t *cf_sink_space(const struct cf_sink *sink, uint64_t head, size_t *room)
 {
-	uint64_t used = head - tail_of(sink);
+	uint64_t used = head - cf_sink_tail(sink);
 
 	*room = used <= buffer_len ? buffer_len - used : 0;
 	return sink->buffer + (head & (buffer_len - 1));
 }
 
-static uint64_t count_lines(const struct cf_sink *sink, uint64_t from, uint64_t to)
-{
-	const uint8_t *at = sink->buffer + (from & (buffer_len - 1));
-	const uint8_t *end;
-	uint64_t lines = 0;
-
-	if (to - from > buffer_len)
-		return 0;
-	end = at + (to - from);
-	while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
-		lines++;
-		at++;
-	}
-	return lines;
-}
-
 uint64_t cf_sink_buffered(const struct cf_sink *sink, uint64_t head)
 {
-	return count_lines(sink, tail_of(sink), head);
-}
-
-static uint64_t file_position(const struct cf_sink *sink)
-{
-	struct stat st;
-	off_t offset;
-
-	if (sink->is_appending)
-		return fstat(sink->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
-	offset = lseek(sink->fd, 0, SEEK_CUR);
-	return offset < 0 ? 0 : (uint64_t)offset;
+	return cf_sink_lines(sink, cf_sink_tail(sink), head);
 }
 
 static ssize_t send_bytes(const struct cf_sink *sink, const void *at, size_t len)
@@ -137,7 +113,7 @@ static ssize_t write_once(struct cf_sink *sink, uint64_t tail, size_t len)
 	ssize_t written;
 
 	if (sink->is_regular)
-		progress->flying_base = file_position(sink);
+		progress->flying_base = cf_sink_position(sink);
 	progress->flying_tail = tail;
 	atomic_store_explicit(&progress->flying, len, memory_order_release);
 	written = send_bytes(sink, sink->buffer + (tail & (buffer_len - 1)), len);
@@ -145,6 +121,13 @@ static ssize_t write_once(struct cf_sink *sink, uint64_t tail, size_t len)
 		atomic_store_explicit(&progress->tail, tail + (uint64_t)written, memory_order_release);
 	atomic_store_explicit(&progress->flying, 0, memory_order_release);
 	return written;
+}
+
+/* A full disk may be over some time, and the buffer bounds the wait. Of anything else an error is the end: poll(2)
+ * would call it writable for ever (a terminal that hung up), and the next try would be at once. */
+static int may_pass(const struct cf_sink *sink, int cause)
+{
+	return (sink->is_regular && cause != EBADF) || cause == ENOBUFS || cause == ENOMEM;
 }
 
 static int flush_failed(struct cf_sink *sink)
@@ -155,10 +138,18 @@ static int flush_failed(struct cf_sink *sink)
 		return 1;
 	progress->errors++;
 	progress->last_errno = (uint32_t)errno;
-	if (errno != EPIPE && errno != ECONNRESET && errno != ENOTCONN && errno != EBADF)
-		return 1; /* ENOSPC, EIO, EDQUOT, EFBIG: may be over some time; the buffer bounds the wait */
+	if (may_pass(sink, errno))
+		return 1;
 	atomic_store_explicit(&progress->broken, 1, memory_order_release);
 	return -1;
+}
+
+/* A descriptor that blocks: poll(2) promises room for one PIPE_BUF, or an error that the write will meet. */
+static int has_room(const struct cf_sink *sink)
+{
+	struct pollfd ready = { .fd = sink->fd, .events = POLLOUT };
+
+	return poll(&ready, 1, 0) != 0;
 }
 
 /* The newline that keeps a predecessor's half line apart. */
@@ -166,6 +157,8 @@ static int flush_guard(struct cf_sink *sink)
 {
 	if (!atomic_load_explicit(&sink->progress->guard, memory_order_relaxed))
 		return 0;
+	if (sink->may_block && !has_room(sink))
+		return 1;
 	if (send_bytes(sink, "\n", 1) < 0)
 		return errno == EINTR ? 1 : flush_failed(sink);
 	atomic_store_explicit(&sink->progress->guard, 0, memory_order_relaxed);
@@ -183,50 +176,15 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 	rc = flush_guard(sink);
 	if (rc)
 		return rc;
-	while ((tail = tail_of(sink)) < head) {
+	while ((tail = cf_sink_tail(sink)) < head) {
 		len = head - tail < sink->write_max ? head - tail : sink->write_max;
+		if (sink->may_block && !has_room(sink))
+			return 1;
 		if (write_once(sink, tail, len) < 0) {
 			if (errno == EINTR)
 				continue;
 			return flush_failed(sink);
 		}
-		if (sink->write_max < buffer_len)
-			return tail_of(sink) < head; /* one PIPE_BUF for each word of poll(2) */
 	}
 	return 0;
-}
-
-/* Pass over a write whose fate is unknown, up to the end of the line it was in. */
-static void give_up_flying(struct cf_sink *sink, uint64_t tail, uint64_t flying, uint64_t head)
-{
-	const uint8_t *last = sink->buffer + ((tail + flying - 1) & (buffer_len - 1));
-	const uint8_t *newline = memchr(last, '\n', head - (tail + flying - 1));
-	uint64_t after = newline ? tail + flying + (uint64_t)(newline - last) : head;
-
-	sink->progress->uncertain += count_lines(sink, tail, after);
-	atomic_store_explicit(&sink->progress->tail, after, memory_order_relaxed);
-	atomic_store_explicit(&sink->progress->guard, 1, memory_order_relaxed);
-}
-
-void cf_sink_recover(struct cf_sink *sink, uint64_t head)
-{
-	struct cf_output_progress *progress = sink->progress;
-	uint64_t flying = atomic_load_explicit(&progress->flying, memory_order_acquire);
-	uint64_t tail = tail_of(sink);
-	uint64_t landed;
-
-	/* Whatever a worker wrote here, it can cost its own buffer, not our memory. */
-	if (tail > head || head - tail > buffer_len)
-		atomic_store_explicit(&progress->tail, tail = head, memory_order_relaxed);
-	if (flying > head - tail)
-		flying = head - tail;
-	atomic_store_explicit(&progress->flying, 0, memory_order_relaxed);
-	if (flying == 0 || progress->flying_tail != tail)
-		return;
-	if (!sink->is_regular) {
-		give_up_flying(sink, tail, flying, head);
-		return;
-	}
-	landed = file_position(sink) - progress->flying_base;
-	atomic_store_explicit(&progress->tail, tail + (landed <= flying ? landed : 0), memory_order_relaxed);
 }

@@ -21,20 +21,26 @@ struct cf_sink {
 	int buffer_fd; /* owned; the memfd behind `buffer` */
 	uint8_t *buffer; /* 2 * CF_SINK_BUFFER_LEN bytes of address space */
 	struct cf_output_progress *progress;
-	size_t write_max; /* bytes to a write; PIPE_BUF where a larger one could block */
+	size_t write_max; /* bytes to a write */
+	int may_block; /* a write of more than PIPE_BUF could, and one that poll(2) did not announce */
 	int is_regular;
 	int is_socket;
 	int is_appending; /* O_APPEND: writes land at the file's end, not at the descriptor's offset */
 };
 
 /* Open what the plan says (privileged half). stdout is opened anew where that gives a non-blocking description
- * of our own; a file whose last line was cut off gets its newline first. */
+ * of our own. */
 int cf_sink_open_target(const struct cf_plan_output *output, int *fd, struct cf_error *error);
 
 /* Take over `fd` and `buffer_fd` (-1: make the buffer). Closes both on failure. */
 int cf_sink_open(struct cf_sink *sink, int fd, int buffer_fd, struct cf_output_progress *progress,
 		 struct cf_error *error);
 void cf_sink_close(struct cf_sink *sink);
+
+/* Privileged half, once the last writer has stopped and before the next one starts: what comes next begins on a line
+ * of its own. `before` is the descriptor that this buffer was written to until now, -1: none. Where that was another
+ * file or reader, the rest of a line that it holds the beginning of is counted as uncertain and passed over. */
+void cf_sink_begin(struct cf_sink *sink, int before, uint64_t head);
 
 /* Where the next line goes, and how much room there is; `head` is the end of what was accepted so far. */
 uint8_t *cf_sink_space(const struct cf_sink *sink, uint64_t head, size_t *room);
@@ -44,7 +50,9 @@ uint8_t *cf_sink_space(const struct cf_sink *sink, uint64_t head, size_t *room);
 int cf_sink_flush(struct cf_sink *sink, uint64_t head);
 
 /* After a worker died: find out what its unfinished write did. For a regular file exactly; for anything else the
- * lines of that write are counted as uncertain, never written twice, and a newline keeps the next one apart. */
+ * lines of that write are counted as uncertain, never written twice, and a newline keeps the next one apart. That
+ * is also done for a regular file when others wrote into it or cut it at the same time, and for stderr's: log lines may
+ * be in between. */
 void cf_sink_recover(struct cf_sink *sink, uint64_t head);
 
 /* Complete lines accepted and not yet written. */

@@ -18,8 +18,10 @@ static int open_stdout(struct cf_error *error)
 	struct stat st;
 	int fd = -1;
 
-	if (fstat(STDOUT_FILENO, &st) < 0)
-		return cf_fail(error, CF_FAIL_OUTPUT, errno, "output \"-\": stdout is closed: %s", strerror(errno));
+	if (fstat(STDOUT_FILENO, &st) < 0 || (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return cf_fail(error, CF_FAIL_OUTPUT, EBADF,
+			       "output \"-\": stdout is closed (send records elsewhere: > FILE, or output \"json\" "
+			       "{ path = \"FILE\" })");
 	if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
 		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
@@ -27,22 +29,6 @@ static int open_stdout(struct cf_error *error)
 	if (fd < 0)
 		return cf_fail(error, CF_FAIL_OUTPUT, errno, "output \"-\": %s", strerror(errno));
 	return fd;
-}
-
-/* An earlier run that was killed may have left half a line: the next record must not be glued to it. */
-static void end_cut_line(int fd, const struct stat *st)
-{
-	char path[32];
-	char last = '\n';
-	int reader;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	reader = open(path, O_RDONLY | O_CLOEXEC);
-	if (reader < 0)
-		return;
-	if (pread(reader, &last, 1, st->st_size - 1) == 1 && last != '\n' && write(fd, "\n", 1) < 0)
-		last = '\n'; /* the first record's write will meet, count and report the same error */
-	close(reader);
 }
 
 static int open_file(const struct cf_plan_output *output, struct cf_error *error)
@@ -53,11 +39,8 @@ static int open_file(const struct cf_plan_output *output, struct cf_error *error
 
 	if (fd < 0)
 		return cf_fail(error, CF_FAIL_OUTPUT, errno, "%s: output \"%s\": cannot open: %s", output->place,
-			       output->path, strerror(errno));
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		if (st.st_size > 0)
-			end_cut_line(fd, &st);
-	} else if (S_ISBLK(st.st_mode)) {
+			       output->path, errno == ENXIO ? "a FIFO that nobody reads" : strerror(errno));
+	if (fstat(fd, &st) < 0 || S_ISBLK(st.st_mode)) {
 		close(fd);
 		return cf_fail(error, CF_FAIL_OUTPUT, EINVAL, "%s: output \"%s\": is a block device, want a file",
 			       output->place, output->path);
@@ -77,8 +60,9 @@ static int open_unix(const struct cf_plan_output *output, struct cf_error *error
 	strcpy(address.sun_path, output->path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		cf_fail(error, CF_FAIL_OUTPUT, errno, "%s: output \"unix:%s\": cannot connect: %s (is its reader running?)",
-			output->place, output->path, strerror(errno));
+		cf_fail(error, CF_FAIL_OUTPUT, errno,
+			"%s: output \"unix:%s\": cannot connect: %s (is its reader running?)", output->place,
+			output->path, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -100,7 +84,8 @@ int cf_sink_open_target(const struct cf_plan_output *output, int *fd, struct cf_
 		break;
 	default:
 		*fd = -1;
-		return cf_fail(error, CF_FAIL_OUTPUT, EINVAL, "%s: output of unknown kind %u", output->place, output->kind);
+		return cf_fail(error, CF_FAIL_OUTPUT, EINVAL, "%s: output of unknown kind %u", output->place,
+			       output->kind);
 	}
 	return *fd < 0 ? -1 : 0;
 }

@@ -64,9 +64,10 @@ static void worker_numbers(struct cf_json *json, const struct cf_summary *summar
 
 	key(json, "worker");
 	cf_json_literal(json, "{");
-	number(json, "in_ring", summary->from->in_ring);
+	number(json, "in_ring", summary->in_ring);
 	number(json, "consumed", outcome->consumed);
 	number(json, "records", outcome->records);
+	number(json, "extra", outcome->extra);
 	number(json, "deduplicated", outcome->deduplicated);
 	number(json, "suppressed", outcome->suppressed);
 	number(json, "failed", outcome->failed);
@@ -96,6 +97,29 @@ static void reasons(struct cf_json *json, const struct cf_summary *summary)
 	cf_json_literal(json, "}");
 }
 
+static void counters(struct cf_json *json, const struct cf_summary *summary)
+{
+	const struct cf_shared *shared = summary->from->shared;
+
+	key(json, "counters");
+	cf_json_literal(json, "[");
+	for (uint32_t i = 0; i < CF_COUNTERS_MAX; i++) {
+		const struct cf_counter_name *name = &shared->counter_names[i];
+
+		if (!cf_counter_is_used(shared, &summary->outcome, i))
+			continue;
+		separator(json);
+		cf_json_literal(json, "{");
+		key(json, "name");
+		cf_json_text(json, name->name, strnlen(name->name, CF_COUNTER_LEN));
+		if (name->label[0])
+			cf_json_member_text(json, "label", name->label, strnlen(name->label, CF_COUNTER_LEN));
+		number(json, "value", summary->outcome.counters[i]);
+		cf_json_literal(json, "}");
+	}
+	cf_json_literal(json, "]");
+}
+
 static void outputs(struct cf_json *json, const struct cf_summary *summary)
 {
 	key(json, "outputs");
@@ -107,6 +131,7 @@ static void outputs(struct cf_json *json, const struct cf_summary *summary)
 		cf_json_literal(json, "{");
 		text(json, "path", out->path);
 		number(json, "records", out->records);
+		number(json, "extra", out->extra);
 		number(json, "written", out->written);
 		number(json, "dropped", out->dropped);
 		number(json, "uncertain", out->uncertain);
@@ -137,8 +162,10 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 		text(json, "attach", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
 		key(json, "gone");
 		cf_json_bytes(json, cell->gone ? "true" : "false", cell->gone ? 4 : 5);
-		number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
-		number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
+		if (cell->object.stats_fd >= 0) {
+			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
+			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
+		}
 		cf_json_literal(json, "}");
 	}
 	cf_json_literal(json, "]");
@@ -154,7 +181,8 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	if (summary->from->plan->metadata.run_id[0])
 		text(&json, "run_id", summary->from->plan->metadata.run_id);
 	number(&json, "elapsed_ms", summary->from->elapsed_ns / 1000000);
-	number(&json, "flows", summary->stats.n[CF_STAT_FLOW_NEW]);
+	if (summary->is_counted)
+		number(&json, "flows", summary->stats.n[CF_STAT_FLOW_NEW]);
 	number(&json, "lost", summary->lost);
 	key(&json, "adds_up");
 	cf_json_bytes(&json, summary->adds_up ? "true" : "false", summary->adds_up ? 4 : 5);
@@ -165,7 +193,9 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	number(&json, "deny", summary->outcome.decisions[CF_DENY]);
 	cf_json_literal(&json, "}");
 	reasons(&json, summary);
-	kernel_numbers(&json, summary);
+	counters(&json, summary);
+	if (summary->is_counted)
+		kernel_numbers(&json, summary);
 	worker_numbers(&json, summary);
 	outputs(&json, summary);
 	cells(&json, summary);

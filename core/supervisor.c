@@ -7,20 +7,24 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include "api.h"
 #include "channel.h"
+#include "descriptors.h"
 #include "generation.h"
+#include "keeper.h"
 #include "log.h"
+#include "lost.h"
+#include "plan_check.h"
 #include "summary.h"
 #include "supervisor.h"
 
 enum {
 	TICK_MS = 250, /* how soon a vanished interface is noticed; a vanished namespace is told at once */
-	BACK_OFF_MAX_MS = 10000,
-	HEALTHY_MS = 30000, /* a worker that lived this long has its back-off forgotten */
 	LAST_FLUSH_MS = 1000,
+	MESSAGES_MAX = 16, /* of a worker, before others are looked at again */
 };
 
 enum ending {
@@ -33,13 +37,14 @@ enum ending {
 struct supervisor {
 	const struct cf_run_options *options;
 	struct cf_generations gen;
+	struct cf_lost lost;
 	int signal_fd;
+	int end_fd; /* TERM and INT only, never read: readable means "do not wait any longer" */
 	enum ending ending;
 	uint64_t started_ns;
-	uint32_t restarts;
-	uint32_t quick_deaths;
-	int64_t worker_since_ms;
-	int64_t respawn_at_ms; /* while no worker runs */
+	struct cf_keeper keeper;
+	uint32_t gone_outputs; /* bit i: output i's reader has gone; since the last reload */
+	int64_t ticked_ms;
 };
 
 static uint64_t monotonic_ns(void)
@@ -50,25 +55,18 @@ static uint64_t monotonic_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
-static int64_t monotonic_ms(void)
-{
-	return (int64_t)(monotonic_ns() / 1000000);
-}
-
-static int open_signals(int fd, int only_ends)
+static void open_signals(struct supervisor *sup)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	if (!only_ends) {
-		sigaddset(&set, SIGHUP);
-		sigaddset(&set, SIGUSR1);
-	}
-	if (fd < 0)
-		sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(fd, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sup->end_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sup->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static void gather(struct supervisor *sup, struct cf_summary_input *input, struct cf_summary *summary)
@@ -76,13 +74,13 @@ static void gather(struct supervisor *sup, struct cf_summary_input *input, struc
 	*input = (struct cf_summary_input){
 		.cells = &sup->gen.cells,
 		.shared = sup->gen.shared,
+		.ring = &sup->gen.ring,
 		.plan = sup->gen.plan,
 		.sinks = sup->gen.outputs.sinks,
 		.sink_count = sup->gen.outputs.count,
 		.lost_before = sup->gen.outputs.lost,
-		.in_ring = cf_ring_count(&sup->gen.ring),
 		.elapsed_ns = monotonic_ns() - sup->started_ns,
-		.worker_restarts = sup->restarts,
+		.worker_restarts = sup->keeper.restarts,
 		.generation = sup->gen.number,
 	};
 	cf_summary_gather(input, summary);
@@ -108,124 +106,97 @@ static void reload(struct supervisor *sup)
 		cf_info("reloaded: generation %u is in force", sup->gen.number);
 	else
 		cf_error_log("reload failed, generation %u stays in force: %s", sup->gen.number, error.text);
-	sup->worker_since_ms = monotonic_ms();
+	sup->gone_outputs = 0;
+	cf_keeper_took_over(&sup->keeper);
 }
 
 static void take_signals(struct supervisor *sup)
 {
 	struct signalfd_siginfo info;
 
-	while (read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			reload(sup);
-		else if (info.ssi_signo == SIGUSR1)
+	enum ending before = sup->ending;
+
+	/* Not beyond the first that ends us: a second one, already there perhaps, is to cut the draining short. */
+	while (sup->ending == before && read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGUSR1)
 			print_numbers(sup);
-		else
+		else if (info.ssi_signo == SIGHUP && before == GO_ON)
+			reload(sup);
+		else if (info.ssi_signo != SIGHUP && before == GO_ON)
 			sup->ending = END_ASKED;
+		else if (info.ssi_signo != SIGHUP && sup->keeper.finishing)
+			cf_keeper_abort(&sup->keeper);
 	}
 }
 
-static void worker_died(struct supervisor *sup)
-{
-	int64_t now = monotonic_ms();
-	int64_t delay = 0;
-	char death[64];
-	int status;
-
-	cf_member_reap(&sup->gen.worker, &status);
-	cf_member_death(status, death, sizeof(death));
-	if (now - sup->worker_since_ms > HEALTHY_MS)
-		sup->quick_deaths = 0;
-	if (sup->quick_deaths > 0) {
-		delay = 100LL << (sup->quick_deaths < 8 ? sup->quick_deaths - 1 : 7);
-		delay = delay < BACK_OFF_MAX_MS ? delay : BACK_OFF_MAX_MS;
-	}
-	sup->quick_deaths++;
-	sup->respawn_at_ms = now + delay;
-	cf_warn("worker %s, a new one starts %s", death, delay ? "after a pause" : "at once");
-}
-
-static void respawn(struct supervisor *sup)
-{
-	struct cf_error error = { 0 };
-
-	sup->restarts++;
-	sup->worker_since_ms = monotonic_ms();
-	if (cf_generation_recover(&sup->gen, &error) == 0) {
-		cf_debug("worker restarted, pid %d", (int)sup->gen.worker.pid);
-		return;
-	}
-	cf_warn("%s", error.text);
-	worker_died(sup);
-}
-
+/* Said once for each output. The run's quiet end is not taken from a worker's word alone: it may not be ours any more.
+ */
 static void output_gone(struct supervisor *sup, uint64_t index)
 {
 	const struct cf_outputs *outputs = &sup->gen.outputs;
+	struct pollfd look = { .events = POLLOUT };
+	int has_reader;
 
-	if (index >= outputs->count)
+	if (index >= outputs->count || sup->gone_outputs & (1U << index))
 		return;
-	if (outputs->plans[index].kind == CF_OUTPUT_STDOUT && outputs->count == 1)
+	sup->gone_outputs |= 1U << index;
+	look.fd = outputs->sinks[index].fd;
+	has_reader = poll(&look, 1, 0) <= 0 || !(look.revents & (POLLERR | POLLHUP | POLLNVAL));
+	if (!has_reader && outputs->plans[index].kind == CF_OUTPUT_STDOUT && outputs->count == 1)
 		sup->ending = END_QUIET;
 	else
-		cf_warn("output \"%s\": its reader has gone; records for it are dropped until a reload (SIGHUP)",
-			outputs->plans[index].path);
+		cf_warn("output \"%s\": %s; records for it are dropped until a reload (SIGHUP)",
+			cf_plan_output_name(&outputs->plans[index]),
+			has_reader ? strerror((int)sup->gen.shared->outputs[index].last_errno) : "its reader has gone");
 }
 
 static void take_messages(struct supervisor *sup)
 {
 	struct cf_message message;
-	int rc;
+	int rc = -EAGAIN;
 
-	while ((rc = cf_channel_receive(sup->gen.worker.channel, &message, 0)) > 0) {
+	for (int i = 0; i < MESSAGES_MAX; i++) {
+		rc = cf_channel_receive(sup->gen.worker.channel, &message, 0);
+		if (rc <= 0)
+			break;
 		cf_message_close_fds(&message);
-		if (message.type == CF_MSG_OUTPUT_GONE)
+		if (message.type == CF_MSG_OUTPUT_GONE) {
 			output_gone(sup, message.body.number.value);
-	}
-	if (rc == -EAGAIN)
-		return;
-	if (rc < 0) /* it speaks nonsense: not the program we forked any more */
-		kill(sup->gen.worker.pid, SIGKILL);
-	worker_died(sup);
-}
-
-static int wait_ms(const struct supervisor *sup)
-{
-	int64_t left;
-
-	if (sup->gen.worker.pid != 0)
-		return TICK_MS;
-	left = sup->respawn_at_ms - monotonic_ms();
-	return left < 0 ? 0 : left < TICK_MS ? (int)left : TICK_MS;
-}
-
-static void loop(struct supervisor *sup)
-{
-	int64_t checked_ms = 0;
-
-	while (sup->ending == GO_ON) {
-		struct pollfd fds[] = {
-			{ .fd = sup->signal_fd, .events = POLLIN },
-			{ .fd = sup->gen.cells.watch.fd, .events = POLLIN },
-			{ .fd = sup->gen.worker.channel, .events = POLLIN },
-		};
-		bool tick;
-
-		if (sup->gen.worker.pid == 0 && wait_ms(sup) == 0)
-			respawn(sup);
-		fds[2].fd = sup->gen.worker.channel;
-		if (poll(fds, 3, wait_ms(sup)) < 0 && errno != EINTR)
+		} else if (message.type == CF_MSG_DONE && sup->keeper.finishing) {
+			cf_keeper_done(&sup->keeper);
 			return;
-		tick = monotonic_ms() - checked_ms >= TICK_MS;
-		if (tick)
-			checked_ms = monotonic_ms();
-		if ((tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
-			sup->ending = END_CELLS_GONE;
-		if (fds[2].revents)
-			take_messages(sup);
-		if (fds[0].revents)
-			take_signals(sup);
+		}
 	}
+	if (rc <= 0 && rc != -EAGAIN)
+		cf_keeper_lost(&sup->keeper);
+}
+
+/* Wait for something to happen, and take it. */
+static void turn(struct supervisor *sup)
+{
+	struct pollfd fds[] = {
+		{ .fd = sup->signal_fd, .events = POLLIN },
+		{ .fd = sup->ending == GO_ON ? sup->gen.cells.watch.fd : -1, .events = POLLIN },
+		{ .fd = sup->gen.worker.channel, .events = POLLIN },
+	};
+	bool tick;
+
+	if (poll(fds, 3, cf_keeper_wait_ms(&sup->keeper, TICK_MS)) < 0 && errno != EINTR)
+		return;
+	tick = cf_keeper_now_ms() - sup->ticked_ms >= TICK_MS;
+	if (tick) {
+		sup->ticked_ms = cf_keeper_now_ms();
+		cf_lost_tell(&sup->lost, &sup->gen);
+	}
+	if (sup->ending == GO_ON && (tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
+		sup->ending = END_CELLS_GONE;
+	if (sup->ending == GO_ON && tick && sup->options->watch && cf_policy_watch_changed(&sup->gen.watch))
+		reload(sup);
+	if (fds[2].revents)
+		take_messages(sup);
+	if (fds[0].revents)
+		take_signals(sup);
+	cf_keeper_tick(&sup->keeper);
 }
 
 static void log_ready(const struct supervisor *sup)
@@ -240,6 +211,7 @@ static void log_ready(const struct supervisor *sup)
 	}
 	if (gen->plan->cell_count > 8)
 		cf_info("... and %u more cells", gen->plan->cell_count - 8);
+	cf_info("worker: %.*s", CF_CONFINEMENT_LEN, gen->shared->confinement);
 	cf_info("ready: %u cell%s, %s", gen->plan->cell_count, gen->plan->cell_count == 1 ? "" : "s",
 		gen->options->policy_path ? gen->options->policy_path : "default mapping");
 }
@@ -247,67 +219,71 @@ static void log_ready(const struct supervisor *sup)
 /* Let what is under way arrive: no new events, then a worker to decide what is there, then the outputs. */
 static void drain(struct supervisor *sup)
 {
-	struct cf_generations *gen = &sup->gen;
-	struct cf_error error = { 0 };
-
-	open_signals(sup->signal_fd, 1); /* a second TERM or INT means: now */
-	cf_cells_detach(&gen->cells);
-	if (gen->worker.pid == 0 && sup->ending != END_QUIET && cf_generation_recover(gen, &error) < 0)
-		cf_warn("%s", error.text);
-	if (cf_member_finish(&gen->worker, sup->ending == END_QUIET ? 0 : sup->options->drain_ms, sup->signal_fd) < 0)
-		cf_warn("the worker was ended before it had finished");
-	cf_outputs_recover(&gen->outputs, gen->shared);
+	cf_cells_detach(&sup->gen.cells);
+	cf_lost_tell(&sup->lost, &sup->gen); /* before the order to finish, so that it is heard */
+	cf_keeper_finish(&sup->keeper, sup->ending == END_QUIET ? 0 : sup->options->drain_ms);
+	while (!sup->keeper.finished)
+		turn(sup);
+	cf_outputs_recover(&sup->gen.outputs, sup->gen.shared);
 }
 
-static void summarise(struct supervisor *sup)
+/* The line itself is not among the numbers, and whether it fits says nothing about the run. */
+static void summarise(struct supervisor *sup, const struct cf_summary *summary)
 {
 	static char line[1 << 20];
+	size_t len = 0;
+
+	if (sup->options->summary_record)
+		len = cf_summary_json(summary, line, sizeof(line));
+	if (len)
+		cf_outputs_finish(&sup->gen.outputs, sup->gen.shared, line, len, LAST_FLUSH_MS);
+	cf_summary_log(summary);
+}
+
+static int exit_code(const struct supervisor *sup, const struct cf_summary *summary)
+{
+	if ((sup->options->fail_on & CF_FAIL_ON_SCRIPT_ERROR) && summary->outcome.script_errors)
+		return 4;
+	if ((sup->options->fail_on & CF_FAIL_ON_LOSS) && summary->lost)
+		return 7;
+	if ((sup->options->fail_on & CF_FAIL_ON_DENY) && summary->outcome.decisions[CF_DENY])
+		return 8;
+	return sup->ending == END_CELLS_GONE ? 6 : 0;
+}
+
+static int conclude(struct supervisor *sup)
+{
 	struct cf_summary_input input;
 	struct cf_summary summary;
-	size_t len = 0;
 
 	cf_outputs_finish(&sup->gen.outputs, sup->gen.shared, NULL, 0, 0);
 	gather(sup, &input, &summary);
-	if (sup->options->summary_record)
-		len = cf_summary_json(&summary, line, sizeof(line));
-	if (len)
-		cf_outputs_finish(&sup->gen.outputs, sup->gen.shared, line, len, LAST_FLUSH_MS);
-	cf_summary_log(&summary);
-}
-
-static int exit_code(struct supervisor *sup)
-{
-	struct cf_summary_input input;
-	struct cf_summary summary;
-
-	gather(sup, &input, &summary);
-	if ((sup->options->fail_on & CF_FAIL_ON_SCRIPT_ERROR) && summary.outcome.script_errors)
-		return 4;
-	if ((sup->options->fail_on & CF_FAIL_ON_LOSS) && summary.lost)
-		return 7;
-	if ((sup->options->fail_on & CF_FAIL_ON_DENY) && summary.outcome.decisions[CF_DENY])
-		return 8;
-	return sup->ending == END_CELLS_GONE ? 6 : 0;
+	if (sup->ending != END_QUIET)
+		summarise(sup, &summary);
+	return exit_code(sup, &summary);
 }
 
 static int run(struct supervisor *sup)
 {
 	struct cf_error error = { 0 };
 
-	if (cf_generations_open(&sup->gen, sup->options, sup->signal_fd, &error) < 0 ||
+	if (cf_generations_open(&sup->gen, sup->options, sup->end_fd, &error) < 0 ||
 	    cf_generation_start(&sup->gen, &error) < 0) {
+		if (error.err == EINTR) { /* told to end while starting: no failure */
+			cf_info("%s", error.text);
+			return 0;
+		}
 		cf_error_log("%s", error.text);
 		return cf_failure_exit_code(error.kind);
 	}
 	log_ready(sup);
-	sup->worker_since_ms = monotonic_ms();
-	loop(sup);
+	cf_keeper_took_over(&sup->keeper);
+	while (sup->ending == GO_ON)
+		turn(sup);
 	if (sup->ending == END_CELLS_GONE)
 		cf_error_log("no cell is left, ending");
 	drain(sup);
-	if (sup->ending != END_QUIET)
-		summarise(sup);
-	return exit_code(sup);
+	return conclude(sup);
 }
 
 int cf_supervisor_run(const struct cf_run_options *options)
@@ -315,10 +291,13 @@ int cf_supervisor_run(const struct cf_run_options *options)
 	static struct supervisor sup;
 	int code;
 
-	sup = (struct supervisor){ .options = options, .signal_fd = open_signals(-1, 0), .started_ns = monotonic_ns() };
+	sup = (struct supervisor){ .options = options, .keeper.gen = &sup.gen, .started_ns = monotonic_ns() };
+	cf_descriptors_raise();
+	open_signals(&sup);
 	signal(SIGPIPE, SIG_IGN);
 	code = run(&sup);
 	cf_generations_close(&sup.gen);
 	close(sup.signal_fd);
+	close(sup.end_fd);
 	return code;
 }

@@ -10,9 +10,9 @@
 #include "plan.h"
 
 enum cf_fail_on { /* bits */
-	CF_FAIL_ON_DENY = 1,
-	CF_FAIL_ON_LOSS = 2,
-	CF_FAIL_ON_SCRIPT_ERROR = 4,
+		  CF_FAIL_ON_DENY = 1,
+		  CF_FAIL_ON_LOSS = 2,
+		  CF_FAIL_ON_SCRIPT_ERROR = 4,
 };
 
 struct cf_run_options {
@@ -26,6 +26,7 @@ struct cf_run_options {
 	uint64_t wake_interval_ns;
 	uint64_t drain_ms; /* how long outputs may take at the end */
 	uint32_t fail_on; /* enum cf_fail_on, or-ed */
+	int watch; /* read the policy again when its file changes */
 	int summary_record; /* the last line of every output is the summary */
 };
 

@@ -7,7 +7,6 @@
 #include "emit.h"
 #include "event.h"
 #include "log.h"
-#include "script.h"
 #include "turn.h"
 
 struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns)
@@ -25,13 +24,14 @@ struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns)
 
 int cf_turn_set_slot(struct cf_turn *turn, uint32_t slot, uint32_t cell)
 {
-	if (slot >= CF_CELLS_MAX || cell >= CF_CELLS_MAX)
+	if (cell >= CF_CELLS_MAX)
 		return -1;
-	turn->slots[slot] = (uint16_t)(cell + 1);
+	turn->cells[slot % CF_CELLS_MAX] = (uint16_t)(cell + 1);
+	turn->slots[slot % CF_CELLS_MAX] = slot;
 	return 0;
 }
 
-static uint64_t boot_now(void)
+uint64_t cf_boot_ns(void)
 {
 	struct timespec now;
 
@@ -61,7 +61,7 @@ void cf_turn_recover(struct cf_turn *turn)
 	const struct cf_outcome *done = cf_outcome_current(shared);
 	uint32_t attempt = atomic_load(&shared->attempt);
 
-	if (attempt != done->attempt) {
+	if (attempt != done->attempt && shared->attempt_count > 0) {
 		cf_dedup_forget(attempt);
 		if (shared->careful > 0 && shared->attempt_count == 1) {
 			shared->careful--;
@@ -70,6 +70,8 @@ void cf_turn_recover(struct cf_turn *turn)
 			shared->careful = shared->attempt_count;
 		}
 	}
+	/* What ends a worker is most likely compiled code; the interpreter may well give an error where that died. */
+	cf_script_interpret(shared->careful > 0 || turn->interpreted);
 	done = cf_outcome_current(shared);
 	if (cf_ring_position(&turn->ring) != done->ring_position)
 		cf_ring_release(&turn->ring, done->ring_position);
@@ -78,7 +80,7 @@ void cf_turn_recover(struct cf_turn *turn)
 	turn->pending = (1U << turn->sink_count) - 1;
 }
 
-/* From slots to plan indices; events of slots we were not told of are refused. */
+/* From slots to plan indices; events of slots we were not told of, or of an earlier cell in that slot, are refused. */
 static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 {
 	uint32_t kept = 0;
@@ -86,9 +88,10 @@ static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct cf_event *event = &batch->events[i];
-		uint32_t cell = event->cell < CF_CELLS_MAX ? turn->slots[event->cell] : 0;
+		uint32_t slot = event->cell % CF_CELLS_MAX;
+		uint32_t cell = turn->cells[slot];
 
-		if (cell == 0)
+		if (cell == 0 || turn->slots[slot] != event->cell)
 			continue;
 		event->cell = cell - 1;
 		if (kept != i)
@@ -100,7 +103,7 @@ static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 	return refused;
 }
 
-static void decide(struct cf_batch *batch)
+static void decide(struct cf_turn *turn, struct cf_batch *batch)
 {
 	struct cf_error error = { 0 };
 
@@ -110,6 +113,7 @@ static void decide(struct cf_batch *batch)
 		cf_error_log("%s", error.text);
 	while (cf_emit_ended() < batch->count)
 		cf_event_end(CF_ENDING_FAILED);
+	turn->is_full = cf_script_is_full();
 }
 
 static void log_refused(struct cf_turn *turn, uint32_t refused_len)
@@ -121,7 +125,7 @@ static void log_refused(struct cf_turn *turn, uint32_t refused_len)
 
 static void refresh_clock(struct cf_turn *turn)
 {
-	uint64_t now = boot_now();
+	uint64_t now = cf_boot_ns();
 
 	if (now - turn->clock_refreshed_ns < 1000000000ULL)
 		return;
@@ -129,18 +133,34 @@ static void refresh_clock(struct cf_turn *turn)
 	cf_clock_refresh();
 }
 
+/* Records that their producer took back: nothing to decide, but their space has to be given back as well. */
+static void pass_discarded(struct cf_turn *turn, uint64_t position)
+{
+	struct cf_outcome *next;
+
+	turn->shared->attempt_count = 0; /* whoever finds this attempt unfinished has no event to be careful with */
+	next = cf_outcome_begin(turn->shared);
+	next->ring_position = position;
+	cf_outcome_commit(turn->shared, next);
+	cf_ring_release(&turn->ring, position);
+}
+
 uint32_t cf_turn_once(struct cf_turn *turn)
 {
 	struct cf_shared *shared = turn->shared;
 	struct cf_batch *batch = cf_batch_get();
-	uint64_t position = cf_outcome_current(shared)->ring_position;
+	uint64_t start = cf_outcome_current(shared)->ring_position, position = start;
 	uint32_t refused = 0, refused_len = 0;
 	struct cf_outcome *next;
 	uint32_t taken;
+	double took;
 
 	taken = cf_ring_take(&turn->ring, &position, batch, shared->careful ? 1 : CF_BATCH_MAX, &refused, &refused_len);
-	if (taken == 0)
+	if (taken == 0) {
+		if (position != start)
+			pass_discarded(turn, position);
 		return 0;
+	}
 	refresh_clock(turn);
 	refused += map_cells(turn, batch);
 	shared->attempt_count = taken; /* before begin: who finds an unfinished attempt reads this */
@@ -150,13 +170,40 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	next->refused += refused;
 	cf_dedup_begin(next->attempt);
 	cf_emit_begin(next);
-	decide(batch);
+	took = cf_monotonic_seconds();
+	decide(turn, batch);
+	took = cf_monotonic_seconds() - took;
 	cf_emit_begin(NULL);
 	cf_outcome_commit(shared, next);
 	cf_ring_release(&turn->ring, position);
-	if (shared->careful)
-		shared->careful--;
+	if (shared->careful && --shared->careful == 0)
+		cf_script_interpret((int)turn->interpreted);
 	if (refused_len)
 		log_refused(turn, refused_len);
+	if (turn->times_slow || took * 1e3 > turn->slow_ms)
+		turn->times_slow = cf_script_slow(took, turn->slow_ms / 1e3);
 	return taken;
+}
+
+void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost)
+{
+	struct cf_script_moment now = { .moment = moment };
+	struct cf_error error = { 0 };
+	struct cf_outcome *next;
+
+	refresh_clock(turn);
+	turn->shared->attempt_count = 0; /* no event is to blame when the worker dies over it */
+	next = cf_outcome_begin(turn->shared);
+	if (moment == CF_MOMENT_LOST) {
+		now.lost = lost > next->lost_told ? lost - next->lost_told : 0;
+		now.lost_total = lost;
+		next->lost_told = lost;
+	}
+	now.now_ns = cf_boot_ns();
+	cf_emit_begin(next);
+	if (cf_script_moment(&now, &turn->timer_ns, &error) < 0)
+		cf_error_log("%s", error.text);
+	cf_emit_begin(NULL);
+	next->batches--; /* the commit counts one, and this was none */
+	cf_outcome_commit(turn->shared, next);
 }

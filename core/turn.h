@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "outcome.h"
 #include "ring.h"
+#include "script.h"
 #include "sink.h"
 
 struct cf_turn {
@@ -21,14 +22,21 @@ struct cf_turn {
 	uint32_t sink_count;
 	uint32_t pending; /* bit i: output i has bytes that could not be written yet */
 	uint32_t gone; /* bit i: output i was reported as gone */
+	int is_full; /* the policy holds more than it may: time for another worker */
 	uint32_t refused_len; /* length of the latest refused record, logged once */
 	uint64_t linger_ns;
 	uint64_t clock_refreshed_ns; /* CLOCK_BOOTTIME */
+	uint64_t timer_ns; /* CLOCK_BOOTTIME at which the policy's next timer is due; 0: none */
+	uint32_t slow_ms; /* a batch that takes longer is looked into */
+	int times_slow; /* 1: the batch in hand is */
+	uint32_t interpreted; /* 1: the policy asked for it */
 	int clock_fd;
-	uint16_t slots[CF_CELLS_MAX]; /* plan index + 1 by slot; 0: no such cell */
+	uint16_t cells[CF_CELLS_MAX]; /* plan index + 1 by slot; 0: no such cell */
+	uint32_t slots[CF_CELLS_MAX]; /* what that cell's events carry, epoch included */
 };
 
 struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns); /* NULL: no memory */
+/* `slot` is what the cell's events carry (struct cf_cell), `cell` its index in the plan. -1: no such index. */
 int cf_turn_set_slot(struct cf_turn *turn, uint32_t slot, uint32_t cell);
 
 /* Take up where a predecessor was stopped, whatever it was doing. After emit and dedup are bound. */
@@ -37,6 +45,13 @@ void cf_turn_recover(struct cf_turn *turn);
 /* One batch, if there is one. Returns the number of events taken. */
 uint32_t cf_turn_once(struct cf_turn *turn);
 
-/* Until the supervisor orders an end (CF_MSG_FINISH, then CF_MSG_STOP) or goes. */
-void cf_turn_loop(struct cf_turn *turn, int channel);
+/* Something between batches, a transaction like them but without events. `lost` is the kernel's total for
+ * CF_MOMENT_LOST, else 0. */
+void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost);
+
+/* CLOCK_BOOTTIME in nanoseconds. */
+uint64_t cf_boot_ns(void);
+
+/* Until the supervisor orders an end (CF_MSG_FINISH) or goes: 0; or until another worker should take over: 1. */
+int cf_turn_loop(struct cf_turn *turn, int channel);
 #endif

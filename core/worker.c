@@ -9,9 +9,13 @@
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
+#include "confine.h"
 #include "dedup.h"
+#include "digest.h"
 #include "emit.h"
+#include "include.h"
 #include "log.h"
+#include "memory.h"
 #include "plan_check.h"
 #include "privilege.h"
 #include "record.h"
@@ -65,10 +69,39 @@ static int merge_cell(struct cf_plan *plan, const struct cf_plan_cell *from, str
 	return 0;
 }
 
-int cf_worker_load(const struct cf_worker_config *config, struct cf_plan *plan, struct cf_error *error)
+struct loading {
+	const struct cf_opener *opener;
+	struct cf_digest digest;
+};
+
+static int read_include(void *context, const char *path, char **text, size_t *len, struct cf_error *error)
 {
-	if (cf_script_open(error) < 0 || cf_script_load(&config->policy, plan, error) < 0)
+	struct loading *loading = context;
+
+	if (loading->opener->read(loading->opener->context, path, text, len, error) < 0)
 		return -1;
+	cf_digest_part(&loading->digest, "include", *text, *len);
+	return 0;
+}
+
+int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener *opener, struct cf_plan *plan,
+		   struct cf_error *error)
+{
+	struct loading loading = { .opener = opener };
+	struct cf_opener including = { .read = read_include, .context = &loading };
+
+	cf_digest_begin(&loading.digest);
+	if (config->policy.text)
+		cf_digest_part(&loading.digest, "file", config->policy.text, config->policy.len);
+	if (cf_script_open(error) < 0)
+		return -1;
+	cf_script_limit(CF_MEMORY_MB_DEFAULT); /* what the policy says of it counts from when it was read */
+	if (cf_script_load(&config->policy, &including, plan, error) < 0)
+		return -1;
+	cf_script_limit(plan->limits.memory_mb);
+	cf_digest_args(&loading.digest, config->policy.args);
+	if (config->policy.text && !plan->metadata.policy_digest[0])
+		cf_digest_end(&loading.digest, plan->metadata.policy_digest);
 	merge_metadata(&plan->metadata, config->metadata);
 	if (config->cell && merge_cell(plan, config->cell, error) < 0)
 		return -1;
@@ -79,6 +112,8 @@ static int send_plan(int channel, const struct cf_plan *plan)
 {
 	int rc = cf_channel_send(channel, CF_MSG_PLAN_METADATA, &plan->metadata, sizeof(plan->metadata), NULL, 0);
 
+	if (rc == 0)
+		rc = cf_channel_send(channel, CF_MSG_PLAN_LIMITS, &plan->limits, sizeof(plan->limits), NULL, 0);
 	for (uint32_t i = 0; rc == 0 && i < plan->output_count; i++)
 		rc = cf_channel_send(channel, CF_MSG_PLAN_OUTPUT, &plan->outputs[i], sizeof(plan->outputs[i]), NULL, 0);
 	for (uint32_t i = 0; rc == 0 && i < plan->cell_count; i++)
@@ -94,11 +129,29 @@ static int take_output(struct cf_turn *turn, struct cf_message *message, struct 
 
 	message->fds[0] = message->fds[1] = -1;
 	if (index != turn->sink_count || index >= CF_OUTPUTS_MAX || buffer_fd < 0)
-		return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: output %llu out of turn", (unsigned long long)index);
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: output %llu out of turn",
+			       (unsigned long long)index);
 	if (cf_sink_open(&turn->sinks[index], fd, buffer_fd, &turn->shared->outputs[index], error) < 0)
 		return -1;
 	turn->sink_count++;
 	return 0;
+}
+
+/* A cell that only an earlier plan had is added for its name: its last events are still in the ring. */
+static int take_slot(struct cf_turn *turn, struct cf_plan *plan, const struct cf_message_slot *slot)
+{
+	struct cf_plan_cell *cell = plan->cells;
+
+	while (cell < plan->cells + plan->cell_count && strcmp(cell->name, slot->name) != 0)
+		cell++;
+	if (cell == plan->cells + plan->cell_count) {
+		cell = cf_plan_add_cell(plan);
+		if (!cell)
+			return 0; /* no room for a name; its events are refused, and counted */
+		memcpy(cell->name, slot->name, sizeof(cell->name));
+	}
+	memcpy(cell->interface, slot->interface, sizeof(cell->interface));
+	return cf_turn_set_slot(turn, slot->slot, (uint32_t)(cell - plan->cells));
 }
 
 /* Take descriptors until START. */
@@ -117,10 +170,8 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 				return -1;
 			break;
 		case CF_MSG_SLOT:
-			if (cf_turn_set_slot(turn, message.body.slot.slot, message.body.slot.cell) < 0)
+			if (take_slot(turn, plan, &message.body.slot) < 0)
 				return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: slot %u", message.body.slot.slot);
-			memcpy(plan->cells[message.body.slot.cell].interface, message.body.slot.interface,
-			       CF_IFNAME_LEN);
 			break;
 		case CF_MSG_RING:
 			if (cf_ring_open(&turn->ring, message.fds[0], message.body.number.value, error) < 0)
@@ -128,6 +179,7 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 			message.fds[0] = -1;
 			break;
 		case CF_MSG_START:
+			plan->generation = (uint32_t)message.body.number.value;
 			return 0;
 		default:
 			return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: message %u before the start", message.type);
@@ -163,18 +215,41 @@ static void fail_and_exit(int channel, const struct cf_error *error)
 	_exit(cf_failure_exit_code(error->kind));
 }
 
+/* What a host lacks is said by its first worker only. */
+static void confine(const struct cf_worker_config *config)
+{
+	char *told = config->shared->confinement;
+	char text[CF_CONFINEMENT_LEN];
+	struct cf_confinement got;
+	int is_first;
+
+	cf_confine(((uint64_t)CF_MEMORY_MB_DEFAULT << 20) * CF_MEMORY_HARD, &got);
+	cf_confinement_text(&got, text);
+	is_first = told[0] == '\0';
+	memcpy(told, text, sizeof(text));
+	cf_debug("confinement: %s", text);
+	if (is_first && cf_confinement_lacks(&got))
+		cf_warn("this kernel confines workers less than newer ones do: %s", text);
+}
+
 void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t parent)
 {
 	struct cf_error error = { 0 };
 	struct cf_plan *plan = cf_plan_new();
+	struct cf_opener opener = { .read = cf_include_ask, .context = &channel };
 	struct cf_turn *turn;
+	int full;
 
 	detach_from_terminal(channel); /* first: it closes whatever it does not know */
 	turn = cf_turn_new(config->shared, config->linger_ns);
 	prctl(PR_SET_NAME, "cellflow-worker");
 	if (!plan || !turn)
 		_exit(1);
-	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0 || cf_worker_load(config, plan, &error) < 0)
+	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0)
+		fail_and_exit(channel, &error);
+	confine(config);
+	cf_progress_bind(config->progress);
+	if (cf_worker_load(config, &opener, plan, &error) < 0)
 		fail_and_exit(channel, &error);
 	if (send_plan(channel, plan) < 0)
 		_exit(1);
@@ -183,11 +258,15 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 		fail_and_exit(channel, &error);
 	cf_dedup_bind(config->dedup, config->dedup_len);
 	cf_emit_bind(config->shared, turn->sinks, turn->sink_count);
+	turn->interpreted = plan->limits.interpreted;
+	turn->slow_ms = plan->limits.slow_ms;
 	cf_turn_recover(turn);
 	if (cf_channel_send(channel, CF_MSG_READY, NULL, 0, NULL, 0) < 0)
 		_exit(1);
-	cf_turn_loop(turn, channel);
+	full = cf_turn_loop(turn, channel);
 	cf_script_stop();
+	if (full)
+		_exit(CF_SCRIPT_FULL);
 	cf_channel_send(channel, CF_MSG_DONE, NULL, 0, NULL, 0);
 	_exit(0);
 }

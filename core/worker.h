@@ -15,6 +15,7 @@ struct cf_worker_config {
 	const struct cf_plan_cell *cell; /* from the command line; NULL: none */
 	const struct cf_plan_metadata *metadata; /* from the command line: fields that are given win */
 	struct cf_shared *shared;
+	struct cf_progress *progress; /* where it notes what it is doing */
 	void *dedup; /* memory of cf_dedup_size(CF_DEDUP_CAPACITY) bytes shared with later workers */
 	size_t dedup_len;
 	uid_t uid;
@@ -22,8 +23,10 @@ struct cf_worker_config {
 	uint64_t linger_ns; /* pause between drains while events come; the ring wakes at most this often */
 };
 
-/* Load the policy into `plan` (with the command line's cell and metadata merged in). Used by `check` as well. */
-int cf_worker_load(const struct cf_worker_config *config, struct cf_plan *plan, struct cf_error *error);
+/* Load the policy, with what it includes read by `opener`, into `plan` (with the command line's cell and metadata
+ * merged in, and the digest of what was read where no other is given). Used by `check` as well. */
+int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener *opener, struct cf_plan *plan,
+		   struct cf_error *error);
 
 /* Life of a worker process: never returns. `channel` is its end of the pair, `parent` the supervisor's pid. */
 __attribute__((noreturn)) void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t parent);

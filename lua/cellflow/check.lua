@@ -83,20 +83,66 @@ local CALLS = {
   { name = "reason", call = call_reason }, { name = "format", call = call_format },
 }
 
+-- Handlers as steps of their own: before the hooks for their kind of event, and with the decided record.
+local function handler_steps(setup)
+  local before, decided = {}, {}
+  for _, entry in ipairs(setup.handlers.list) do
+    local step = { name = entry.title, place = entry.place, hook = entry.fn, entry = entry }
+    if entry.kind == "decision" then
+      step.call = function(hook, ev, _, raw)
+        setup.record.begin(ev, raw, true)
+        hook(setup.record.proxy)
+        setup.record.finish()
+      end
+      decided[#decided + 1] = step
+    elseif entry.number then
+      step.call = function(hook, ev) hook(ev) end
+      before[#before + 1] = step
+    end
+  end
+  return before, decided
+end
+
+local function is_for(step, raw)
+  local entry = step.entry
+  return (not entry.number or entry.number == raw.kind) and (not entry.match or entry.match(raw))
+end
+
 local function try(setup, errors, step, ev, raw)
-  local hook = setup.hooks[step.name]
+  local hook = step.hook or setup.hooks[step.name]
   if not hook or errors.stuck[step.name] then return end
   local function call() step.call(hook, ev, setup, raw) end
-  local ok, stuck = limit.call(call, setup.faults.capture, M.STEPS_MAX)
+  local ok, stuck, err = limit.call(call, setup.faults.capture, M.STEPS_MAX)
   if ok then return end
+  setup.relieve(err)
   setup.record.finish()
   errors.stuck[step.name] = stuck
-  local where, text = setup.faults.settle(step.name, setup.places[step.name] or "cellflow")
+  local home = step.place or setup.places[step.name] or "cellflow"
+  local where, text = setup.faults.settle(step.name, home, err)
   local line = ("%s: %s"):format(where, text)
   if not errors.seen[line] then
     errors.seen[line] = true
     errors.lines[#errors.lines + 1] = line
   end
+end
+
+-- start, lost, timers and stop, once each.
+local function try_moments(setup, errors)
+  local now = 3.5
+  local function try_each(list, kind, argument)
+    for _, entry in ipairs(list) do
+      if entry.kind == kind then
+        try(setup, errors, { name = entry.title, place = entry.place, hook = entry.fn,
+          call = function(fn) fn(argument) end })
+      end
+    end
+  end
+  setup.clock.set(now)
+  try_each(setup.handlers.list, "start")
+  try_each(setup.handlers.list, "lost", { count = 1, total = 1 })
+  try_each(setup.timers.list, nil, 1e9 + now)
+  try_each(setup.handlers.list, "stop")
+  setup.clock.set(false)
 end
 
 --- Returns a list of error lines "file:line: what", each once. `setup` as for dispatch.new, with faults of its own that
@@ -105,13 +151,25 @@ function M.run(core, setup, default_mapping)
   local errors = { lines = {}, seen = {}, stuck = {} }
   local raw = core.cf_batch_get().events + 0 -- a pointer to the first
   local ev = ffi.cast(event.handle_type, raw)
+  local before, decided = handler_steps(setup)
   limit.interpreted(function()
     each_event(raw, function()
+      for _, step in ipairs(before) do
+        if is_for(step, raw[0]) then try(setup, errors, step, ev, raw) end
+      end
       local answer = setup.answer
       answer.rule, answer.place, answer.error_place = false, false, false
       answer.decision, answer.reason = default_mapping(raw[0])
-      for _, step in ipairs(CALLS) do try(setup, errors, step, ev, raw) end
+      for _, step in ipairs(CALLS) do
+        if step.name == "format" then
+          for _, handler in ipairs(decided) do
+            if is_for(handler, raw[0]) then try(setup, errors, handler, ev, raw) end
+          end
+        end
+        try(setup, errors, step, ev, raw)
+      end
     end)
+    try_moments(setup, errors)
   end)
   return errors.lines
 end

@@ -13,7 +13,8 @@ local M = {}
 
 local NETS_MAX = 1024 -- distinct net("...") texts kept
 local ANSWERS_MAX = 8192 -- addresses whose answer one net keeps
-local PRIVATE = {} -- key of a net's data, which the operator cannot name
+-- A net -> its data. Not in the net itself, where next() would find it: the data has pointers in it.
+local data_of = setmetatable({}, { __mode = "k" })
 
 local has_members = {}
 
@@ -45,7 +46,7 @@ end
 
 --- Whether the address text is in the net; an absent address (nil) is in none.
 function has_members.has(net, text)
-  local nets = type(net) == "table" and rawget(net, PRIVATE)
+  local nets = type(net) == "table" and data_of[net]
   if not nets then
     place.raise("net:has is called with a colon: net(...):has(addr)")
   end
@@ -65,7 +66,7 @@ local net_metatable = {
     place.raise(('a net has no member "%s", only has(addr)'):format(tostring(name)))
   end,
   __newindex = function() place.raise("a net cannot be changed") end,
-  __tostring = function(net) return "net " .. table.concat(rawget(net, PRIVATE).texts, ", ") end,
+  __tostring = function(net) return "net " .. table.concat(data_of[net].texts, ", ") end,
 }
 
 local function check_text(text)
@@ -88,12 +89,14 @@ local function build(core, parse, list)
     nets[i] = parse_network(core, list[i])
     nets.texts[i] = list[i]
   end
-  return setmetatable({ [PRIVATE] = nets }, net_metatable)
+  local net = setmetatable({}, net_metatable)
+  data_of[net] = nets
+  return net
 end
 
 --- The texts that a net was made of; nil when `what` is no net.
 function M.texts(what)
-  local nets = type(what) == "table" and rawget(what, PRIVATE)
+  local nets = type(what) == "table" and data_of[what]
   return nets and nets.texts or nil
 end
 

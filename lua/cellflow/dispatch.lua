@@ -1,10 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- From a batch of events to decisions: dedup, rules, verdict, default, reason, format, output, for each event. One
--- protected call runs a whole batch; after an error it is entered again at the next step of the same event, so that a
--- faulty hook costs an event its hook and never the event. Reads policies nowhere, writes output nowhere.
+-- From a batch of events to decisions: handlers, dedup, rules, verdict, default, reason, handlers of the decision,
+-- format, output, for each event. One protected call runs a whole batch; after an error it is entered again at the
+-- next step of the same event, so that a faulty hook costs an event its hook and never the event. Reads policies
+-- nowhere, writes output nowhere.
 local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local event = require("cellflow.event")
+local memory = require("cellflow.memory")
+local progress_of = require("cellflow.progress")
 local ruleset = require("cellflow.ruleset")
 
 local C = ffi.C
@@ -20,10 +23,9 @@ M.SCRIPT_ERROR = "script_error"
 local IDS_MAX = 65536 -- texts whose id is remembered here; core keeps fewer
 
 -- The step to take next. A step notes its successor before it calls a hook: after an error the loop goes on there.
-local START, VERDICT, REASON, FORMAT, WRITE, GIVE_UP, DONE = 0, 1, 2, 3, 4, 5, 6
-local HOOK_BEFORE = { [VERDICT] = "dedup", [REASON] = "verdict", [FORMAT] = "reason", [WRITE] = "format" }
-
-local state_type = ffi.typeof("struct { int32_t index, count, step, pad0; int32_t failures[8]; }")
+-- START and FORMAT are the handlers' too: `at` is the one that runs, and there the line of handlers goes on behind it.
+local START, VERDICT, REASON, DECIDED, FORMAT, WRITE, GIVE_UP, DONE = 0, 1, 2, 3, 4, 5, 6, 7
+local HOOK_BEFORE = { [VERDICT] = "dedup", [REASON] = "verdict", [DECIDED] = "reason", [WRITE] = "format" }
 
 -- Decision and reason code by what the kernel proved. A logged packet is NFLOG's, live or replayed.
 local function default_mapping(raw)
@@ -116,7 +118,7 @@ local function reason_step(self)
     local code = hook(ev, answer.decision, answer.error_place and M.SCRIPT_ERROR or answer.reason)
     check_reason(code)
     if code ~= nil then answer.reason = code end
-    state.failures[FORMAT] = 0
+    state.failures[DECIDED] = 0
   end
 end
 
@@ -146,13 +148,28 @@ local function fill_decision(self)
   end
 end
 
--- The steps from the decision on: format, then exactly one ending.
+-- Handlers of decisions, who read the record and leave it as it is.
+local function decided_step(self)
+  local record, decider = self.record, self.handlers.decider(self.state)
+  return decider and function(ev, raw)
+    record.begin(ev, raw, true)
+    decider(raw, record.proxy)
+    record.finish()
+  end
+end
+
+-- The steps from the decision on: handlers, format, then exactly one ending.
 local function ending_steps(self)
   local core, state, hooks, decision = self.core, self.state, self.hooks, self.decision
   local record_write, line_write, event_end = core.cf_record_write, core.cf_line_write, core.cf_event_end
-  local format, fill = format_step(self), fill_decision(self)
+  local format, fill, decided = format_step(self), self.fill, decided_step(self)
   return function(step, ev, raw)
     local line = false
+    if step <= FORMAT and decided then
+      state.step = FORMAT
+      decided(ev, raw)
+      state.at = 0
+    end
     if step <= FORMAT and hooks.format then
       state.step = WRITE
       line = format(hooks.format, ev, raw)
@@ -181,10 +198,18 @@ local function steps(self)
   local rules, decided, default = self.rules.list, self.rules.decided, self.rules.default
   local state, hooks, answer, event_end = self.state, self.hooks, self.answer, self.core.cf_event_end
   local dedup, verdict, reason, finish = dedup_step(self), verdict_step(self), reason_step(self), ending_steps(self)
+  local observe = self.handlers.observer(state)
   return function(step, ev, raw)
     if step == START then
-      -- false and not nil: a member that is nil is a new key each time, which cost half of the loop's time.
-      answer.decision, answer.reason, answer.rule, answer.place, answer.error_place = false, false, false, false, false
+      if state.at == 0 then
+        -- false and not nil: a member that is nil is a new key each time, which cost half of the loop's time.
+        answer.decision, answer.reason, answer.rule = false, false, false
+        answer.place, answer.error_place = false, false
+      end
+      if observe then
+        observe(raw, ev)
+        state.at = 0
+      end
       state.step = VERDICT
       if hooks.dedup and dedup(hooks.dedup, ev, raw) then
         state.step = DONE
@@ -204,7 +229,7 @@ local function steps(self)
     if not answer.decision and default then take_rule(answer, default) end
     if not answer.decision then answer.decision, answer.reason = default_mapping(raw) end
     if step <= REASON then
-      state.step = FORMAT
+      state.step = DECIDED
       if hooks.reason then reason(hooks.reason, ev) end
     end
     finish(step, ev, raw)
@@ -223,11 +248,24 @@ local function hook_loop(self)
   end
 end
 
-local function after_error(self)
+-- The handler that met the error, if one did.
+local function failing_handler(self)
+  local state = self.state
+  if state.at > 0 and (state.step == START or state.step == FORMAT) then return self.handlers.list[state.at] end
+end
+
+local function after_error(self, err)
+  self.relieve(err)
   local state, hooks, places = self.state, self.hooks, self.places
-  local step = state.step
+  local step, handler = state.step, failing_handler(self)
   local name = HOOK_BEFORE[step]
-  local where = self.faults.settle(name or "cellflow", places[name] or "cellflow")
+  local where
+  if handler then
+    where = self.faults.settle(handler.title, handler.place, err)
+    self.handlers.failed(handler.id, self.faults)
+  else
+    where = self.faults.settle(name or "cellflow", places[name] or "cellflow", err)
+  end
   self.answer.error_place = self.answer.error_place or where
   self.core.cf_script_error()
   if self.record then self.record.finish() end
@@ -239,33 +277,58 @@ local function after_error(self)
   end
 end
 
+-- Tell what the hooks are called, and leave out those over which an earlier worker hung.
+local function switch_off(self, progress)
+  for step, name in pairs(HOOK_BEFORE) do
+    if self.hooks[name] then
+      progress.name(progress_of.of_step(step), ("%s at %s"):format(name, self.places[name] or "?"))
+      if progress.is_off(progress_of.of_step(step)) then self.hooks[name] = false end
+    end
+  end
+end
+
 --- A dispatcher over `core`. `setup`: hooks (name -> function; false is put for one that is absent or quarantined),
 --- places (name -> text), record (of record.lua), answer (shared with the record), faults (of fault.lua), rules (of
---- ruleset.lua).
+--- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua), progress (of progress.lua).
 function M.new(core, setup)
   local batch = core.cf_batch_get()
-  local hooks, any = setup.hooks, next(setup.hooks)
+  local hooks, any = setup.hooks, next(setup.hooks) or #setup.handlers.list > 0
   -- false and not absent: looking for a key that is not there is the slow case.
   for _, name in pairs(HOOK_BEFORE) do hooks[name] = hooks[name] or false end
   local self = { core = core, hooks = hooks, places = setup.places, record = setup.record,
-    answer = setup.answer, faults = setup.faults, rules = setup.rules, default_mapping = default_mapping }
-  self.state, self.decision = state_type(), ffi.new("struct cf_decision")
+    answer = setup.answer, faults = setup.faults, rules = setup.rules, handlers = setup.handlers,
+    default_mapping = default_mapping, relieve = memory.new(core) }
+  self.state, self.decision = setup.progress.state, ffi.new("struct cf_decision")
+  switch_off(self, setup.progress)
   self.raws, self.handles = pointers(batch)
   self.intern = interner(core)
+  self.fill = fill_decision(self)
+  setup.clock.follow(self.state, self.raws)
   local loop = any and hook_loop(self) or self.rules.any and ruleset.loop(self.rules, self) or plain_loop(self)
   local state, capture = self.state, self.faults.capture
   local rules, raws, handles = self.rules, self.raws, self.handles
 
   --- Decide and end the first `count` events of the batch.
   local function run(count)
-    state.index, state.count, state.step = 0, count, START
+    state.index, state.count, state.step, state.at = 0, count, START, 0
     rules.decide(raws, handles, count)
-    while not xpcall(loop, capture) do after_error(self) end
+    local ok, err = xpcall(loop, capture)
+    while not ok do
+      after_error(self, err)
+      ok, err = xpcall(loop, capture)
+    end
+    state.step = START -- none of the policy's functions runs
   end
   -- One call a batch: nothing to gain here, and as a trace it would only run into the loop's own.
   jit.off(run)
   jit.off(after_error)
-  return { run = run, loop = loop, default_mapping = default_mapping, handles = handles, raws = raws }
+  --- The record of the event in hand, once more.
+  local function write_extra()
+    self.fill()
+    core.cf_extra_record(self.raws[state.index], self.decision)
+  end
+  return { run = run, loop = loop, write_extra = write_extra, default_mapping = default_mapping, handles = handles,
+    raws = raws }
 end
 
 return M

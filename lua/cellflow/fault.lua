@@ -23,7 +23,7 @@ function M.new(core)
   --- left); then nothing is noted and settle falls back to where the hook is defined.
   function faults.capture(err)
     met.place, met.text, met.trace = nil, nil, nil
-    if err == answer.WRONG then
+    if rawequal(err, answer.WRONG) then -- an event, which may be an error as well, cannot be compared
       met.text = answer.wrong_text
       return
     end
@@ -35,9 +35,10 @@ function M.new(core)
     end
   end
 
-  --- Account for the error just captured, which hook `name` defined at `home` met. Returns its place and text.
-  function faults.settle(name, home)
-    local where, text, trace = met.place or home, met.text or "error that left no text", met.trace
+  --- Account for the error just captured, which hook `name` defined at `home` met. Returns its place and text. `err` is
+  --- what xpcall returned: text where Lua did not call the handler (out of memory) or that failed.
+  function faults.settle(name, home, err)
+    local where, text, trace = met.place or home, met.text or err or "error that left no text", met.trace
     met.place, met.text, met.trace = nil, nil, nil
     if text:sub(1, #where + 2) == where .. ": " then text = text:sub(#where + 3) end
     if counts[where] then

@@ -11,12 +11,16 @@ local fault = require("cellflow.fault")
 local json = require("cellflow.json")
 local limit = require("cellflow.limit")
 local log = require("cellflow.log")
+local memory = require("cellflow.memory")
 local names = require("cellflow.names")
 local place = require("cellflow.place")
+local progress = require("cellflow.progress")
 local record = require("cellflow.record")
 local rule_review = require("cellflow.rule_review")
 local ruleset = require("cellflow.ruleset")
 local sandbox = require("cellflow.sandbox")
+local vocabulary = require("cellflow.vocabulary")
+local slow = require("cellflow.slow")
 local words = require("cellflow.words")
 
 local M = {}
@@ -44,6 +48,7 @@ local function read_plan(plan, cells, metadata)
   for _, name in ipairs({ "run_id", "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
     metadata[name] = text_of(plan.metadata[name])
   end
+  metadata.generation = plan.generation ~= 0 and plan.generation or nil
   for i = 0, plan.cell_count - 1 do
     local cell = plan.cells[i]
     cells[i] = { name = text_of(cell.name), interface = text_of(cell.interface),
@@ -52,40 +57,46 @@ local function read_plan(plan, cells, metadata)
 end
 
 -- Runs the chunk bounded; errors come out as one line with the policy's place.
-local function read_file(chunk, file)
+local function read_file(self, chunk, file)
   local failure
   local function note(err)
     local where, info = place.here()
     local text = place.text(err, info)
     where = where or file
-    failure = text:sub(1, #where + 2) == where .. ": " and text or where .. ": " .. text
+    local placed = text:sub(1, #where + 2) == where .. ": " or place.begins(text)
+    failure = placed and text or where .. ": " .. text
   end
   jit.off(chunk, true)
-  local ok = limit.call(chunk, note, M.LOAD_STEPS_MAX)
+  local ok, _, err = limit.call(chunk, note, M.LOAD_STEPS_MAX)
   jit.on(chunk, true)
   if not ok then
-    error(failure or file .. ": failed without a word (not enough memory?)", 0)
+    self.relieve(err)
+    error(failure or file .. ": " .. tostring(err), 0)
   end
 end
 
-local function load_policy(self, text, file, args, plan)
+local function load_policy(self, text, file, args, plan, read_include)
   local declaring, finish, rules = words.new(self.core, plan)
   declaring.net = cidr.new(self.core)
   local plain = {}
   local encoder = json.new(self.core, plain)
+  local more = vocabulary.new(self.core, plan, { encoder = encoder, file = file, read_include = read_include })
+  for name, word in pairs(more.words) do declaring[name] = word end
   local box = sandbox.new({ words = declaring, args = args, plain = plain, json_encode = encoder.encode,
     log = log.new(self.core) })
   if text then
     local chunk, wrong = sandbox.compile(text, file, box.env)
     if not chunk then error(wrong, 0) end
-    read_file(chunk, file)
+    more.open(box.env)
+    read_file(self, chunk, file)
   end
   finish()
   box.close()
-  return box, encoder, plain, ruleset.new(rules)
+  more.close()
+  return box, encoder, plain, more, ruleset.new(rules)
 end
 
-local function assemble(self, box, encoder, plain, rules)
+local function assemble(self, box, encoder, plain, more, rules)
   local answer = { decision = false, reason = false, rule = false, place = false, error_place = false }
   local core = self.core
   local cells, metadata = self.cells, self.metadata
@@ -93,43 +104,59 @@ local function assemble(self, box, encoder, plain, rules)
   local its_record = record.new(core, encoder, answer, cells, metadata)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
   self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
-    faults = fault.new(core), rules = rules }
+    faults = fault.new(core), rules = rules, handlers = more.handlers, clock = more.clock, timers = more.timers,
+    progress = progress.new(core) }
+  more.handlers.bind(self.setup.progress)
+  more.timers.bind(self.setup.progress)
   rules.bind(cells)
   self.dispatcher = dispatch.new(core, self.setup)
+  more.later.record, more.later.write_record = its_record, self.dispatcher.write_extra
+  self.slow = slow.new(core, self.setup)
+  self.moment = more.moment(self.setup.faults, self.setup.progress)
 end
 
 local function run_check(self)
   local setup = {}
+  -- A policy whose cell comes from the command line would find an event without one, which no run has.
+  self.cells[0] = self.cells[0] or { name = "check", interface = "eth0", run_id = self.metadata.run_id }
   for name, value in pairs(self.setup) do setup[name] = value end
   setup.faults = fault.new({ cf_log_text = function() end })
+  setup.relieve = self.relieve
   return check.run(self.core, setup, self.dispatcher.default_mapping), rule_review.run(setup.rules, setup.places)
 end
 
 --- A runtime over `core` (lib.lua's table, or one that records what it is told).
----   load(text, file, args, plan)  read a policy; text nil: the default mapping. args: table of texts. plan: a
----     struct cf_plan * or its address as a number; not kept. Raises one line "file:line: what".
+---   load(text, file, args, plan, read_include)  read a policy; text nil: the default mapping. args: table of texts.
+---     plan: a struct cf_plan * or its address as a number; not kept. read_include(path) -> text, or nil and why not.
+---     Raises one line "file:line: what".
 ---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
 ---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
+---   slow(seconds, bound)  a batch took that long (slow.lua); true: tell me of the next one as well
+---   moment(kind, now, lost, total)  what happens between batches (moments.lua); the time of the next timer, or 0
 ---   stop()         log what is left to say; returns the script errors by place
 ---   check()        list of error lines from synthetic events, and a list of warnings; overwrites the batch
 ---   loop()         the function that batch spends its time in, for specs of the compiler
 function M.new(core)
-  local self = { core = core, given = nil, setup = nil, dispatcher = nil, cells = {}, metadata = {} }
+  local self = { core = core, given = nil, setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {},
+    relieve = memory.new(core) }
   local host = {}
 
   function host.bind(plan)
     read_plan(plan_pointer(plan), self.cells, self.metadata)
     if self.setup then self.setup.rules.bind(self.cells) end
   end
-  function host.load(text, file, args, given)
+  function host.load(text, file, args, given, read_include)
     self.given = given -- a cast pointer does not keep what it points to
     local plan = plan_pointer(given)
-    local box, encoder, plain, rules = load_policy(self, text, file or "cellflow.lua", args or {}, plan)
+    local box, encoder, plain, more, rules =
+      load_policy(self, text, file or "cellflow.lua", args or {}, plan, read_include)
     host.bind(plan)
-    assemble(self, box, encoder, plain, rules)
+    assemble(self, box, encoder, plain, more, rules)
     self.given = nil
   end
   function host.batch(count) return self.dispatcher.run(count) end
+  function host.slow(seconds, bound) return self.slow(seconds, bound) end
+  function host.moment(kind, now, lost, total) return self.moment(kind, now, lost, total) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end
   function host.check() return run_check(self) end
   function host.loop() return self.dispatcher.loop end

@@ -9,6 +9,7 @@ local concat, format = table.concat, string.format
 local M = {}
 
 local DEPTH_MAX = 32
+local TABLES_MAX = 100000 -- of one value; few tables that are used many times make as many parts
 local EXACT = 2 ^ 53
 
 local function fail(text)
@@ -60,12 +61,16 @@ local encode
 
 local function encode_table(self, value, depth)
   if depth >= DEPTH_MAX then fail(format("tables are nested deeper than %d (or contain themselves)", DEPTH_MAX)) end
+  self.tables = self.tables + 1
+  if self.tables > TABLES_MAX then fail(format("a value has more than %d tables", TABLES_MAX)) end
   local plain = self.plain[value]
-  local keys = not plain and keys_of(value) or nil
-  local parts = {}
   if plain then
-    return plain.json()
-  elseif not keys then
+    if plain.json then return plain.json(depth) end
+    value = plain.walk()
+  end
+  local keys = keys_of(value)
+  local parts = {}
+  if not keys then
     for i = 1, #value do parts[i] = encode(self, value[i], depth + 1) end
     return "[" .. concat(parts, ",") .. "]"
   end
@@ -86,23 +91,28 @@ function encode(self, value, depth)
   return fail(format("a %s has no JSON form", kind))
 end
 
---- `members` (a list of names) of the table-like `from`, in that order; nil ones are left out.
-function M.object(encoder, members, from)
+--- `members` (a list of names) of the table-like `from`, in that order; nil ones are left out. `depth` of `from` when
+--- it is part of something else.
+function M.object(encoder, members, from, depth)
   local parts = {}
+  if not depth then encoder.tables = 0 end
   for i = 1, #members do
     local value = from[members[i]]
     if value ~= nil then
-      parts[#parts + 1] = encoder.text(members[i]) .. ":" .. encode(encoder, value, 1)
+      parts[#parts + 1] = encoder.text(members[i]) .. ":" .. encode(encoder, value, (depth or 0) + 1)
     end
   end
   return "{" .. concat(parts, ",") .. "}"
 end
 
---- An encoder: .encode(value) -> text. `plain` maps tables that are not what they seem (the record) to
---- { json = function() -> text }.
+--- An encoder: .encode(value) -> text. `plain` maps tables that are not what they seem to { json = function(depth) ->
+--- text } (the record) or { walk = function() -> table } (args).
 function M.new(core, plain)
-  local self = { text = string_encoder(core), plain = plain or {} }
-  function self.encode(value) return encode(self, value, 0) end
+  local self = { text = string_encoder(core), plain = plain or {}, tables = 0 }
+  function self.encode(value)
+    self.tables = 0
+    return encode(self, value, 0)
+  end
   return self
 end
 

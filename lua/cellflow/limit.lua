@@ -6,8 +6,8 @@ local jit_off, jit_on, jit_flush, jit_status = jit.off, jit.on, jit.flush, jit.s
 
 local M = {}
 
---- xpcall(fn, handler), ended by an error after about `steps` instructions. Returns what xpcall returns and whether it
---- was ended. Only for code that is interpreted.
+--- xpcall(fn, handler), ended by an error after about `steps` instructions. Returns whether it came back, whether it
+--- was ended, and the error's text where Lua did not call the handler. Only for code that is interpreted.
 function M.call(fn, handler, steps)
   local expired = false
   local function stop()
@@ -25,9 +25,9 @@ function M.call(fn, handler, steps)
     fn()
     sethook()
   end
-  local ok = xpcall(timed, handle)
+  local ok, err = xpcall(timed, handle)
   sethook()
-  return ok, expired
+  return ok, expired, err
 end
 
 --- Run fn() with nothing compiled. The flush matters: code that was compiled before would go on as it is.

@@ -7,6 +7,7 @@ local M = {}
 
 local FILE_MAX = 112 -- with ":" and a line number it fits CF_PLACE_LEN
 local DEPTH_MAX = 200
+local TEXT_MAX = 2048 -- bytes of an error's text; a log line is not much longer
 local files = {} -- a chunk's source -> the name that people see
 
 --- Make a file known; returns the chunk name to load it under.
@@ -56,6 +57,12 @@ function M.traceback()
   return table.concat(lines, " < ")
 end
 
+--- A long text cut, on one line. Cut first: over a megabyte of blanks the pattern would take minutes.
+function M.line(text)
+  if #text > TEXT_MAX then text = text:sub(1, TEXT_MAX) .. "..." end
+  return (text:gsub("%s*\n%s*", " | "))
+end
+
 --- An error's text on one line, without the "file:line: " that Lua put in front of it.
 function M.text(err, info)
   local text = type(err) == "string" and err or ("error object is a %s value"):format(type(err))
@@ -63,7 +70,15 @@ function M.text(err, info)
   if text:sub(1, #prefix) == prefix then
     text = text:sub(#prefix + 1)
   end
-  return (text:gsub("%s*\n%s*", " | "))
+  -- A function that was tail-called is blamed on the runtime's line that called the hook, which helps nobody.
+  text = text:gsub("^%.?/?lua/cellflow/[%w_]+%.lua:%d+: ", "", 1)
+  return M.line(text)
+end
+
+--- Whether `text` begins with a place of its own, as a syntax error in an included file does.
+function M.begins(text)
+  local file = text:match("^(.-):%d+: ")
+  return file ~= nil and files["@" .. file] ~= nil
 end
 
 --- Raise `text` at the policy's line.

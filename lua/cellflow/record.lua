@@ -15,7 +15,7 @@ M.members = {
   "schema_version", "type", "kind", "cell_id", "run_id", "decision_id", "direction", "decision", "reason_code", "rule",
   "decided_at", "error_at", "src_addr", "src_port", "dst_addr", "dst_port", "protocol", "protocol_number", "family",
   "icmp_type", "icmp_code", "icmp_id", "tcp_flags", "fragment", "vlan", "mark", "source", "verdict", "packet_count",
-  "byte_count", "close_reason", "interface", "policy_digest", "keyset_id", "issuer_kid", "correlation_id",
+  "byte_count", "close_reason", "interface", "generation", "policy_digest", "keyset_id", "issuer_kid", "correlation_id",
   "first_seen", "observed_at", "prefix",
 }
 local is_member = {}
@@ -65,14 +65,14 @@ local function add_plan(get, now, cells, metadata)
     if cell then return cell.run_id end
     return metadata.run_id
   end
-  for _, name in ipairs({ "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
+  for _, name in ipairs({ "generation", "policy_digest", "keyset_id", "issuer_kid", "correlation_id" }) do
     get[name] = function() return metadata[name] end
   end
 end
 
 local function check_valid(self)
   if not self.now.ev then
-    place.raise("a record is valid during the call of format only (record:copy() gives a table)")
+    place.raise("a record is valid during the call only (record:copy() gives a table)")
   end
 end
 
@@ -90,8 +90,14 @@ end
 
 local function write(self, name, value)
   check_valid(self)
+  if self.now.frozen then
+    place.raise("a record can be changed in format only; a handler may emit a copy (record:copy())")
+  end
   if type(name) ~= "string" then
     place.raise(("a record's members are named by text, got a %s"):format(type(name)))
+  end
+  if type(value) == "cdata" then
+    place.raise(("record.%s cannot be a flow event, which is valid during the call only"):format(name))
   end
   self.changes = self.changes or {}
   if value == nil then value = REMOVED end
@@ -121,7 +127,7 @@ end
 --- hand, false where absent; `cells` and `metadata` are the plan's texts. Returns { proxy=, begin=, finish=, changed=,
 --- json=, plain= }.
 function M.new(core, encoder, answer, cells, metadata)
-  local now = { ev = nil, event = nil }
+  local now = { ev = nil, event = nil, frozen = false }
   local self = { now = now, changes = nil, get = {} }
   add_decision(self.get, answer)
   add_event(self.get, now)
@@ -137,12 +143,14 @@ function M.new(core, encoder, answer, cells, metadata)
   }
   self.copy = function() return plain(self) end
   record.plain = self.copy
-  function record.begin(ev, raw) now.ev, now.event, self.changes = ev, raw, nil end
+  --- `frozen`: it may be read, not changed.
+  function record.begin(ev, raw, frozen) now.ev, now.event, now.frozen, self.changes = ev, raw, frozen or false, nil end
+  function record.check_valid() check_valid(self) end
   function record.finish() now.ev, now.event = nil, nil end
   function record.changed() return self.changes ~= nil end
-  function record.json()
+  function record.json(depth)
     check_valid(self)
-    return json.object(encoder, names_of(self), record.proxy)
+    return json.object(encoder, names_of(self), record.proxy, depth)
   end
   return record
 end

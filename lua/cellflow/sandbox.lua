@@ -15,8 +15,30 @@ for _, name in ipairs(M.HOOKS) do is_hook[name] = true end
 -- Not on the list, on purpose: what reaches files, code, other environments or metatables.
 local BASE = { "ipairs", "next", "select", "tostring", "tonumber", "type", "error", "assert", "pcall", "unpack" }
 
+-- By name, not by what the state has: modules of the runtime add to these tables (table.new).
+local LIBRARIES = {
+  string = "byte char find format gmatch gsub len lower match rep reverse sub upper",
+  table = "concat foreach foreachi getn insert maxn move remove sort",
+  math = "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min modf pi pow rad"
+    .. " random randomseed sin sinh sqrt tan tanh",
+  bit = "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
+}
+
 -- Text has methods through a metatable that is the whole state's, so leaving dump out of the copy would not do.
 string.dump = nil -- luacheck: ignore 122
+
+M.REP_MAX = 16 * 1024 * 1024 -- bytes that string.rep makes at most; one call cannot be interrupted
+
+-- In place for the same reason; the runtime repeats nothing.
+local rep = string.rep
+function string.rep(text, n, separator) -- luacheck: ignore 122
+  local len = #tostring(text) + (separator and #tostring(separator) or 0)
+  if (tonumber(n) or 0) * len > M.REP_MAX then
+    place.raise(("string.rep: the text would be longer than %d MB"):format(M.REP_MAX / 2 ^ 20))
+  end
+  if separator == nil then return rep(text, n) end
+  return rep(text, n, separator)
+end
 
 local function names_of(map)
   local names = {}
@@ -40,10 +62,12 @@ local function strict(title, members)
   })
 end
 
+M.strict = strict
+
 -- A private copy: the tables of the state belong to the runtime as well.
 local function library(title, from)
   local members = {}
-  for name, member in pairs(from) do members[name] = member end
+  for name in LIBRARIES[title]:gmatch("%S+") do members[name] = from[name] end
   return strict(title, members)
 end
 
@@ -140,7 +164,7 @@ function M.compile(text, file, env)
   -- Bytecode can break out of the VM. Behind a byte order mark LuaJIT itself refuses it; "t" refuses the rest.
   local chunk, wrong = load(text, place.register(file), "t", env)
   if not chunk then
-    return nil, (tostring(wrong):gsub("%s*\n%s*", " "))
+    return nil, place.line(tostring(wrong))
   end
   return chunk
 end

@@ -12,7 +12,9 @@ return function(...)
       for line in io.lines("core/" .. name .. ".h") do
         lines[#lines + 1] = line:sub(1, 1) == "#" and "" or line
       end
-      ffi.cdef((table.concat(lines, "\n"):gsub("__attribute__%b()", "")))
+      -- LuaJIT knows neither; an _Atomic integer has the layout of the plain one on every machine it runs on.
+      local text = table.concat(lines, "\n"):gsub("__attribute__%b()", ""):gsub("_Atomic%s+", "")
+      ffi.cdef(text)
     end
   end
 end

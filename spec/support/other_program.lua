@@ -13,6 +13,7 @@ struct bpf_program *bpf_object__find_program_by_name(const struct bpf_object *ob
 int bpf_program__fd(const struct bpf_program *program);
 int bpf_object__find_map_fd_by_name(struct bpf_object *object, const char *name);
 int bpf_map_lookup_elem(int fd, const void *key, void *value);
+int bpf_prog_query(int target, int type, uint32_t flags, uint32_t *attach_flags, uint32_t *ids, uint32_t *count);
 int bpf_link_create(int prog_fd, int target_fd, int attach_type, const void *opts);
 struct bpf_tc_hook { size_t sz; int ifindex; int attach_point; uint32_t parent; };
 struct bpf_tc_opts { size_t sz; int prog_fd; uint32_t flags, prog_id, handle, priority; };
@@ -46,6 +47,17 @@ function M:tcx(ifindex)
   local link = bpf.bpf_link_create(self.fd, ifindex, 47, nil)
   assert(link >= 0)
   return link
+end
+
+-- Ids of all programs that an interface has by tcx, whoever attached them.
+function M.on_tcx(ifindex)
+  local list, ids, count = {}, ffi.new("uint32_t[64]"), ffi.new("uint32_t[1]")
+  for _, side in ipairs({ 46, 47 }) do
+    count[0] = 64
+    assert(bpf.bpf_prog_query(ifindex, side, 0, nil, ids, count) == 0, "query of tcx")
+    for i = 0, count[0] - 1 do list[#list + 1] = ids[i] end
+  end
+  return list
 end
 
 -- side: "egress" (also when nil) or "ingress"

@@ -45,6 +45,28 @@ local function add_outputs(core, out)
   end
 end
 
+-- Extra lines as text, or as the decision of a record; counters by name or name[label].
+local function add_extra(core, out)
+  function core.cf_extra_write(line, len)
+    out.extra[#out.extra + 1] = line:sub(1, tonumber(len))
+    return 0
+  end
+  function core.cf_extra_record(event, d)
+    local entry = decision_of(d)
+    entry.seq = tonumber(event.seq)
+    out.extra[#out.extra + 1] = entry
+    return 0
+  end
+  local names = {}
+  function core.cf_counter_slot(name, _, label)
+    names[#names + 1] = label == "" and name or ("%s[%s]"):format(name, label)
+    out.counters[names[#names]] = out.counters[names[#names]] or 0
+    return #names
+  end
+  function core.cf_counter_add(slot, n) out.counters[names[slot]] = out.counters[names[slot]] + n end
+  function core.cf_counter_get(slot) return out.counters[names[slot]] end
+end
+
 local function add_dedup(core, out)
   local seen = {}
   function core.cf_dedup_seen(key, len, seconds, now_ns)
@@ -71,11 +93,12 @@ local function add_memory(core)
   end
 end
 
---- core, out: out has endings (one entry for each event that ended), log, keys, script_errors.
+--- core, out: out has endings (one entry for each event that ended), extra, counters, log, keys, script_errors.
 function M.new()
-  local out = { endings = {}, log = {}, keys = {}, script_errors = 0 }
+  local out = { endings = {}, extra = {}, counters = {}, log = {}, keys = {}, script_errors = 0 }
   local core = setmetatable({}, { __index = function(_, name) return lib[name] end })
   add_outputs(core, out)
+  add_extra(core, out)
   add_dedup(core, out)
   add_memory(core)
   return core, out
@@ -104,12 +127,20 @@ function M.fill(event, fields)
   return event
 end
 
---- A runtime with `text` loaded: host, out, batch. `text` nil: the default mapping.
-function M.host(text, args)
+--- What include reads: the texts of `files` (path -> text).
+function M.reader(files)
+  return function(path)
+    if files[path] then return files[path] end
+    return nil, path .. ": cannot open the policy file: No such file or directory"
+  end
+end
+
+--- A runtime with `text` loaded: host, out, batch. `text` nil: the default mapping. `files`: what it may include.
+function M.host(text, args, files)
   local core, out = M.new()
   local host = require("cellflow.host").new(core)
   out.plan = ffi.new("struct cf_plan")
-  host.load(text, "cellflow.lua", args, out.plan)
+  host.load(text, "cellflow.lua", args, out.plan, M.reader(files or {}))
   return host, out, core.cf_batch_get(), core
 end
 
@@ -126,10 +157,10 @@ function M.run(text, events)
 end
 
 --- What loading `text` raises; fails when it loads.
-function M.load_error(text, file)
+function M.load_error(text, file, files)
   local core = M.new()
   local ok, err = pcall(require("cellflow.host").new(core).load, text, file or "cellflow.lua", nil,
-    ffi.new("struct cf_plan"))
+    ffi.new("struct cf_plan"), M.reader(files or {}))
   assert(not ok, "expected an error from: " .. text)
   return err
 end

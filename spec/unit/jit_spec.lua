@@ -5,6 +5,8 @@ require("spec.helper")
 local recording = require("recording_core")
 local trace_log = require("trace_log")
 
+local BATCHES = 100 -- what the compiler could not record at first it tries again later
+
 local VERDICT = 'function verdict(ev) if ev.dst_port == 22 then return "deny", "ssh" end end\n'
 local REASON = 'function reason(ev, decision, code) if ev.protocol == "udp" then return "udp_" .. decision end end\n'
 local DEDUP = "function dedup(ev) return ev.dst_addr, 60 end\n"
@@ -20,6 +22,34 @@ local POLICIES = {
   ["with dedup"] = DEDUP,
   ["with a line of its own"] = 'function format(r) return r.decision .. " " .. (r.dst_addr or "-") end',
   ["with four hooks"] = VERDICT .. REASON .. DEDUP .. FORMAT,
+  ["with handlers of events and decisions"] = [[
+    local ssh, last = 0, nil
+    on("opened", function(ev) last = ev.dst_port end)
+    on("opened", { dst_port = 22, protocol = { "tcp", "udp" } }, function(ev) ssh = ssh + 1 end)
+    on("closed", function(ev) ssh = 0 end)
+    on("decision", function(record) if record.decision == "deny" then ssh = ssh + 1 end end)
+    on("decision", { dst_port = 443 }, function(record) last = record.reason_code end)]],
+  ["with counters"] = [[
+    local all = counter("all")
+    on("opened", function(ev)
+      all:add()
+      counter("bytes"):add(ev.byte_count or 0)
+      counter("protocol", ev.protocol):add()
+      if counter("port", ev.dst_port):get() < 0 then all:add(2) end
+    end)]],
+  ["with windows"] = [[
+    local seen = window(60)
+    function verdict(ev)
+      if seen:add(ev.dst_addr) > 1e6 and seen:count(ev.dst_port) == 0 then return "deny", "rate" end
+    end]],
+  ["with lines emitted from handlers and hooks"] = [[
+    on("opened", function(ev) if ev.protocol == "udp" then emit("udp " .. ev.dst_addr) end end)
+    on("decision", function(record) emit(record) end)
+    function verdict(ev) if ev.dst_port == 22 then emit("ssh") end end]],
+  ["with a table emitted in a rare branch"] = [[
+    on("opened", { dst_port = 22, protocol = "udp" }, function(ev)
+      emit { type = "note", to = ev.dst_addr, port = ev.dst_port }
+    end)]],
   ["with print in a rare branch"] = "function verdict(ev) if ev.dst_port == 22 then print(ev.dst_addr, 22) end end",
 }
 
@@ -42,6 +72,9 @@ local function compile(text)
   core.cf_intern = require("spec.helper").core.cf_intern
   core.cf_record_write, core.cf_line_write, core.cf_event_end = count, count, count
   core.cf_log_text = function() end
+  core.cf_extra_write, core.cf_extra_record = function() return 0 end, function() return 0 end
+  core.cf_counter_slot, core.cf_counter_add, core.cf_counter_get = function() return 0 end, function() end,
+    function() return 0 end
   core.cf_dedup_seen = function(_, _, _, now_ns) return now_ns % 2 == 0 and 1 or 0 end
   local plan = require("ffi").new("struct cf_plan")
   local host = fresh_host().new(core)
@@ -52,9 +85,9 @@ local function compile(text)
       protocol = i % 3 == 0 and 17 or 6, verdict = i % 4 == 0 and 2 or 1, last_seen_ns = 2000000000 + i % 7 })
   end
   local log = trace_log.record(function()
-    for _ = 1, 20 do host.batch(256) end
+    for _ = 1, BATCHES do host.batch(256) end
   end)
-  assert.equal(20 * 256, written)
+  assert.equal(BATCHES * 256, written)
   return log, host.loop()
 end
 

@@ -125,7 +125,7 @@ describe("a record", function()
       function dedup() if kept then return kept.dst_addr end end
       function format(r) kept = r return r end]], { {}, {} })
     assert.same({ "record", "record", "script_error" }, { endings[1].how, endings[2].how, endings[2].reason })
-    assert.matches("a record is valid during the call of format only (record:copy() gives a table)", out.log[1].text, 1,
+    assert.matches("a record is valid during the call only (record:copy() gives a table)", out.log[1].text, 1,
       true)
   end)
 end)
