@@ -108,7 +108,7 @@ describe("output", function()
     assert.equal("0\n", labs.read_file(desk:at("code")))
     assert.equal(1, #cellflow.parse_lines(labs.read_file(desk:at("out"))))
     local err = labs.read_file(desk:at("err"))
-    assert.equal(2, select(2, err:gsub("\n", "")), err)
+    assert.equal(3, select(2, err:gsub("\n", "")), err)
   end)
 
   it("whose reader has gone is named once while the other one goes on", function()
