@@ -163,5 +163,8 @@ struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan);
  * the ceiling, with a little on top until the batch is over, so that what happened can be written down. */
 void cf_memory_lift(uint32_t lifted);
 
+/* CLOCK_MONOTONIC, for timing. */
+double cf_monotonic_seconds(void);
+
 void cf_log_text(uint32_t level, const char *text, size_t len);
 #endif

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "bpf_file.h"
 #include "bpf_object.h"
 #include "error.h"
@@ -117,10 +116,17 @@ static int reuse(struct bpf_map *map, int fd)
 	return bpf_map__reuse_fd(map, fd);
 }
 
-static void keep(const struct bpf_map *map, int *fd)
+/* libbpf closes its own with the object. */
+static int keep(int theirs, int *fd)
 {
-	if (map && *fd < 0)
-		*fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
+	if (theirs >= 0 && *fd < 0)
+		*fd = fcntl(theirs, F_DUPFD_CLOEXEC, 3);
+	return theirs < 0 || *fd >= 0 ? 0 : -1;
+}
+
+static int keep_map(const struct bpf_map *map, int *fd)
+{
+	return map ? keep(bpf_map__fd(map), fd) : 0;
 }
 
 static int write_config(struct load *load, const struct cf_bpf_options *options)
@@ -204,20 +210,24 @@ static int open_object(struct load *load, const char *path)
 	return 0;
 }
 
-static void take_over(struct load *load, struct cf_bpf_maps *maps, struct cf_bpf_object *out)
+static int take_over(const struct load *load, struct cf_bpf_maps *maps, struct cf_bpf_object *out)
 {
+	struct bpf_map *flows = find_map(load->object, "FLOWS", sizeof(struct cf_flow_key), sizeof(struct cf_flow));
+	struct bpf_map *wake = find_map(load->object, "WAKE", sizeof(uint32_t), sizeof(struct cf_wake));
 	struct bpf_map *stats = find_map(load->object, "STATS", sizeof(uint32_t), sizeof(struct cf_stats));
+	int ret = 0;
 
-	keep(load->ring, &maps->ring_fd);
-	keep(find_map(load->object, "FLOWS", sizeof(struct cf_flow_key), sizeof(struct cf_flow)), &maps->flows_fd);
-	keep(find_map(load->object, "WAKE", sizeof(uint32_t), sizeof(struct cf_wake)), &maps->wake_fd);
-	if (stats && bpf_map__type(stats) == BPF_MAP_TYPE_PERCPU_ARRAY)
-		out->stats_fd = bpf_map__fd(stats);
-	for (int i = 0; i < 2; i++)
+	if (stats && bpf_map__type(stats) != BPF_MAP_TYPE_PERCPU_ARRAY)
+		stats = NULL;
+	if (keep_map(load->ring, &maps->ring_fd) < 0 || keep_map(flows, &maps->flows_fd) < 0 ||
+	    keep_map(wake, &maps->wake_fd) < 0 || keep_map(stats, &out->stats_fd) < 0)
+		ret = -1;
+	for (int i = 0; i < 2 && ret == 0; i++)
 		if (load->programs[i])
-			out->prog_fd[i] = bpf_program__fd(load->programs[i]);
-	out->object = load->object;
-	load->object = NULL;
+			ret = keep(bpf_program__fd(load->programs[i]), &out->prog_fd[i]);
+	return ret == 0 ? 0
+			: cf_fail(load->err, CF_FAIL_LOAD, errno, "BPF object %s: keeping its descriptors: %s",
+				  load->name, strerror(errno));
 }
 
 int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
@@ -226,7 +236,7 @@ int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, 
 	struct load load = { .name = options->path ? options->path : "(built in)", .err = err };
 	int ret = -1, cause;
 
-	*out = (struct cf_bpf_object){ .prog_fd = { -1, -1 }, .stats_fd = -1 };
+	cf_bpf_object_init(out);
 	cf_libbpf_log_begin();
 	load.log = calloc(1, VERIFIER_LOG_LEN);
 	if (!load.log)
@@ -239,59 +249,12 @@ int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, 
 		load_fail(&load, cause);
 		goto out;
 	}
-	take_over(&load, maps, out);
-	if (maps->ring_fd < 0) {
-		cf_fail(err, CF_FAIL_LOAD, errno, "BPF object %s: keeping its ring map: %s", load.name,
-			strerror(errno));
+	ret = take_over(&load, maps, out);
+	if (ret < 0)
 		cf_bpf_unload(out);
-		goto out;
-	}
-	ret = 0;
 out:
 	bpf_object__close(load.object);
 	free(load.file);
 	free(load.log);
-	return ret;
-}
-
-void cf_bpf_unload(struct cf_bpf_object *object)
-{
-	bpf_object__close(object->object);
-	*object = (struct cf_bpf_object){ .prog_fd = { -1, -1 }, .stats_fd = -1 };
-}
-
-void cf_bpf_maps_init(struct cf_bpf_maps *maps)
-{
-	*maps = (struct cf_bpf_maps){ .ring_fd = -1, .flows_fd = -1, .wake_fd = -1 };
-}
-
-void cf_bpf_maps_close(struct cf_bpf_maps *maps)
-{
-	int fds[] = { maps->ring_fd, maps->flows_fd, maps->wake_fd };
-
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-	cf_bpf_maps_init(maps);
-}
-
-int cf_bpf_stats(int stats_fd, struct cf_stats *sum)
-{
-	int cpus = libbpf_num_possible_cpus(), ret = 0;
-	struct cf_stats *each;
-	uint32_t key = 0;
-
-	memset(sum, 0, sizeof(*sum));
-	if (cpus < 0)
-		return cpus;
-	each = calloc((size_t)cpus, sizeof(*each));
-	if (!each)
-		return -ENOMEM;
-	if (bpf_map_lookup_elem(stats_fd, &key, each) < 0)
-		ret = -errno;
-	for (int cpu = 0; !ret && cpu < cpus; cpu++)
-		for (int i = 0; i < CF_STAT_COUNT; i++)
-			sum->n[i] += each[cpu].n[i];
-	free(each);
 	return ret;
 }

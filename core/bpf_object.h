@@ -7,7 +7,6 @@
 #define CF_BPF_OBJECT_H
 #include <stddef.h>
 #include <stdint.h>
-struct bpf_object;
 struct cf_error;
 struct cf_stats;
 
@@ -31,10 +30,10 @@ struct cf_bpf_options {
 	const char *path; /* operator's object; NULL: the built-in one */
 };
 
+/* What stays of a load, owned here (O_CLOEXEC): with thousands of cells every descriptor counts. */
 struct cf_bpf_object {
-	struct bpf_object *object;
-	int prog_fd[2]; /* by enum cf_flow_direction, owned by object; -1: not wanted */
-	int stats_fd; /* per-CPU struct cf_stats, owned by object; -1: the object has none */
+	int prog_fd[2]; /* by enum cf_flow_direction; -1: not wanted */
+	int stats_fd; /* per-CPU struct cf_stats; -1: the object has none */
 };
 
 void cf_bpf_maps_init(struct cf_bpf_maps *maps);
@@ -44,6 +43,7 @@ void cf_bpf_maps_close(struct cf_bpf_maps *maps); /* idempotent; loaded programs
  * CF_FAIL_UNSUPPORTED_HOST (privileges). `out` is freed by cf_bpf_unload; after a failure it holds nothing. */
 int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		struct cf_error *err);
+void cf_bpf_object_init(struct cf_bpf_object *object); /* holds nothing */
 void cf_bpf_unload(struct cf_bpf_object *object); /* idempotent */
 
 /* The sum over all CPUs that the machine can have; 0, or -errno. */

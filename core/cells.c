@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "cells.h"
+#include "descriptors.h"
 #include "error.h"
 #include "log.h"
 
@@ -57,6 +58,20 @@ static int ring_size(struct cf_cells *cells, struct cf_error *error)
 	return 0;
 }
 
+static int attach(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
+{
+	struct cf_interface interface;
+
+	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0 ||
+	    cf_attach(nsfd, &cell->plan, &interface, cell->object.prog_fd, &cell->attachment, error) < 0 ||
+	    cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, &cell->attachment, &cell->watched, error) < 0)
+		return -1;
+	cell->is_watched = true;
+	cell->mode = cell->attachment.mode;
+	memcpy(cell->interface, interface.name, sizeof(cell->interface));
+	return 0;
+}
+
 /* Inside one opening of the namespace, which is closed again: whoever holds it keeps a dead cell's traffic alive. */
 static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct cf_error *error)
 {
@@ -77,12 +92,8 @@ static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct 
 	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0)
 		goto out;
 	load.link_len = interface.link_len;
-	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) < 0 || ring_size(cells, error) < 0 ||
-	    cf_attach(nsfd, &cell->plan, &interface, cell->object.prog_fd, &cell->attachment, error) < 0 ||
-	    cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, &cell->attachment, &cell->watched, error) < 0)
-		goto out;
-	cell->is_watched = true;
-	rc = 0;
+	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) == 0 && ring_size(cells, error) == 0)
+		rc = attach(cells, cell, nsfd, error);
 out:
 	close(nsfd);
 	return rc;
@@ -115,34 +126,60 @@ static void name_cell(const struct cf_plan_cell *plan, struct cf_error *error)
 	struct cf_error bare = *error;
 	char title[CF_NAME_LEN + 16];
 	char place[CF_PLACE_LEN + 2] = "";
+	char advice[96] = "";
 
+	if (bare.err == EMFILE)
+		cf_descriptors_advice(advice, sizeof(advice));
 	snprintf(title, sizeof(title), "cell \"%s\": ", plan->name);
 	if (strchr(plan->place, ':')) /* not the command line's cell */
 		snprintf(place, sizeof(place), "%s: ", plan->place);
 	if (strncmp(bare.text, title, strlen(title)) == 0)
 		title[0] = '\0';
-	cf_fail(error, bare.kind, bare.err, "%s%s%.*s", place, title,
-		(int)(sizeof(bare.text) - sizeof(title) - sizeof(place)), bare.text);
+	cf_fail(error, bare.kind, bare.err, "%s%s%.*s%s", place, title,
+		(int)(sizeof(bare.text) - sizeof(title) - sizeof(place) - sizeof(advice)), bare.text, advice);
 }
 
-struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_error *error)
+/* clsact has room for one filter of ours: the old one goes first, and comes back when the new one fails. */
+static void make_room(struct cf_cells *cells, struct cf_cell *before)
 {
-	int slot = free_slot(cells, error);
+	if (before && before->mode == CF_ATTACH_CLSACT)
+		detach(cells, before);
+}
+
+static void give_back_room(struct cf_cells *cells, struct cf_cell *before)
+{
+	struct cf_error error = { 0 };
+	int nsfd;
+
+	if (!before || before->is_watched)
+		return;
+	nsfd = cf_netns_open(&before->plan, &error);
+	if (nsfd < 0 || attach(cells, before, nsfd, &error) < 0)
+		cf_error_log("cell \"%s\" is no longer watched: %s", before->plan.name, error.text);
+	if (nsfd >= 0)
+		close(nsfd);
+}
+
+struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,
+			     struct cf_error *error)
+{
+	int slot = before ? (int)before->slot : free_slot(cells, error);
 	struct cf_cell *cell = slot < 0 ? NULL : calloc(1, sizeof(*cell));
 
 	if (!cell)
 		return NULL;
 	cell->plan = *plan;
 	cell->slot = (uint32_t)slot;
-	cell->object.stats_fd = -1;
+	cell->before = before;
+	cf_bpf_object_init(&cell->object);
 	cf_attachment_init(&cell->attachment);
+	make_room(cells, before);
 	if (load_and_attach(cells, cell, error) < 0) {
 		name_cell(plan, error);
 		free_cell(cells, cell);
+		give_back_room(cells, before);
 		return NULL;
 	}
-	cell->mode = cell->attachment.mode;
-	memcpy(cell->interface, cell->attachment.interface.name, sizeof(cell->interface));
 	cells->by_slot[slot] = cell;
 	cells->count++;
 	cf_debug("cell \"%s\": slot %d, interface %s", plan->name, slot, cell->interface);
@@ -151,9 +188,16 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 
 void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 {
-	cells->by_slot[cell->slot] = NULL;
+	struct cf_cell *in_slot = cells->by_slot[cell->slot];
+
+	if (in_slot == cell)
+		cells->by_slot[cell->slot] = cell->before;
+	else if (in_slot && in_slot->before == cell)
+		in_slot->before = NULL;
 	cells->count--;
 	detach(cells, cell);
+	if (in_slot == cell)
+		give_back_room(cells, cell->before);
 	add_stats(&cells->removed, &cell->stats);
 	cf_bpf_unload(&cell->object);
 	free(cell);

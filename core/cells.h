@@ -19,6 +19,7 @@ struct cf_cell {
 	struct cf_attachment attachment;
 	struct cf_cell_watched watched;
 	struct cf_stats stats; /* as last read; final once detached */
+	struct cf_cell *before; /* in the same slot, while both are there; NULL: none */
 	uint32_t slot;
 	uint32_t mode; /* enum cf_attach_mode that was used; stays when detached, as the interface does */
 	char interface[CF_IFNAME_LEN];
@@ -46,8 +47,11 @@ struct cf_cells {
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error);
 void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
 
-/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. */
-struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_error *error);
+/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. `before`, if not NULL, is a
+ * cell that this one takes the place of: both are attached until that one is removed, and share slot and flows, so that
+ * no flow is missed and none is opened twice. (By clsact only one can be attached: `before` is then detached first.) */
+struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,
+			     struct cf_error *error);
 /* Detach and forget; its numbers stay in `removed`. */
 void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell);
 /* Detach all and keep their numbers readable. */

@@ -25,7 +25,7 @@ enum cf_message_type {
 	CF_MSG_OUTPUT_GONE, /* struct cf_message_number: index of an output whose reader has gone */
 	/* supervisor to worker */
 	CF_MSG_OUTPUT, /* struct cf_message_number: index; descriptors: target, buffer */
-	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to plan cell `cell` */
+	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to that cell */
 	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptor: ring map */
 	CF_MSG_INCLUDED, /* struct cf_message_number: size in bytes; descriptor: the file's text */
 	CF_MSG_INCLUDE_FAILED, /* struct cf_message_text: why not */
@@ -54,7 +54,7 @@ struct cf_message_path {
 
 struct cf_message_slot {
 	uint32_t slot;
-	uint32_t cell;
+	char name[CF_NAME_LEN]; /* of a cell of the plan, or of one that an earlier plan had and whose last events come */
 	char interface[CF_IFNAME_LEN]; /* as resolved */
 };
 

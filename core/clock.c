@@ -71,6 +71,14 @@ void cf_clock_refresh(void)
 	keep_offset(best);
 }
 
+double cf_monotonic_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 void cf_clock_set_offset(int64_t offset_ns)
 {
 	keep_offset(offset_ns);

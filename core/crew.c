@@ -242,12 +242,9 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 
 		rc = send_number(member, CF_MSG_OUTPUT, i, fds, 2);
 	}
-	for (uint32_t i = 0; rc == 0 && i < handover->plan->cell_count; i++) {
-		struct cf_message_slot slot = { .slot = handover->slots[i], .cell = i };
-
-		memcpy(slot.interface, handover->interfaces[i], sizeof(slot.interface));
-		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &slot, sizeof(slot), NULL, 0);
-	}
+	for (uint32_t i = 0; rc == 0 && i < handover->slot_count; i++)
+		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &handover->slots[i], sizeof(handover->slots[i]), NULL,
+				     0);
 	if (rc == 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
 	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);

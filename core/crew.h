@@ -6,6 +6,7 @@
 #ifndef CF_CREW_H
 #define CF_CREW_H
 #include <sys/types.h>
+#include "channel.h"
 #include "error.h"
 #include "include.h"
 #include "plan.h"
@@ -30,14 +31,12 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct cf_includes *includes, int abort_fd,
 			struct cf_error *error);
 
-/* Give it the outputs, the slots of its cells and the ring, and wait until it has taken over. `slots` and
- * `interfaces` are by plan index. */
+/* Give it the outputs, the slots of cells and the ring, and wait until it has taken over. */
 struct cf_handover {
 	struct cf_sink *sinks;
 	uint32_t sink_count;
-	const struct cf_plan *plan;
-	const uint32_t *slots;
-	const char (*interfaces)[CF_IFNAME_LEN];
+	const struct cf_message_slot *slots;
+	uint32_t slot_count;
 	uint32_t generation;
 	int ring_fd;
 	size_t ring_size;

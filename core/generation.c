@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Start, reload and recovery: see generation.h. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -84,25 +85,30 @@ static int read_policy(struct cf_generations *gen, struct cf_policy *policy, str
 	return 0;
 }
 
+static void name_slot(struct cf_message_slot *slot, const struct cf_cell *cell)
+{
+	*slot = (struct cf_message_slot){ .slot = cell->slot };
+	memcpy(slot->name, cell->plan.name, sizeof(slot->name));
+	memcpy(slot->interface, cell->interface, sizeof(slot->interface));
+}
+
 static int hand_over(struct cf_generations *gen, struct cf_error *error)
 {
-	static uint32_t slots[CF_CELLS_MAX];
-	static char interfaces[CF_CELLS_MAX][CF_IFNAME_LEN];
+	static struct cf_message_slot slots[2 * CF_CELLS_MAX];
 	struct cf_handover handover = {
 		.sinks = gen->outputs.sinks,
 		.sink_count = gen->outputs.count,
-		.plan = gen->plan,
 		.slots = slots,
-		.interfaces = (const char(*)[CF_IFNAME_LEN])interfaces,
+		.slot_count = gen->retired_count + gen->plan->cell_count,
 		.generation = gen->number,
 		.ring_fd = gen->cells.maps.ring_fd,
 		.ring_size = gen->cells.ring_size,
 	};
 
-	for (uint32_t i = 0; i < gen->plan->cell_count; i++) {
-		slots[i] = gen->by_plan[i]->slot;
-		memcpy(interfaces[i], gen->by_plan[i]->interface, CF_IFNAME_LEN);
-	}
+	/* The cells of today last: where a name or slot is in both, they are right. */
+	memcpy(slots, gen->retired, gen->retired_count * sizeof(slots[0]));
+	for (uint32_t i = 0; i < gen->plan->cell_count; i++)
+		name_slot(&slots[gen->retired_count + i], gen->by_plan[i]);
 	return cf_member_hand_over(&gen->worker, &handover, error);
 }
 
@@ -130,20 +136,57 @@ static int load(struct cf_generations *gen, const struct cf_worker_config *confi
 	return -1;
 }
 
+/* The cell of the plan in force that a new one takes the place of: same name and namespace, not kept, still there. */
+static struct cf_cell *predecessor(const struct cf_generations *gen, const struct cf_plan_cell *cell,
+				   const uint8_t *is_kept)
+{
+	/* At the start the plan is in force already, and none of its cells is there. */
+	for (uint32_t i = 0; gen->number > 0 && i < gen->plan->cell_count; i++) {
+		const struct cf_plan_cell *old = &gen->plan->cells[i];
+
+		if (!is_kept[i] && gen->by_plan[i]->is_watched && strcmp(old->name, cell->name) == 0 &&
+		    strcmp(old->netns, cell->netns) == 0 && old->pid == cell->pid)
+			return gen->by_plan[i];
+	}
+	return NULL;
+}
+
+/* Which cells of the plan in force some cell of the next one keeps. */
+static void mark_kept(const struct cf_plan *next, const int *keep, uint8_t *is_kept)
+{
+	memset(is_kept, 0, CF_CELLS_MAX);
+	for (uint32_t i = 0; i < next->cell_count; i++)
+		if (keep[i] >= 0)
+			is_kept[keep[i]] = 1;
+}
+
 /* Attach what `plan` has and `keep` says is not there yet; on failure nothing of it stays. */
 static int add_cells(struct cf_generations *gen, const struct cf_plan *plan, const int *keep, struct cf_cell **by_plan,
 		     struct cf_error *error)
 {
-	for (uint32_t i = 0; i < plan->cell_count; i++) {
-		by_plan[i] = keep[i] >= 0 ? gen->by_plan[keep[i]] : cf_cells_add(&gen->cells, &plan->cells[i], error);
-		if (by_plan[i])
-			continue;
-		while (i-- > 0)
-			if (keep[i] < 0)
-				cf_cells_remove(&gen->cells, by_plan[i]);
-		return -1;
+	static uint8_t is_kept[CF_CELLS_MAX];
+	struct pollfd abort = { .fd = gen->abort_fd, .events = POLLIN };
+	uint32_t i;
+
+	mark_kept(plan, keep, is_kept);
+	for (i = 0; i < plan->cell_count; i++) {
+		const struct cf_plan_cell *cell = &plan->cells[i];
+
+		if (poll(&abort, 1, 0) > 0) {
+			cf_fail(error, CF_FAIL_INTERNAL, EINTR, "interrupted while attaching");
+			break;
+		}
+		by_plan[i] = keep[i] >= 0 ? gen->by_plan[keep[i]] :
+					    cf_cells_add(&gen->cells, cell, predecessor(gen, cell, is_kept), error);
+		if (!by_plan[i])
+			break;
 	}
-	return 0;
+	if (i == plan->cell_count)
+		return 0;
+	while (i-- > 0)
+		if (keep[i] < 0)
+			cf_cells_remove(&gen->cells, by_plan[i]);
+	return -1;
 }
 
 int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
@@ -198,17 +241,20 @@ int cf_generation_recover(struct cf_generations *gen, struct cf_error *error)
 	return hand_over(gen, error);
 }
 
+/* What the next plan does not keep goes; of what has no successor in its slot, the last events are still to come. */
 static void remove_dropped(struct cf_generations *gen, const struct cf_plan *next, const int *keep)
 {
-	static uint8_t kept[CF_CELLS_MAX];
+	static uint8_t is_kept[CF_CELLS_MAX];
 
-	memset(kept, 0, sizeof(kept));
-	for (uint32_t i = 0; i < next->cell_count; i++)
-		if (keep[i] >= 0)
-			kept[keep[i]] = 1;
-	for (uint32_t i = 0; i < gen->plan->cell_count; i++)
-		if (!kept[i])
-			cf_cells_remove(&gen->cells, gen->by_plan[i]);
+	mark_kept(next, keep, is_kept);
+	gen->retired_count = 0;
+	for (uint32_t i = 0; i < gen->plan->cell_count; i++) {
+		if (is_kept[i])
+			continue;
+		if (gen->cells.by_slot[gen->by_plan[i]->slot] == gen->by_plan[i])
+			name_slot(&gen->retired[gen->retired_count++], gen->by_plan[i]);
+		cf_cells_remove(&gen->cells, gen->by_plan[i]);
+	}
 }
 
 /* A cell whose namespace went is kept by name only: the new plan wants it back. */
@@ -232,14 +278,18 @@ static int switch_to(struct cf_generations *gen, struct cf_member *worker, struc
 {
 	static int keep[CF_CELLS_MAX];
 	static struct cf_cell *by_plan[CF_CELLS_MAX];
+	int left;
 
 	diff(gen, next, keep);
-	if (cf_member_leave(&gen->worker, flush_ms(gen, next), gen->abort_fd) < 0)
+	left = cf_member_leave(&gen->worker, flush_ms(gen, next), gen->abort_fd);
+	cf_outputs_recover(&gen->outputs, gen->shared); /* before a line is logged, see keeper.c */
+	if (left < 0)
 		cf_warn("the worker of generation %u had to be ended; the batch it had is decided again", gen->number);
-	cf_outputs_recover(&gen->outputs, gen->shared);
 	if (add_cells(gen, next, keep, by_plan, error) < 0)
 		return -1;
 	remove_dropped(gen, next, keep);
+	for (uint32_t i = 0; i < next->cell_count; i++)
+		by_plan[i]->plan = next->cells[i]; /* a kept one may have another name and metadata now */
 	memcpy(gen->by_plan, by_plan, sizeof(by_plan));
 	cf_plan_free(gen->plan);
 	gen->plan = next;

@@ -25,6 +25,8 @@ struct cf_generations {
 	struct cf_includes *includes; /* of the policy in force */
 	struct cf_plan *plan; /* in force; NULL before the first start */
 	struct cf_cell *by_plan[CF_CELLS_MAX]; /* the plan's cells, by its index; NULL: gone before a recovery */
+	struct cf_message_slot retired[CF_CELLS_MAX]; /* cells that the latest reload removed */
+	uint32_t retired_count;
 	uint32_t number; /* 1, 2, ... */
 	int abort_fd; /* signalfd of what ends us: a reload or start in progress is given up when it has something */
 };

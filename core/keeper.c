@@ -45,6 +45,12 @@ static void schedule(struct cf_keeper *keeper, bool at_once)
 		cf_warn("workers keep dying: the next one starts in %.1f s", (double)delay / 1000);
 }
 
+/* Before a line is logged: it may go into the very file whose length tells how far the dead worker's write got. */
+static void recover_outputs(struct cf_keeper *keeper)
+{
+	cf_outputs_recover(&keeper->gen->outputs, keeper->gen->shared);
+}
+
 void cf_keeper_lost(struct cf_keeper *keeper)
 {
 	char death[64];
@@ -52,6 +58,7 @@ void cf_keeper_lost(struct cf_keeper *keeper)
 
 	kill(keeper->gen->worker.pid, SIGKILL); /* dead already, or not the program any more that we forked */
 	cf_member_reap(&keeper->gen->worker, &status);
+	recover_outputs(keeper);
 	/* It said why, and goes in order, in hope of a better successor: no matter for a pause. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_SCRIPT_FULL) {
 		cf_info("a new worker starts with fresh state");
@@ -83,12 +90,13 @@ static void end_hanging(struct cf_keeper *keeper, uint32_t limit_s)
 {
 	char place[CF_PLACE_NAME_LEN];
 
+	cf_member_kill(&keeper->gen->worker);
+	recover_outputs(keeper);
 	if (cf_stuck_switch_off(cf_generation_progress(keeper->gen), place) == 0)
 		cf_error_log("%s did not come back for %u s: switched off until the policy is read again", place,
 			     limit_s);
 	else
 		cf_error_log("worker did not come back for %u s", limit_s);
-	cf_member_kill(&keeper->gen->worker);
 	schedule(keeper, true);
 }
 

@@ -243,6 +243,22 @@ int cf_script_batch(struct cf_error *error)
 	return rc;
 }
 
+int cf_script_slow(double seconds, double limit)
+{
+	int again;
+
+	push_host("slow");
+	lua_pushnumber(script.L, seconds);
+	lua_pushnumber(script.L, limit);
+	if (lua_pcall(script.L, 2, 1, 0) != 0) {
+		lua_settop(script.L, 0);
+		return 0;
+	}
+	again = lua_toboolean(script.L, -1);
+	lua_settop(script.L, 0);
+	return again;
+}
+
 int cf_script_moment(const struct cf_script_moment *now, uint64_t *timer_ns, struct cf_error *error)
 {
 	static const char *const names[] = { "start", "stop", "lost", "timer" };

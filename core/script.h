@@ -44,6 +44,9 @@ int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opene
  * inside); what was not ended then is the caller's to count. */
 int cf_script_batch(struct cf_error *error);
 
+/* The latest batch took `seconds`, and `limit` is what it should. Returns 1 when the next one is to be told as well. */
+int cf_script_slow(double seconds, double limit);
+
 /* What happens between batches: handlers of start, stop and lost, and the timers that are due. */
 enum cf_moment {
 	CF_MOMENT_START, /* once, before everything else of a worker */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Buffered, recoverable output: see sink.h. */
+ * Buffered, recoverable output: see sink.h. Taking up after another writer is sink_recover.c's. */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -13,6 +13,7 @@
 #include "api.h"
 #include "log.h"
 #include "sink.h"
+#include "sink_parts.h"
 
 enum {
 	DOUBTFUL_MAX = 65536, /* bytes that one death can leave in doubt; a pipe takes no more at once anyway */
@@ -88,49 +89,17 @@ void cf_sink_close(struct cf_sink *sink)
 	sink->fd = sink->buffer_fd = -1;
 }
 
-static uint64_t tail_of(const struct cf_sink *sink)
-{
-	return atomic_load_explicit(&sink->progress->tail, memory_order_relaxed);
-}
-
 uint8_t *cf_sink_space(const struct cf_sink *sink, uint64_t head, size_t *room)
 {
-	uint64_t used = head - tail_of(sink);
+	uint64_t used = head - cf_sink_tail(sink);
 
 	*room = used <= buffer_len ? buffer_len - used : 0;
 	return sink->buffer + (head & (buffer_len - 1));
 }
 
-static uint64_t count_lines(const struct cf_sink *sink, uint64_t from, uint64_t to)
-{
-	const uint8_t *at = sink->buffer + (from & (buffer_len - 1));
-	const uint8_t *end;
-	uint64_t lines = 0;
-
-	if (to - from > buffer_len)
-		return 0;
-	end = at + (to - from);
-	while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
-		lines++;
-		at++;
-	}
-	return lines;
-}
-
 uint64_t cf_sink_buffered(const struct cf_sink *sink, uint64_t head)
 {
-	return count_lines(sink, tail_of(sink), head);
-}
-
-static uint64_t file_position(const struct cf_sink *sink)
-{
-	struct stat st;
-	off_t offset;
-
-	if (sink->is_appending)
-		return fstat(sink->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
-	offset = lseek(sink->fd, 0, SEEK_CUR);
-	return offset < 0 ? 0 : (uint64_t)offset;
+	return cf_sink_lines(sink, cf_sink_tail(sink), head);
 }
 
 static ssize_t send_bytes(const struct cf_sink *sink, const void *at, size_t len)
@@ -144,7 +113,7 @@ static ssize_t write_once(struct cf_sink *sink, uint64_t tail, size_t len)
 	ssize_t written;
 
 	if (sink->is_regular)
-		progress->flying_base = file_position(sink);
+		progress->flying_base = cf_sink_position(sink);
 	progress->flying_tail = tail;
 	atomic_store_explicit(&progress->flying, len, memory_order_release);
 	written = send_bytes(sink, sink->buffer + (tail & (buffer_len - 1)), len);
@@ -152,6 +121,13 @@ static ssize_t write_once(struct cf_sink *sink, uint64_t tail, size_t len)
 		atomic_store_explicit(&progress->tail, tail + (uint64_t)written, memory_order_release);
 	atomic_store_explicit(&progress->flying, 0, memory_order_release);
 	return written;
+}
+
+/* A full disk may be over some time, and the buffer bounds the wait. Of anything else an error is the end: poll(2)
+ * would call it writable for ever (a terminal that hung up), and the next try would be at once. */
+static int may_pass(const struct cf_sink *sink, int cause)
+{
+	return (sink->is_regular && cause != EBADF) || cause == ENOBUFS || cause == ENOMEM;
 }
 
 static int flush_failed(struct cf_sink *sink)
@@ -162,8 +138,8 @@ static int flush_failed(struct cf_sink *sink)
 		return 1;
 	progress->errors++;
 	progress->last_errno = (uint32_t)errno;
-	if (errno != EPIPE && errno != ECONNRESET && errno != ENOTCONN && errno != EBADF)
-		return 1; /* ENOSPC, EIO, EDQUOT, EFBIG: may be over some time; the buffer bounds the wait */
+	if (may_pass(sink, errno))
+		return 1;
 	atomic_store_explicit(&progress->broken, 1, memory_order_release);
 	return -1;
 }
@@ -200,7 +176,7 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 	rc = flush_guard(sink);
 	if (rc)
 		return rc;
-	while ((tail = tail_of(sink)) < head) {
+	while ((tail = cf_sink_tail(sink)) < head) {
 		len = head - tail < sink->write_max ? head - tail : sink->write_max;
 		if (sink->may_block && !has_room(sink))
 			return 1;
@@ -211,91 +187,4 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 		}
 	}
 	return 0;
-}
-
-/* Pass over a write whose fate is unknown, up to the end of the line it was in. */
-static void give_up_flying(struct cf_sink *sink, uint64_t tail, uint64_t flying, uint64_t head)
-{
-	const uint8_t *last = sink->buffer + ((tail + flying - 1) & (buffer_len - 1));
-	const uint8_t *newline = memchr(last, '\n', head - (tail + flying - 1));
-	uint64_t after = newline ? tail + flying + (uint64_t)(newline - last) : head;
-
-	sink->progress->uncertain += count_lines(sink, tail, after);
-	atomic_store_explicit(&sink->progress->tail, after, memory_order_relaxed);
-	atomic_store_explicit(&sink->progress->guard, 1, memory_order_relaxed);
-}
-
-void cf_sink_recover(struct cf_sink *sink, uint64_t head)
-{
-	struct cf_output_progress *progress = sink->progress;
-	uint64_t flying = atomic_load_explicit(&progress->flying, memory_order_acquire);
-	uint64_t tail = tail_of(sink);
-	uint64_t landed;
-
-	/* Whatever a worker wrote here, it can cost its own buffer, not our memory. */
-	if (tail > head || head - tail > buffer_len)
-		atomic_store_explicit(&progress->tail, tail = head, memory_order_relaxed);
-	if (flying > head - tail)
-		flying = head - tail;
-	atomic_store_explicit(&progress->flying, 0, memory_order_relaxed);
-	if (flying == 0 || progress->flying_tail != tail)
-		return;
-	if (!sink->is_regular) {
-		give_up_flying(sink, tail, flying, head);
-		return;
-	}
-	landed = file_position(sink) - progress->flying_base;
-	if (landed > flying) /* others append to it too, or it was truncated: its length says nothing of our write */
-		give_up_flying(sink, tail, flying, head);
-	else
-		atomic_store_explicit(&progress->tail, tail + landed, memory_order_relaxed);
-}
-
-static int is_same_target(int a, int b)
-{
-	struct stat st_a, st_b;
-
-	return fstat(a, &st_a) == 0 && fstat(b, &st_b) == 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
-}
-
-/* An earlier run that was killed may have left half a line. */
-static int ends_cut(const struct cf_sink *sink)
-{
-	uint64_t position = sink->is_regular ? file_position(sink) : 0;
-	char path[32];
-	int reader, is_cut;
-	char last;
-
-	if (position == 0)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", sink->fd); /* ours is for writing only */
-	reader = open(path, O_RDONLY | O_CLOEXEC);
-	if (reader < 0)
-		return 0;
-	is_cut = pread(reader, &last, 1, (off_t)position - 1) == 1 && last != '\n';
-	close(reader);
-	return is_cut;
-}
-
-static void pass_cut_line(struct cf_sink *sink, uint64_t head)
-{
-	uint64_t tail = tail_of(sink);
-	const uint8_t *at = sink->buffer + (tail & (buffer_len - 1));
-	const uint8_t *newline;
-
-	if (tail == 0 || tail >= head || head - tail > buffer_len ||
-	    sink->buffer[(tail - 1) & (buffer_len - 1)] == '\n')
-		return;
-	newline = memchr(at, '\n', head - tail);
-	sink->progress->uncertain++;
-	atomic_store_explicit(&sink->progress->tail, newline ? tail + (uint64_t)(newline + 1 - at) : head,
-			      memory_order_relaxed);
-}
-
-void cf_sink_begin(struct cf_sink *sink, int before, uint64_t head)
-{
-	if (before >= 0 && is_same_target(sink->fd, before))
-		return;
-	pass_cut_line(sink, head);
-	atomic_store_explicit(&sink->progress->guard, (uint32_t)ends_cut(sink), memory_order_relaxed);
 }

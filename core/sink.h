@@ -51,7 +51,8 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head);
 
 /* After a worker died: find out what its unfinished write did. For a regular file exactly; for anything else the
  * lines of that write are counted as uncertain, never written twice, and a newline keeps the next one apart. That
- * is also done for a regular file when others wrote into it or cut it at the same time. */
+ * is also done for a regular file when others wrote into it or cut it at the same time, and for stderr's: log lines may
+ * be in between. */
 void cf_sink_recover(struct cf_sink *sink, uint64_t head);
 
 /* Complete lines accepted and not yet written. */

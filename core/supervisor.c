@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "api.h"
 #include "channel.h"
+#include "descriptors.h"
 #include "generation.h"
 #include "keeper.h"
 #include "log.h"
@@ -209,6 +210,7 @@ static void log_ready(const struct supervisor *sup)
 	}
 	if (gen->plan->cell_count > 8)
 		cf_info("... and %u more cells", gen->plan->cell_count - 8);
+	cf_info("worker: %.*s", CF_CONFINEMENT_LEN, gen->shared->confinement);
 	cf_info("ready: %u cell%s, %s", gen->plan->cell_count, gen->plan->cell_count == 1 ? "" : "s",
 		gen->options->policy_path ? gen->options->policy_path : "default mapping");
 }
@@ -286,6 +288,7 @@ int cf_supervisor_run(const struct cf_run_options *options)
 	int code;
 
 	sup = (struct supervisor){ .options = options, .keeper.gen = &sup.gen, .started_ns = monotonic_ns() };
+	cf_descriptors_raise();
 	open_signals(&sup);
 	signal(SIGPIPE, SIG_IGN);
 	code = run(&sup);

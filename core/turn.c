@@ -131,18 +131,34 @@ static void refresh_clock(struct cf_turn *turn)
 	cf_clock_refresh();
 }
 
+/* Records that their producer took back: nothing to decide, but their space has to be given back as well. */
+static void pass_discarded(struct cf_turn *turn, uint64_t position)
+{
+	struct cf_outcome *next;
+
+	turn->shared->attempt_count = 0; /* whoever finds this attempt unfinished has no event to be careful with */
+	next = cf_outcome_begin(turn->shared);
+	next->ring_position = position;
+	cf_outcome_commit(turn->shared, next);
+	cf_ring_release(&turn->ring, position);
+}
+
 uint32_t cf_turn_once(struct cf_turn *turn)
 {
 	struct cf_shared *shared = turn->shared;
 	struct cf_batch *batch = cf_batch_get();
-	uint64_t position = cf_outcome_current(shared)->ring_position;
+	uint64_t start = cf_outcome_current(shared)->ring_position, position = start;
 	uint32_t refused = 0, refused_len = 0;
 	struct cf_outcome *next;
 	uint32_t taken;
+	double took;
 
 	taken = cf_ring_take(&turn->ring, &position, batch, shared->careful ? 1 : CF_BATCH_MAX, &refused, &refused_len);
-	if (taken == 0)
+	if (taken == 0) {
+		if (position != start)
+			pass_discarded(turn, position);
 		return 0;
+	}
 	refresh_clock(turn);
 	refused += map_cells(turn, batch);
 	shared->attempt_count = taken; /* before begin: who finds an unfinished attempt reads this */
@@ -152,7 +168,9 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	next->refused += refused;
 	cf_dedup_begin(next->attempt);
 	cf_emit_begin(next);
+	took = cf_monotonic_seconds();
 	decide(turn, batch);
+	took = cf_monotonic_seconds() - took;
 	cf_emit_begin(NULL);
 	cf_outcome_commit(shared, next);
 	cf_ring_release(&turn->ring, position);
@@ -160,6 +178,8 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 		cf_script_interpret((int)turn->interpreted);
 	if (refused_len)
 		log_refused(turn, refused_len);
+	if (turn->times_slow || took * 1e3 > turn->slow_ms)
+		turn->times_slow = cf_script_slow(took, turn->slow_ms / 1e3);
 	return taken;
 }
 

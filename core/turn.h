@@ -27,6 +27,8 @@ struct cf_turn {
 	uint64_t linger_ns;
 	uint64_t clock_refreshed_ns; /* CLOCK_BOOTTIME */
 	uint64_t timer_ns; /* CLOCK_BOOTTIME at which the policy's next timer is due; 0: none */
+	uint32_t slow_ms; /* a batch that takes longer is looked into */
+	int times_slow; /* 1: the batch in hand is */
 	uint32_t interpreted; /* 1: the policy asked for it */
 	int clock_fd;
 	uint16_t slots[CF_CELLS_MAX]; /* plan index + 1 by slot; 0: no such cell */

@@ -136,6 +136,23 @@ static int take_output(struct cf_turn *turn, struct cf_message *message, struct 
 	return 0;
 }
 
+/* A cell that only an earlier plan had is added for its name: its last events are still in the ring. */
+static int take_slot(struct cf_turn *turn, struct cf_plan *plan, const struct cf_message_slot *slot)
+{
+	struct cf_plan_cell *cell = plan->cells;
+
+	while (cell < plan->cells + plan->cell_count && strcmp(cell->name, slot->name) != 0)
+		cell++;
+	if (cell == plan->cells + plan->cell_count) {
+		cell = cf_plan_add_cell(plan);
+		if (!cell)
+			return 0; /* no room for a name; its events are refused, and counted */
+		memcpy(cell->name, slot->name, sizeof(cell->name));
+	}
+	memcpy(cell->interface, slot->interface, sizeof(cell->interface));
+	return cf_turn_set_slot(turn, slot->slot, (uint32_t)(cell - plan->cells));
+}
+
 /* Take descriptors until START. */
 static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, struct cf_error *error)
 {
@@ -152,10 +169,8 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 				return -1;
 			break;
 		case CF_MSG_SLOT:
-			if (cf_turn_set_slot(turn, message.body.slot.slot, message.body.slot.cell) < 0)
+			if (take_slot(turn, plan, &message.body.slot) < 0)
 				return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: slot %u", message.body.slot.slot);
-			memcpy(plan->cells[message.body.slot.cell].interface, message.body.slot.interface,
-			       CF_IFNAME_LEN);
 			break;
 		case CF_MSG_RING:
 			if (cf_ring_open(&turn->ring, message.fds[0], message.body.number.value, error) < 0)
@@ -243,6 +258,7 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	cf_dedup_bind(config->dedup, config->dedup_len);
 	cf_emit_bind(config->shared, turn->sinks, turn->sink_count);
 	turn->interpreted = plan->limits.interpreted;
+	turn->slow_ms = plan->limits.slow_ms;
 	cf_turn_recover(turn);
 	if (cf_channel_send(channel, CF_MSG_READY, NULL, 0, NULL, 0) < 0)
 		_exit(1);

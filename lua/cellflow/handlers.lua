@@ -96,13 +96,14 @@ end
 
 --- The handlers of one policy. compile_match(table, title) -> function(raw) -> boolean. Returns:
 ---   on           the word
+---   fns          by id; false: switched off
 ---   list         { id=, kind=, number=, fn=, match=, title=, place= } in the order written
 ---   observer(state), decider(state)  what dispatch calls for an event and its decision, or false
 ---   failed(id, faults)               account for an error, after settle; may end the handler for good
 function M.new(compile_match)
   local self = { list = {}, fns = {}, matches = {}, compile_match = compile_match,
     failures = ffi.new("int32_t[?]", M.HANDLERS_MAX + 1) }
-  local handlers = { list = self.list }
+  local handlers = { list = self.list, fns = self.fns }
   function handlers.on(kind, match, fn)
     if fn == nil and type(match) == "function" then match, fn = nil, match end
     add(self, kind, match, fn)

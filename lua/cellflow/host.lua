@@ -20,6 +20,7 @@ local rule_review = require("cellflow.rule_review")
 local ruleset = require("cellflow.ruleset")
 local sandbox = require("cellflow.sandbox")
 local vocabulary = require("cellflow.vocabulary")
+local slow = require("cellflow.slow")
 local words = require("cellflow.words")
 
 local M = {}
@@ -110,6 +111,7 @@ local function assemble(self, box, encoder, plain, more, rules)
   rules.bind(cells)
   self.dispatcher = dispatch.new(core, self.setup)
   more.later.record, more.later.write_record = its_record, self.dispatcher.write_extra
+  self.slow = slow.new(core, self.setup)
   self.moment = more.moment(self.setup.faults, self.setup.progress)
 end
 
@@ -129,6 +131,7 @@ end
 ---     Raises one line "file:line: what".
 ---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
 ---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
+---   slow(seconds, bound)  a batch took that long (slow.lua); true: tell me of the next one as well
 ---   moment(kind, now, lost, total)  what happens between batches (moments.lua); the time of the next timer, or 0
 ---   stop()         log what is left to say; returns the script errors by place
 ---   check()        list of error lines from synthetic events, and a list of warnings; overwrites the batch
@@ -152,6 +155,7 @@ function M.new(core)
     self.given = nil
   end
   function host.batch(count) return self.dispatcher.run(count) end
+  function host.slow(seconds, bound) return self.slow(seconds, bound) end
   function host.moment(kind, now, lost, total) return self.moment(kind, now, lost, total) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end
   function host.check() return run_check(self) end

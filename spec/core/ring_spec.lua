@@ -1,49 +1,32 @@
 -- SPDX-License-Identifier: MIT
 --
 -- The ring's consumer against a ring made by hand in a memfd: records that are not ready, discarded or of the wrong
--- length, and the seam at the end. The kernel maps the data twice in a row; here the second copy is written by hand.
+-- length, and the seam at the end.
 local ffi = require("ffi")
-local descriptors = require("descriptors")
 local helper = require("spec.helper")
+local made_ring = require("made_ring")
 require("core_headers")("error", "ring")
 
 local core = helper.core
-local PAGE, SIZE, LEN = 4096, 4096, tonumber(ffi.C.CF_EVENT_RING_LEN)
-local BUSY, DISCARD = 0x80000000, 0x40000000
+local SIZE, LEN, BUSY, DISCARD = made_ring.SIZE, made_ring.LEN, made_ring.BUSY, made_ring.DISCARD
 
 describe("ring", function()
-  local ring, memory, fd, batch
+  local ring, made, batch
 
   before_each(function()
-    fd = descriptors.memory(2 * PAGE + 2 * SIZE)
-    memory = descriptors.map(fd, 2 * PAGE + 2 * SIZE)
+    made = made_ring.new()
     ring = ffi.gc(ffi.new("struct cf_ring"), core.cf_ring_close)
-    assert(core.cf_ring_open(ring, fd, SIZE, nil) == 0)
+    assert(core.cf_ring_open(ring, made.fd, SIZE, nil) == 0)
     batch = ffi.new("struct cf_batch")
   end)
 
   after_each(function()
     core.cf_ring_close(ring)
-    descriptors.close(fd)
+    made:close()
   end)
 
-  local function number(type, at) return ffi.cast(type .. " *", memory + at) end
-  local function producer() return number("uint64_t", PAGE) end
-
-  local function byte(position, value)
-    memory[2 * PAGE + position % SIZE] = value
-    memory[2 * PAGE + SIZE + position % SIZE] = value
-  end
-
-  -- Append a record whose first bytes are `mark`; returns where it begins.
-  local function produce(mark, len, bits)
-    local at = tonumber(producer()[0])
-    local header, body = ffi.new("uint32_t[2]", (len or LEN) + (bits or 0), 0), ffi.new("uint64_t[1]", mark)
-    for i = 0, 7 do byte(at + i, ffi.cast("uint8_t *", header)[i]) end
-    for i = 0, 7 do byte(at + 8 + i, ffi.cast("uint8_t *", body)[i]) end
-    producer()[0] = at + math.floor((8 + (len or LEN) + 7) / 8) * 8
-    return at
-  end
+  local function produce(...) return made:produce(...) end
+  local function in_ring(position) return tonumber(core.cf_ring_count(ring)) end
 
   -- first_seen_ns of the events taken; further results: passed, refused, length, position
   local function take(from, max)
@@ -71,7 +54,7 @@ describe("ring", function()
     assert.equal(3, tonumber(core.cf_ring_count(ring)))
     core.cf_ring_release(ring, position)
     assert.equal(360, tonumber(core.cf_ring_position(ring)))
-    assert.equal(360, tonumber(number("uint64_t", 0)[0]))
+    assert.equal(360, tonumber(made:consumer()[0]))
     assert.equal(0, tonumber(core.cf_ring_count(ring)))
   end)
 
@@ -83,7 +66,7 @@ describe("ring", function()
     assert.same({ 1 }, marks)
     assert.equal(at, position)
     assert.equal(1, tonumber(core.cf_ring_count(ring)))
-    byte(at + 3, 0)
+    made:byte(at + 3, 0)
     assert.same({ 2, 3 }, (take(position)))
   end)
 
@@ -131,7 +114,7 @@ describe("ring", function()
 
   it("reads a record across the end in one piece", function()
     local start = SIZE * 7 - 50
-    producer()[0] = start
+    made:producer()[0] = start
     core.cf_ring_release(ring, start)
     produce(77)
     produce(78)

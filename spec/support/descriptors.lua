@@ -11,6 +11,7 @@ int open(const char *path, int flags, ...);
 int close(int fd);
 int fcntl(int fd, int command, ...);
 int ftruncate(int fd, long length);
+int ioctl(int fd, unsigned long request, ...);
 int memfd_create(const char *name, unsigned int flags);
 long read(int fd, void *buffer, size_t size);
 long write(int fd, const void *buffer, size_t size);
@@ -31,10 +32,13 @@ local M = {
   O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0x40, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800,
   EAGAIN = 11, EBADMSG = 74,
 }
+local F_DUPFD_CLOEXEC = 1030
 local F_GETFL, F_SETPIPE_SZ, SEEK_CUR = 3, 1031, 1
 local AF_UNIX, SOCK_STREAM, SOCK_SEQPACKET = 1, 1, 5
 local PROT_RW, MAP_SHARED = 3, 1
-local CLOEXEC, MFD_CLOEXEC = 0x80000, 1
+local CLOEXEC, MFD_CLOEXEC, MFD_ALLOW_SEALING = 0x80000, 1, 2
+local F_ADD_SEALS, F_SEAL_GROW = 1033, 4
+local O_NOCTTY, TIOCSPTLCK, TIOCGPTPEER = 0x100, 0x40045431, 0x5441
 
 local function check(result, what)
   if result < 0 then error(("%s: errno %d"):format(what, ffi.errno()), 3) end
@@ -76,6 +80,15 @@ function M.position(fd)
   return check(C.lseek(fd, 0, SEEK_CUR), "lseek")
 end
 
+--- Another descriptor of the same, and `fd` made one of `other`.
+function M.duplicate(fd)
+  return check(C.fcntl(fd, F_DUPFD_CLOEXEC, ffi.cast("int", 3)), "F_DUPFD_CLOEXEC")
+end
+
+function M.replace(fd, other)
+  check(C.dup2(other, fd), "dup2")
+end
+
 --- One packet on a socket.
 function M.send(fd, text)
   return check(C.send(fd, text, #text, 0), "send")
@@ -111,6 +124,21 @@ function M.memory(size)
   local fd = check(C.memfd_create("spec", MFD_CLOEXEC), "memfd_create")
   check(C.ftruncate(fd, size), "ftruncate")
   return fd
+end
+
+--- A regular file that every write to fails, with EPERM.
+function M.memory_that_cannot_grow()
+  local fd = check(C.memfd_create("spec", MFD_CLOEXEC + MFD_ALLOW_SEALING), "memfd_create")
+  check(C.fcntl(fd, F_ADD_SEALS, ffi.cast("int", F_SEAL_GROW)), "F_ADD_SEALS")
+  return fd
+end
+
+--- Master and terminal of a pair, neither of which becomes our controlling terminal. They do not block.
+function M.terminal()
+  local flags = M.O_RDWR + O_NOCTTY + M.O_NONBLOCK
+  local master = M.open("/dev/ptmx", flags)
+  check(C.ioctl(master, TIOCSPTLCK, ffi.new("int[1]", 0)), "TIOCSPTLCK")
+  return master, check(C.ioctl(master, TIOCGPTPEER, ffi.cast("int", flags + CLOEXEC)), "TIOCGPTPEER")
 end
 
 --- Shared memory of a descriptor, as bytes; unmapped by the collector.

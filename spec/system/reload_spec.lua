@@ -112,4 +112,57 @@ describe("a policy read again", function()
     for _ in pairs(generations) do deciding = deciding + 1 end
     assert.truthy(deciding > 20, "the load was over too soon: " .. deciding .. " generations decided anything")
   end)
+
+  -- Reload from `before` to `after` in the middle of a stream of one-packet flows.
+  local function reload_under_load(before, after)
+    write(path, before)
+    local run = cellflow.start({ args = { "-c", path, "--summary-record" } }):ready()
+    lab:serve("--port-base 3000 --ports 64 --seconds 60")
+    local sender = lab:start("cell", "build/flowgen --to4 10.77.0.1 --to6 fd77::1 --mix udp4,udp6 --flows 12000 " ..
+      "--port-base 3000 --ports 64 --rate 6000 --seconds 30")
+    system.sleep(0.7)
+    write(path, after)
+    run:signal("HUP")
+    run:says("generation 2 is in force", 10)
+    cellflow.wait_for("the sender", 30, function()
+      return labs.read_file(sender.path):find('"flows":12000', 1, true)
+    end)
+    assert.equal(0, run:finish())
+    return run:summary(), run
+  end
+
+  local function with(options)
+    return ([[cell %q { netns = %q, interface = "eth0", %s }]]):format(options.name or "web", lab.cell,
+      options.more or "")
+  end
+
+  it("that watches a cell otherwise misses no flow and opens none twice", function()
+    local summary, run = reload_under_load(with({}), with({ more = 'hooks = { "egress", "ingress" }' }))
+    assert.same({ 12000, 12000, 0, 0, true }, { summary.flows, summary.worker.records, summary.worker.refused,
+      summary.lost, summary.adds_up })
+    local generations = {}
+    for _, record in ipairs(run:records()) do generations[record.generation] = true end
+    assert.same({ true, true }, generations)
+  end)
+
+  it("that gives a cell another name keeps its attachment, and says the new name", function()
+    local summary = reload_under_load(with({}), with({ name = "renamed" }))
+    assert.same({ 12000, 0, "renamed" }, { summary.worker.records, summary.lost, summary.cells[1].cell_id })
+  end)
+
+  it("that watches by clsact otherwise opens no flow twice, and refuses no event", function()
+    local summary = reload_under_load(with({ more = 'attach = "clsact"' }),
+      with({ more = 'attach = "clsact", hooks = { "egress", "ingress" }' }))
+    assert.equal(summary.flows, summary.worker.records)
+    assert.same({ 0, 0, true }, { summary.worker.refused, summary.lost, summary.adds_up })
+  end)
+
+  it("that drops a cell still records the cell's last events by its name", function()
+    local other = labs.up()
+    finally(function() other:down() end)
+    local both = with({}) .. ('\ncell "other" { netns = %q, interface = "eth0" }'):format(other.cell)
+    local summary, run = reload_under_load(both, ('cell "other" { netns = %q, interface = "eth0" }'):format(other.cell))
+    assert.same({ 0, 0, true }, { summary.worker.refused, summary.lost, summary.adds_up })
+    for _, record in ipairs(run:records()) do assert.equal("web", record.cell_id) end
+  end)
 end)

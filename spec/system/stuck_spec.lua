@@ -135,6 +135,21 @@ describe("a function that does not come back", function()
     assert.same({ 256, 0 }, { run:summary().worker.records, run:summary().worker.restarts })
   end)
 
+  it("in time is named, once", function()
+    local run = start([[
+      function reason(ev) return "quick" end
+      function verdict(ev)
+        local n = 0
+        for i = 1, 1e6 do n = n + i % 7 end
+        return "deny", "slow"
+      end]])
+    send(1, 1024)
+    run:says("slow: verdict at " .. path .. ":4 took", 20)
+    assert.equal(0, run:finish(60))
+    assert.equal(1, select(2, run:stderr():gsub("slow: ", "")))
+    assert.equal(0, run:summary().worker.script_errors)
+  end)
+
   it("at file level ends the start with 3, and a reload leaves the old policy in force", function()
     local file = assert(io.open(path, "w"))
     file:write(policy(lab.cell, "while true do end"))

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the two halves of an output share, writing (sink.c) and taking up after another writer (sink_recover.c). For
+ * no one else.
+ */
+#ifndef CF_SINK_PARTS_H
+#define CF_SINK_PARTS_H
+#include "sink.h"
+
+static inline uint64_t cf_sink_tail(const struct cf_sink *sink)
+{
+	return atomic_load_explicit(&sink->progress->tail, memory_order_relaxed);
+}
+
+/* Line ends in the buffer's bytes from `from` to `to`; 0 when that cannot be a part of it. */
+uint64_t cf_sink_lines(const struct cf_sink *sink, uint64_t from, uint64_t to);
+/* Where in a regular file the next byte goes. */
+uint64_t cf_sink_position(const struct cf_sink *sink);
+#endif

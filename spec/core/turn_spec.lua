@@ -1,0 +1,66 @@
+-- SPDX-License-Identifier: MIT
+--
+-- One turn of the worker over a ring made by hand, where no event gets as far as a policy: what is given back to the
+-- producers, and what is counted.
+local ffi = require("ffi")
+local helper = require("spec.helper")
+local made_ring = require("made_ring")
+require("core_headers")("error", "outcome", "ring", "sink", "turn")
+
+local core = helper.core
+
+describe("a turn", function()
+  local made, turn, shared
+
+  before_each(function()
+    made = made_ring.new()
+    shared = ffi.gc(core.cf_shared_new(), core.cf_shared_free)
+    turn = core.cf_turn_new(shared, 1000000)
+    assert(core.cf_ring_open(turn.ring, made.fd, made_ring.SIZE, nil) == 0)
+  end)
+
+  after_each(function()
+    core.cf_ring_close(turn.ring)
+    ffi.C.close(turn.clock_fd)
+    made:close()
+  end)
+
+  local function outcome() return core.cf_outcome_current(shared) end
+
+  local function event(cell)
+    local made_event = ffi.new("struct cf_event")
+    made_event.cell = cell
+    return made_event
+  end
+
+  it("gives discarded records back, also where nothing else comes", function()
+    for _ = 1, 5 do made:produce(1, 64, made_ring.DISCARD) end
+    assert.equal(0, core.cf_turn_once(turn))
+    assert.equal(5 * 72, tonumber(made:consumer()[0]))
+    assert.equal(5 * 72, tonumber(outcome().ring_position))
+    assert.equal(0, tonumber(outcome().consumed))
+    assert.equal(shared.attempt, outcome().attempt)
+  end)
+
+  it("does not take part of its caution for them", function()
+    shared.careful, shared.attempt_count = 7, 0
+    made:produce(1, 64, made_ring.DISCARD)
+    shared.attempt = shared.attempt + 1 -- killed between begin and commit
+    core.cf_turn_recover(turn)
+    assert.equal(7, shared.careful)
+    core.cf_turn_once(turn)
+    assert.equal(7, shared.careful)
+  end)
+
+  it("writes nothing while there is nothing", function()
+    assert.equal(0, core.cf_turn_once(turn))
+    assert.equal(0, shared.attempt)
+  end)
+
+  it("refuses events of cells that it was not told of", function()
+    made:produce(event(3))
+    made:produce(event(0xffffffff))
+    assert.equal(2, core.cf_turn_once(turn))
+    assert.equal(2, tonumber(outcome().refused))
+  end)
+end)
