@@ -26,8 +26,8 @@ describe("a confined process", function()
 
   for _, name in ipairs({ "open", "openat", "open_null", "open_own_fd", "creat", "stat", "stat_at", "readlink",
     "getdents", "unlink", "chdir", "truncate", "socket", "netlink", "connect", "bind", "listen", "memfd", "fork",
-    "clone", "clone3", "kill", "kill_self", "tgkill", "pidfd_open", "prlimit", "prctl", "fcntl_setfl", "ioctl",
-    "shmget", "inotify" }) do
+    "clone", "clone3", "kill", "kill_self", "tgkill", "pidfd_open", "prlimit", "setrlimit", "setrlimit_data",
+    "prctl", "fcntl_setfl", "ioctl", "shmget", "inotify" }) do
     it("is refused " .. name, function() assert.same({ EPERM, 0 }, { attempt("worker", name) }) end)
   end
   it("is told that calls of later kernels do not exist", function()
