@@ -44,7 +44,7 @@ static void print_plan(const char *path, const struct cf_plan *plan)
 static int read_include(void *context, const char *path, char **text, size_t *len, struct cf_error *error)
 {
 	(void)context;
-	return cf_policy_read(path, NULL, text, len, error);
+	return cf_policy_read(path, NULL, 0, text, len, error);
 }
 
 static int check(const char *path, const char *const *args, struct cf_error *error)
@@ -56,7 +56,7 @@ static int check(const char *path, const char *const *args, struct cf_error *err
 	char *text = NULL;
 	int findings = -1;
 
-	if (plan && cf_policy_read(path, NULL, &text, &config.policy.len, error) == 0) {
+	if (plan && cf_policy_read(path, NULL, 0, &text, &config.policy.len, error) == 0) {
 		config.policy.text = text;
 		if (cf_worker_load(&config, &opener, plan, error) == 0 && cf_record_bind(plan, error) == 0 &&
 		    cf_script_bind(plan, error) == 0)

@@ -64,6 +64,7 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "worker: fork: %s", strerror(errno));
 	}
 	member->uid = config->uid;
+	member->gid = config->gid;
 	member->channel = pair[0];
 	member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
 	return 0;
@@ -199,7 +200,8 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct c
 			return -1;
 		}
 		if (message.type == CF_MSG_INCLUDE)
-			rc = cf_includes_answer(includes, member->channel, message.body.path.path, &member->uid);
+			rc = cf_includes_answer(includes, member->channel, message.body.path.path, &member->uid,
+						member->gid);
 		else
 			rc = add_to_plan(plan, &message) < 0 ? -EBADMSG : 0;
 		if (rc < 0)

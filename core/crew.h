@@ -19,6 +19,7 @@ struct cf_member {
 	int pidfd;
 	const char *policy; /* name of its file, not owned; NULL: none */
 	uid_t uid; /* its user */
+	gid_t gid; /* and group */
 };
 
 void cf_member_init(struct cf_member *member);

@@ -79,7 +79,7 @@ static int read_policy(struct cf_generations *gen, struct cf_policy *policy, str
 	/* Noted first: what changes while we read is a change. */
 	cf_policy_watch_begin(&gen->watch);
 	cf_policy_watch_note(&gen->watch, gen->options->policy_path);
-	if (cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
+	if (cf_policy_read(gen->options->policy_path, &gen->config.uid, gen->config.gid, &text, &policy->len, error) < 0)
 		return -1;
 	policy->text = text;
 	return 0;

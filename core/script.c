@@ -284,19 +284,33 @@ void cf_script_stop(void)
 		lua_settop(script.L, 0);
 }
 
+/* Each text of the list at `index`; returns their number. */
+static int each_line(int index, void (*take)(const char *line))
+{
+	int count = (int)lua_objlen(script.L, index);
+
+	for (int i = 1; i <= count; i++) {
+		lua_rawgeti(script.L, index, i);
+		take(lua_tostring(script.L, -1));
+		lua_pop(script.L, 1);
+	}
+	return count;
+}
+
+static void warn(const char *line)
+{
+	cf_warn("%s", line);
+}
+
 int cf_script_check(void (*report)(const char *line), struct cf_error *error)
 {
 	int findings;
 
 	push_host("check");
-	if (lua_pcall(script.L, 0, 1, 0) != 0)
+	if (lua_pcall(script.L, 0, 2, 0) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
-	findings = (int)lua_objlen(script.L, -1);
-	for (int i = 1; i <= findings; i++) {
-		lua_rawgeti(script.L, -1, i);
-		report(lua_tostring(script.L, -1));
-		lua_pop(script.L, 1);
-	}
+	each_line(2, warn);
+	findings = each_line(1, report);
 	lua_settop(script.L, 0);
 	return findings;
 }

@@ -80,6 +80,6 @@ int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);
 void cf_script_stop(void);
 
 /* Feed every hook synthetic events of every kind, interpreted and bounded; each finding goes to `report`. Returns
- * their number, or -1. */
+ * their number, or -1. What is only worth a warning is logged as one and does not count. */
 int cf_script_check(void (*report)(const char *line), struct cf_error *error);
 #endif

@@ -34,18 +34,19 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 	summary->from = input;
 	/* The kernel's numbers last: what they count has then at most grown, and "lost" never comes out negative. */
 	cf_outcome_snapshot(input->shared, &summary->outcome);
+	summary->in_ring = cf_ring_count(input->ring, outcome->ring_position);
 	cf_cells_stats(input->cells, &summary->stats);
 	for (int i = CF_STAT_UNPARSED_NOT_IP; i <= CF_STAT_UNPARSED_VLAN_TOO_DEEP; i++)
 		summary->unparsed += n[i];
 	summary->lost = n[CF_STAT_FLOW_FULL] + n[CF_STAT_RING_FULL] + outcome->failed + outcome->refused +
-			outcome->skipped + input->in_ring + input->lost_before;
+			outcome->skipped + summary->in_ring + input->lost_before;
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		gather_output(summary, i);
 	summary->adds_up = n[CF_STAT_PACKETS] == n[CF_STAT_PARSED] + summary->unparsed &&
 			   n[CF_STAT_PARSED] == n[CF_STAT_FLOW_HIT] + n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_FULL] &&
 			   n[CF_STAT_FLOW_NEW] == n[CF_STAT_EVENT_ATTEMPTED] &&
 			   n[CF_STAT_EVENT_ATTEMPTED] == n[CF_STAT_EVENT_SUBMITTED] + n[CF_STAT_RING_FULL] &&
-			   n[CF_STAT_EVENT_SUBMITTED] == outcome->consumed + input->in_ring &&
+			   n[CF_STAT_EVENT_SUBMITTED] == outcome->consumed + summary->in_ring &&
 			   outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed +
 							outcome->failed + outcome->refused + outcome->skipped;
 }
@@ -53,13 +54,14 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 static void log_head(const struct cf_summary *summary)
 {
 	const struct cf_outcome *outcome = &summary->outcome;
+	uint64_t flows = summary->stats.n[CF_STAT_FLOW_NEW];
 	char lost[64] = "nothing lost";
 
 	if (summary->lost)
 		snprintf(lost, sizeof(lost), "%" PRIu64 " LOST", summary->lost);
-	cf_info("summary: %" PRIu64 " flows in %.1f s, %" PRIu64 " records (%" PRIu64 " allow, %" PRIu64 " deny), %s",
-		summary->stats.n[CF_STAT_FLOW_NEW], (double)summary->from->elapsed_ns / 1e9, outcome->records,
-		outcome->decisions[CF_ALLOW], outcome->decisions[CF_DENY], lost);
+	cf_info("summary: %" PRIu64 " flow%s in %.1f s, %" PRIu64 " record%s (%" PRIu64 " allow, %" PRIu64 " deny), %s",
+		flows, flows == 1 ? "" : "s", (double)summary->from->elapsed_ns / 1e9, outcome->records,
+		outcome->records == 1 ? "" : "s", outcome->decisions[CF_ALLOW], outcome->decisions[CF_DENY], lost);
 }
 
 static void log_reasons(const struct cf_summary *summary)
@@ -113,8 +115,8 @@ static void log_unparsed(const struct cf_summary *summary, char *text, size_t si
 		uint64_t count = summary->stats.n[CF_STAT_UNPARSED_NOT_IP + i];
 
 		if (count)
-			used += (size_t)snprintf(text + used, size - used, "%s%s %" PRIu64, used ? ", " : " (", names[i],
-						 count);
+			used += (size_t)snprintf(text + used, size - used, "%s%s %" PRIu64, used ? ", " : " (",
+						 names[i], count);
 	}
 	if (used && used < size - 1)
 		strcat(text, ")");
@@ -140,7 +142,7 @@ static void log_decided(const struct cf_summary *summary)
 	const struct cf_outcome *outcome = &summary->outcome;
 
 	cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
-		summary->stats.n[CF_STAT_EVENT_SUBMITTED], outcome->consumed, summary->from->in_ring);
+		summary->stats.n[CF_STAT_EVENT_SUBMITTED], outcome->consumed, summary->in_ring);
 	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
 		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
 		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
@@ -190,8 +192,6 @@ void cf_summary_log(const struct cf_summary *summary)
 	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));
-	if (from->shared->confinement[0])
-		cf_info("  confined  %.*s", CF_CONFINEMENT_LEN - 1, from->shared->confinement);
 	log_cells(summary);
 	if (!summary->adds_up)
 		cf_warn("the numbers above do not add up");

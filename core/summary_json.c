@@ -64,7 +64,7 @@ static void worker_numbers(struct cf_json *json, const struct cf_summary *summar
 
 	key(json, "worker");
 	cf_json_literal(json, "{");
-	number(json, "in_ring", summary->from->in_ring);
+	number(json, "in_ring", summary->in_ring);
 	number(json, "consumed", outcome->consumed);
 	number(json, "records", outcome->records);
 	number(json, "extra", outcome->extra);

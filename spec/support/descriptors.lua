@@ -76,6 +76,12 @@ function M.write(fd, text)
   return check(C.write(fd, text, #text), "write")
 end
 
+--- Write until no more goes in. The descriptor must not block.
+function M.fill(fd)
+  local text = (" "):rep(4096)
+  repeat until C.write(fd, text, #text) < 0
+end
+
 function M.position(fd)
   return check(C.lseek(fd, 0, SEEK_CUR), "lseek")
 end

@@ -217,4 +217,14 @@ describe("output", function()
     for i = 1, 2 do assert.equal(0, runs[i]:finish()) end
     assert.equal(10000, #runs[1]:records(path))
   end)
+
+  it("that cannot take the summary's line has lost no record by that", function()
+    local path, reader = fifo()
+    keep(reader)
+    descriptors.fill(reader)
+    local run = cellflow.start({ args = { "-c", desk:policy(), "--summary-record", "--fail-on", "loss" },
+      stdout = path }):ready()
+    assert.equal(0, run:finish(20))
+    assert.matches("nothing lost", run:stderr(), 1, true)
+  end)
 end)
