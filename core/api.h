@@ -70,7 +70,8 @@ struct cf_progress {
 	int32_t at; /* handler or timer, from 1 */
 	int32_t failures[8]; /* in a row, by step */
 	uint64_t switched_off[CF_PLACES_MAX / 64]; /* bit n: place n */
-	char names[CF_PLACES_MAX][CF_PLACE_NAME_LEN]; /* "verdict at cellflow.lua:3", by the worker that read the policy */
+	/* "verdict at cellflow.lua:3", by the worker that read the policy */
+	char names[CF_PLACES_MAX][CF_PLACE_NAME_LEN];
 };
 
 /* One for the process's life. */

@@ -77,7 +77,8 @@ static int run(int argc, char **argv)
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
 	struct cf_error error = { 0 };
 	const struct cf_option table[] = {
-		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE", "args.NAME in the policy; may be given often", &given, 0, 0 },
+		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE", "args.NAME in the policy; may be given often", &given, 0,
+		  0 },
 		{ 0 },
 	};
 	int operands;

@@ -227,8 +227,8 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 		rc = send_number(member, CF_MSG_OUTPUT, i, fds, 2);
 	}
 	for (uint32_t i = 0; rc == 0 && i < handover->slot_count; i++)
-		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &handover->slots[i], sizeof(handover->slots[i]), NULL,
-				     0);
+		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &handover->slots[i], sizeof(handover->slots[i]),
+				     NULL, 0);
 	if (rc == 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
 	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);

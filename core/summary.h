@@ -34,10 +34,11 @@ struct cf_summary {
 	struct cf_stats stats;
 	struct cf_outcome outcome;
 	uint64_t unparsed;
+	int is_counted; /* 0: a cell's BPF object has no counters, so `stats` is not of the whole run */
 	uint64_t in_ring; /* events that no worker has committed */
-	uint64_t lost; /* everything that should have become a line of output and did not */
+	uint64_t lost; /* everything that should have become a line of output and did not, as far as it was counted */
 	struct cf_output_numbers outputs[CF_OUTPUTS_MAX];
-	int adds_up; /* 1: every identity holds */
+	int adds_up; /* 1: every identity holds; those of the kernel's numbers only where these are known */
 };
 
 /* The identities hold exactly while nothing is moving: cells detached, no worker. Live they may be out by what

@@ -129,7 +129,8 @@ static void take_signals(struct supervisor *sup)
 	}
 }
 
-/* Said once for each output. The run's quiet end is not taken from a worker's word alone: it may not be ours any more. */
+/* Said once for each output. The run's quiet end is not taken from a worker's word alone: it may not be ours any more.
+ */
 static void output_gone(struct supervisor *sup, uint64_t index)
 {
 	const struct cf_outputs *outputs = &sup->gen.outputs;

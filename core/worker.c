@@ -129,7 +129,8 @@ static int take_output(struct cf_turn *turn, struct cf_message *message, struct 
 
 	message->fds[0] = message->fds[1] = -1;
 	if (index != turn->sink_count || index >= CF_OUTPUTS_MAX || buffer_fd < 0)
-		return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: output %llu out of turn", (unsigned long long)index);
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: output %llu out of turn",
+			       (unsigned long long)index);
 	if (cf_sink_open(&turn->sinks[index], fd, buffer_fd, &turn->shared->outputs[index], error) < 0)
 		return -1;
 	turn->sink_count++;

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The policy of scripts/demo: a short list of what is allowed, and everything else is denied. An allowed flow is written
--- as a short line of our own, a denied one as the whole record in JSON.
+-- The policy of scripts/demo: a short list of what is allowed, and everything else is denied. An allowed flow is
+-- written as a short line of our own, a denied one as the whole record in JSON.
 
 allow "https"  { protocol = "tcp", dst_port = 443 }
 allow "dns"    { protocol = "udp", dst_port = 53, dst_addr = { "10.77.0.0/24", "fd77::/64" } }

@@ -11,6 +11,7 @@ if not (seed and rules and events) then
   io.stderr:write("usage: scripts/soak rules [SEED [RULES [EVENTS]]]\n")
   os.exit(2)
 end
+io.stdout:setvbuf("line")
 print(("soak rules: seed %d, %d sets of %d rules, %d events in all"):format(seed, SETS, rules, events))
 local compared, matched, wrong = 0, 0, 0
 for set = 1, SETS do

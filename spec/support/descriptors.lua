@@ -95,6 +95,16 @@ function M.replace(fd, other)
   check(C.dup2(other, fd), "dup2")
 end
 
+--- Call fn while nothing is seen of what it logs.
+function M.without_stderr(fn)
+  local own, null = M.duplicate(2), M.open("/dev/null", M.O_WRONLY)
+  M.replace(2, null)
+  local ok, why = pcall(fn)
+  M.replace(2, own)
+  M.close(own, null)
+  if not ok then error(why, 0) end
+end
+
 --- One packet on a socket.
 function M.send(fd, text)
   return check(C.send(fd, text, #text, 0), "send")
