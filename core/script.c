@@ -249,6 +249,8 @@ int cf_script_slow(double seconds, double limit)
 {
 	int again;
 
+	if (!script.L)
+		return 0;
 	push_host("slow");
 	lua_pushnumber(script.L, seconds);
 	lua_pushnumber(script.L, limit);
