@@ -5,7 +5,7 @@
 local ffi = require("ffi")
 local helper = require("spec.helper")
 local made_ring = require("made_ring")
-require("core_headers")("error", "outcome", "ring", "sink", "turn")
+require("core_headers")("error", "confine", "outcome", "ring", "sink", "turn")
 
 local core = helper.core
 
