@@ -127,6 +127,15 @@ double cf_window_add(struct cf_window_slot *slot, double part, double n);
  * now: the one to forget. */
 uint32_t cf_window_least(struct cf_window_slot *slots, uint32_t count, uint32_t first, double part);
 
+/* One JSON object without a newline into `out`; returns its length, or 0 when it does not fit in `size` bytes or no
+ * plan is bound. Members in this order, and only those that are known: schema_version, type, kind, cell_id, run_id,
+ * decision_id, direction, decision, reason_code, rule, decided_at, error_at, src_addr, src_port, dst_addr, dst_port,
+ * protocol (four have a label), protocol_number, family, icmp_type, icmp_code, icmp_id, tcp_flags, fragment (only when
+ * true), vlan, mark (not 0), source, verdict, packet_count, byte_count (not 0), close_reason (of closed), interface,
+ * generation, policy_digest, keyset_id, issuer_kid, correlation_id, first_seen, observed_at, prefix. An event of a cell that the
+ * plan does not have has no cell_id. */
+size_t cf_record_json(const struct cf_event *event, const struct cf_decision *decision, char *out, size_t size);
+
 /* 1: `key` was seen less than `seconds` before now_ns (event's boot clock); 0: not, and now it is remembered. */
 int cf_dedup_seen(const char *key, size_t len, double seconds, uint64_t now_ns);
 

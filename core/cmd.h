@@ -6,6 +6,7 @@
 
 extern const struct cf_verb cf_verb_run;
 extern const struct cf_verb cf_verb_check;
+extern const struct cf_verb cf_verb_explain;
 extern const struct cf_verb cf_verb_version;
 
 /* Log the failure and give its exit code. */
@@ -13,4 +14,10 @@ int cf_cmd_failed(const struct cf_error *error);
 /* "name=value" items into name, value, ..., NULL. `args` has room for 2 * CF_OPTION_LIST_MAX + 1; the names are
  * copies that live as long as the process. */
 int cf_cmd_args(const struct cf_option_list *list, const char **args, struct cf_error *error);
+
+struct cf_plan;
+/* Read and load the policy file at `path` without privileges, into a plan of its own (*plan, to be freed; NULL on
+ * failure). `purpose` as for cf_script_purpose. */
+int cf_cmd_load(const char *path, const char *const *args, const char *purpose, struct cf_plan **plan,
+		struct cf_error *error);
 #endif

@@ -21,6 +21,7 @@ static struct {
 	int batch;
 	int moment;
 	const struct cf_opener *opener; /* while a policy is read */
+	const char *purpose; /* NULL: to decide events */
 	uint32_t memory_mb; /* 0: no limit */
 	int is_full;
 } script;
@@ -70,7 +71,8 @@ static int open_runtime(lua_State *L)
 	lua_call(L, 1, 1);
 	lua_getfield(L, -1, "new");
 	lua_pushvalue(L, -3);
-	lua_call(L, 1, 1);
+	lua_pushstring(L, script.purpose); /* nil for NULL */
+	lua_call(L, 2, 1);
 	lua_getfield(L, -1, "batch");
 	script.batch = luaL_ref(L, LUA_REGISTRYINDEX);
 	lua_getfield(L, -1, "moment");
@@ -102,6 +104,11 @@ int cf_script_open(struct cf_error *error)
 	if (lua_cpcall(script.L, open_runtime, NULL) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
 	return 0;
+}
+
+int cf_script_is_open(void)
+{
+	return script.L != NULL;
 }
 
 void cf_script_close(void)
@@ -286,33 +293,30 @@ void cf_script_stop(void)
 		lua_settop(script.L, 0);
 }
 
-/* Each text of the list at `index`; returns their number. */
-static int each_line(int index, void (*take)(const char *line))
+void cf_script_purpose(const char *purpose)
 {
-	int count = (int)lua_objlen(script.L, index);
+	script.purpose = purpose;
+}
 
-	for (int i = 1; i <= count; i++) {
-		lua_rawgeti(script.L, index, i);
-		take(lua_tostring(script.L, -1));
-		lua_pop(script.L, 1);
+int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *texts, char **text, struct cf_error *error)
+{
+	const char *said;
+	int answer;
+
+	*text = NULL;
+	push_host("ask");
+	lua_pushstring(script.L, what);
+	push_pointer(plan);
+	lua_newtable(script.L);
+	for (int i = 0; texts[i]; i++) {
+		lua_pushstring(script.L, texts[i]);
+		lua_rawseti(script.L, -2, i + 1);
 	}
-	return count;
-}
-
-static void warn(const char *line)
-{
-	cf_warn("%s", line);
-}
-
-int cf_script_check(void (*report)(const char *line), struct cf_error *error)
-{
-	int findings;
-
-	push_host("check");
-	if (lua_pcall(script.L, 0, 2, 0) != 0)
+	if (lua_pcall(script.L, 3, 2, 0) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
-	each_line(2, warn);
-	findings = each_line(1, report);
+	answer = (int)lua_tointeger(script.L, -2);
+	said = lua_tostring(script.L, -1);
+	*text = strdup(said ? said : "");
 	lua_settop(script.L, 0);
-	return findings;
+	return *text ? answer : cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory");
 }

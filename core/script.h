@@ -18,6 +18,7 @@ struct cf_policy {
 
 /* Make the state and the runtime in it. */
 int cf_script_open(struct cf_error *error);
+int cf_script_is_open(void);
 void cf_script_close(void);
 
 /* Let the stack grow to what Lua's own limits of recursion can make of it, so that it is they who end a policy that
@@ -79,7 +80,13 @@ int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);
 /* Log what is left to say (counts of repeated errors). */
 void cf_script_stop(void);
 
-/* Feed every hook synthetic events of every kind, interpreted and bounded; each finding goes to `report`. Returns
- * their number, or -1. What is only worth a warning is logged as one and does not count. */
-int cf_script_check(void (*report)(const char *line), struct cf_error *error);
+/* Before cf_script_open: the runtime is not there to decide events but to be asked ("check", "explain"). Static text.
+ */
+void cf_script_purpose(const char *purpose);
+
+/* What asks.lua knows under the name `what`, of `texts` (ended by NULL). Returns its number: 0 fine, 1 trouble, 2 asked
+ * wrongly, 3 something is wrong with the policy; -1: the runtime failed. *text is what it said, to be freed; "" when it
+ * said nothing, NULL after -1. It may change *plan, where it says so. */
+int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *texts, char **text,
+		  struct cf_error *error);
 #endif

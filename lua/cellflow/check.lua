@@ -1,54 +1,22 @@
 -- SPDX-License-Identifier: MIT
--- Feeds every hook of a policy synthetic events of every kind, interpreted and bounded, and lists what went wrong: for
--- `cellflow check`. Writes no record and remembers no key.
+-- Feeds every function of a policy made-up events of every kind, interpreted and bounded, and lists what went wrong: for
+-- `cellflow check`. Writes no record and remembers no key. What can be seen without calling anything is lint.lua's, what
+-- the functions read check_reads.lua's.
 local ffi = require("ffi")
 local answers = require("cellflow.answer")
+local check_events = require("cellflow.check_events")
+local check_fit = require("cellflow.check_fit")
+local check_reads = require("cellflow.check_reads")
 local event = require("cellflow.event")
+local fault = require("cellflow.fault")
 local limit = require("cellflow.limit")
+local lint = require("cellflow.lint")
+local place = require("cellflow.place")
+local rule_review = require("cellflow.rule_review")
 
-local C = ffi.C
 local M = {}
 
 M.STEPS_MAX = 1e7 -- VM instructions of one call; a tenth of a second or so
-
-local PROTOCOLS = {
-  { number = 6, flags = C.CF_EVENT_PORTS + C.CF_EVENT_TCP },
-  { number = 17, flags = C.CF_EVENT_PORTS },
-  { number = 17, flags = C.CF_EVENT_FRAGMENT },
-  { number = 1, flags = C.CF_EVENT_ICMP + C.CF_EVENT_ICMP_ID },
-  { number = 58, flags = C.CF_EVENT_ICMP },
-  { number = 47, flags = 0 },
-}
-
-local function fill(raw, kind, family, protocol, verdict)
-  ffi.fill(raw, ffi.sizeof("struct cf_event"))
-  raw.kind, raw.family, raw.verdict = kind, family, verdict
-  raw.source = kind == C.CF_KIND_LOGGED and C.CF_SOURCE_NFLOG or C.CF_SOURCE_EBPF
-  raw.hook = kind == C.CF_KIND_LOGGED and 0 or C.CF_HOOK_TC_EGRESS
-  raw.direction = verdict == C.CF_VERDICT_DROP and C.CF_DIRECTION_INGRESS or C.CF_DIRECTION_EGRESS
-  raw.protocol, raw.flags = protocol.number, protocol.flags
-  raw.first_seen_ns, raw.last_seen_ns = 1000000000ULL, 3500000000ULL
-  raw.packets, raw.seq, raw.ifindex = 3, 1, 2
-  raw.bytes = kind == C.CF_KIND_UPDATED and 0 or 4242
-  raw.src_port, raw.dst_port, raw.icmp_type, raw.tcp_flags = 40000, 443, 8, 0x12
-  raw.close_reason = kind == C.CF_KIND_CLOSED and C.CF_CLOSE_FIN or C.CF_CLOSE_NONE
-  raw.src_addr[0], raw.src_addr[3], raw.dst_addr[0], raw.dst_addr[3] = 10, 1, 192, 7
-  if kind == C.CF_KIND_LOGGED then ffi.copy(raw.prefix, "check") end
-end
-
--- Calls fn(raw) for each synthetic event; families without a protocol of their own are left to real life.
-local function each_event(raw, fn)
-  for kind = C.CF_KIND_OPENED, C.CF_KIND_LOGGED do
-    for _, family in ipairs({ C.CF_FAMILY_IPV4, C.CF_FAMILY_IPV6 }) do
-      for _, protocol in ipairs(PROTOCOLS) do
-        for verdict = C.CF_VERDICT_UNKNOWN, C.CF_VERDICT_DROP do
-          fill(raw, kind, family, protocol, verdict)
-          fn()
-        end
-      end
-    end
-  end
-end
 
 local function call_dedup(hook, ev)
   local key, seconds = hook(ev)
@@ -108,22 +76,38 @@ local function is_for(step, raw)
   return (not entry.number or entry.number == raw.kind) and (not entry.match or entry.match(raw))
 end
 
-local function try(setup, errors, step, ev, raw)
-  local hook = step.hook or setup.hooks[step.name]
-  if not hook or errors.stuck[step.name] then return end
-  local function call() step.call(hook, ev, setup, raw) end
-  local ok, stuck, err = limit.call(call, setup.faults.capture, M.STEPS_MAX)
-  if ok then return end
-  setup.relieve(err)
-  setup.record.finish()
-  errors.stuck[step.name] = stuck
-  local home = step.place or setup.places[step.name] or "cellflow"
-  local where, text = setup.faults.settle(step.name, home, err)
-  local line = ("%s: %s"):format(where, text)
+local function add(errors, line)
   if not errors.seen[line] then
     errors.seen[line] = true
     errors.lines[#errors.lines + 1] = line
   end
+end
+
+-- A name that does not exist is a finding and reads as nil, so that what stands behind it is tried as well; what goes
+-- wrong in that call from then on may be its consequence, and is not told.
+local function forgiving(errors)
+  return function(text)
+    local where = place.here()
+    add(errors, (where or "?") .. ": " .. text)
+    errors.forgiven = true
+  end
+end
+
+local function try(setup, errors, step, ev, raw)
+  local hook = step.hook or setup.hooks[step.name]
+  local home = step.place or setup.places[step.name] or "cellflow"
+  if not hook or errors.stuck[home] then return end
+  errors.forgiven = false
+  errors.reads.begin(step.name)
+  local function call() step.call(hook, ev, setup, raw) end
+  local ok, stuck, err = limit.call(call, setup.faults.capture, M.STEPS_MAX)
+  errors.reads.finish()
+  if ok then return end
+  setup.relieve(err)
+  setup.record.finish()
+  errors.stuck[home] = stuck
+  local where, text = setup.faults.settle(step.name, home, err)
+  if not errors.forgiven or stuck then add(errors, ("%s: %s"):format(where, text)) end
 end
 
 -- start, lost, timers and stop, once each.
@@ -145,33 +129,90 @@ local function try_moments(setup, errors)
   setup.clock.set(false)
 end
 
---- Returns a list of error lines "file:line: what", each once. `setup` as for dispatch.new, with faults of its own that
---- log nothing; `default_mapping` of dispatch.lua.
-function M.run(core, setup, default_mapping)
-  local errors = { lines = {}, seen = {}, stuck = {} }
-  local raw = core.cf_batch_get().events + 0 -- a pointer to the first
-  local ev = ffi.cast(event.handle_type, raw)
-  local before, decided = handler_steps(setup)
-  limit.interpreted(function()
-    each_event(raw, function()
-      for _, step in ipairs(before) do
-        if is_for(step, raw[0]) then try(setup, errors, step, ev, raw) end
-      end
-      local answer = setup.answer
-      answer.rule, answer.place, answer.error_place = false, false, false
-      answer.decision, answer.reason = default_mapping(raw[0])
-      for _, step in ipairs(CALLS) do
-        if step.name == "format" then
-          for _, handler in ipairs(decided) do
-            if is_for(handler, raw[0]) then try(setup, errors, handler, ev, raw) end
-          end
-        end
+local function try_handlers(setup, errors, list, ev, raw)
+  for _, step in ipairs(list) do
+    if is_for(step, raw[0]) then
+      step.tried = true
+      try(setup, errors, step, ev, raw)
+    end
+  end
+end
+
+local function try_event(setup, errors, before, decided, ev, raw)
+  try_handlers(setup, errors, before, ev, raw)
+  local answer = setup.answer
+  answer.rule, answer.place, answer.error_place = false, false, false
+  answer.decision, answer.reason = setup.default_mapping(raw[0])
+  for _, step in ipairs(CALLS) do
+    if step.name == "format" then try_handlers(setup, errors, decided, ev, raw) end
+    try(setup, errors, step, ev, raw)
+  end
+end
+
+-- Handlers whose match no event met so far get events that are changed to meet it.
+local function try_fitted(setup, errors, list, warnings, ev, raw, cells)
+  for _, step in ipairs(list) do
+    local function try_one()
+      check_fit.fit(raw, step.entry.conditions, cells)
+      if is_for(step, raw[0]) then
+        step.tried = true
         try(setup, errors, step, ev, raw)
       end
-    end)
+    end
+    if not step.tried then check_events.each(raw, try_one) end
+    if not step.tried then
+      warnings[#warnings + 1] = ("%s: %s was not tried: no made-up event meets its match"):format(step.place, step.name)
+    end
+  end
+end
+
+local function setup_of(host)
+  local setup = { default_mapping = host.dispatcher.default_mapping, relieve = host.relieve }
+  for name, value in pairs(host.setup) do setup[name] = value end
+  setup.faults = fault.new({ cf_log_text = function() end })
+  return setup
+end
+
+local function run_all(host, setup, errors, warnings)
+  local raw = host.core.cf_batch_get().events + 0 -- a pointer to the first
+  local ev = ffi.cast(event.handle_type, raw)
+  local before, decided = handler_steps(setup)
+  event.forgive = forgiving(errors)
+  limit.interpreted(function()
+    check_events.each(raw, function() try_event(setup, errors, before, decided, ev, raw) end)
+    try_fitted(setup, errors, before, warnings, ev, raw, host.cells)
+    setup.answer.decision, setup.answer.reason = "allow", "check"
+    try_fitted(setup, errors, decided, warnings, ev, raw, host.cells)
     try_moments(setup, errors)
   end)
-  return errors.lines
+end
+
+--- `host`: the runtime's state in host.lua; `chunks`: the compiled files of the policy, or nil. Returns a list of errors
+--- and a list of warnings, "file:line: what", each once. Overwrites the batch.
+function M.run(host, chunks)
+  local cell = host.cells[0]
+  -- A policy whose cell comes from the command line would find an event without one, which no run has; and every cell
+  -- has an interface in a run.
+  if not cell then
+    cell = { name = "check", run_id = host.metadata.run_id }
+    host.cells[0] = cell
+  end
+  local interface = cell.interface
+  cell.interface = interface or "eth0"
+  local setup = setup_of(host)
+  local errors, warnings = { lines = {}, seen = {}, stuck = {}, forgiven = false, reads = check_reads.new() }, {}
+  errors.reads.open()
+  local ok, wrong = pcall(run_all, host, setup, errors, warnings)
+  event.forgive = nil
+  errors.reads.close()
+  cell.interface = interface
+  if not ok then error(wrong, 0) end
+  for _, line in ipairs(lint.names(chunks or {}, host.names, setup.hooks)) do add(errors, line) end
+  for _, list in ipairs({ errors.reads.warnings(), lint.answers(setup.hooks, setup.places),
+    rule_review.run(setup.rules, setup.places) }) do
+    for _, line in ipairs(list) do warnings[#warnings + 1] = line end
+  end
+  return errors.lines, warnings
 end
 
 return M

@@ -134,8 +134,17 @@ function M.copy(e)
   return copy_fields(e)
 end
 
+--- Told of a field or member that does not exist, and the read gives nil, where somebody put a function here: for
+--- `check`, which goes on behind the first mistake. Elsewhere the read is an error.
+M.forgive = nil
+
+function M.no_such(text)
+  if M.forgive then return M.forgive(text) end
+  return place.raise(text)
+end
+
 local function no_such_field(name)
-  place.raise(('a flow event has no field "%s"%s'):format(tostring(name), suggest.hint(name, M.fields)))
+  return ('a flow event has no field "%s"%s'):format(tostring(name), suggest.hint(name, M.fields))
 end
 
 local function refuse(text)
@@ -149,10 +158,10 @@ ffi.metatype("struct flow_event", {
     local getter = get[name]
     if getter then return getter(e) end
     if name == "copy" then return M.copy end
-    return no_such_field(name)
+    return M.no_such(no_such_field(name))
   end,
   __newindex = function(_, name)
-    if not get[name] then no_such_field(name) end
+    if not get[name] then place.raise(no_such_field(name)) end
     place.raise(('a flow event cannot be changed: "%s" is read-only (ev:copy() gives a table)'):format(name))
   end,
   __add = no_arithmetic, __sub = no_arithmetic, __mul = no_arithmetic, __div = no_arithmetic,

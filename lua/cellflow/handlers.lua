@@ -90,14 +90,14 @@ local function add(self, kind, match, fn)
   local id = #self.list + 1
   local entry = { id = id, kind = kind, number = EVENT_KINDS[kind], fn = fn, title = title,
     place = place.of_function(fn) or place.here() or "?" }
-  entry.match = match and self.compile_match(match, title)
+  if match then entry.match, entry.conditions = self.compile_match(match, title) end
   self.list[id], self.fns[id], self.matches[id] = entry, fn, entry.match or false
 end
 
 --- The handlers of one policy. compile_match(table, title) -> function(raw) -> boolean. Returns:
 ---   on           the word
 ---   fns          by id; false: switched off
----   list         { id=, kind=, number=, fn=, match=, title=, place= } in the order written
+---   list         { id=, kind=, number=, fn=, match=, conditions=, title=, place= } in the order written
 ---   observer(state), decider(state)  what dispatch calls for an event and its decision, or false
 ---   failed(id, faults)               account for an error, after settle; may end the handler for good
 function M.new(compile_match)

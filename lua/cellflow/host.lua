@@ -3,7 +3,7 @@
 -- and holds what belongs to one loaded policy; the policy itself sees nothing of it.
 local ffi = require("ffi")
 local address = require("cellflow.address")
-local check = require("cellflow.check")
+local asks = require("cellflow.asks")
 local cidr = require("cellflow.cidr")
 local dispatch = require("cellflow.dispatch")
 local event = require("cellflow.event")
@@ -16,7 +16,6 @@ local names = require("cellflow.names")
 local place = require("cellflow.place")
 local progress = require("cellflow.progress")
 local record = require("cellflow.record")
-local rule_review = require("cellflow.rule_review")
 local ruleset = require("cellflow.ruleset")
 local sandbox = require("cellflow.sandbox")
 local vocabulary = require("cellflow.vocabulary")
@@ -103,6 +102,7 @@ local function assemble(self, box, encoder, plain, more, rules)
   event.bind({ names = names.new(core), cells = cells, address = address.new(core), wall = core.cf_wall_seconds })
   local its_record = record.new(core, encoder, answer, cells, metadata)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
+  self.names = box.names
   self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
     faults = fault.new(core), rules = rules, handlers = more.handlers, clock = more.clock, timers = more.timers,
     progress = progress.new(core) }
@@ -115,16 +115,6 @@ local function assemble(self, box, encoder, plain, more, rules)
   self.moment = more.moment(self.setup.faults, self.setup.progress)
 end
 
-local function run_check(self)
-  local setup = {}
-  -- A policy whose cell comes from the command line would find an event without one, which no run has.
-  self.cells[0] = self.cells[0] or { name = "check", interface = "eth0", run_id = self.metadata.run_id }
-  for name, value in pairs(self.setup) do setup[name] = value end
-  setup.faults = fault.new({ cf_log_text = function() end })
-  setup.relieve = self.relieve
-  return check.run(self.core, setup, self.dispatcher.default_mapping), rule_review.run(setup.rules, setup.places)
-end
-
 --- A runtime over `core` (lib.lua's table, or one that records what it is told).
 ---   load(text, file, args, plan, read_include)  read a policy; text nil: the default mapping. args: table of texts.
 ---     plan: a struct cf_plan * or its address as a number; not kept. read_include(path) -> text, or nil and why not.
@@ -134,10 +124,14 @@ end
 ---   slow(seconds, bound)  a batch took that long (slow.lua); true: tell me of the next one as well
 ---   moment(kind, now, lost, total)  what happens between batches (moments.lua); the time of the next timer, or 0
 ---   stop()         log what is left to say; returns the script errors by place
----   check()        list of error lines from synthetic events, and a list of warnings; overwrites the batch
+---   check()        list of error lines and list of warnings (check.lua); overwrites the batch
+---   ask(what, plan, texts)  what a verb of one shot wants to know (asks.lua) -> number, text or nil
 ---   loop()         the function that batch spends its time in, for specs of the compiler
-function M.new(core)
-  local self = { core = core, given = nil, setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {},
+--- `purpose`: nil, or "check" or "explain": the runtime is there to be asked, and writes nothing.
+function M.new(core, purpose)
+  local listen
+  core, listen = asks.prepare(core, purpose)
+  local self = { listen = listen, core = core, given = nil, setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {},
     relieve = memory.new(core) }
   local host = {}
 
@@ -158,7 +152,8 @@ function M.new(core)
   function host.slow(seconds, bound) return self.slow(seconds, bound) end
   function host.moment(kind, now, lost, total) return self.moment(kind, now, lost, total) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end
-  function host.check() return run_check(self) end
+  function host.check() return asks.check(self) end
+  function host.ask(what, plan, texts) return asks[what](self, plan_pointer(plan), texts) end
   function host.loop() return self.dispatcher.loop end
   return host
 end

@@ -48,7 +48,7 @@ value = get.%s(raw)
 if value == nil or not (%s) then return false end
 ]]
 
---- Returns compile(given, title) -> function(raw) -> boolean, for match tables of handlers. It raises for a table that
+--- Returns compile(given, title) -> function(raw) -> boolean, and its conditions as of match.lua, for match tables of handlers. It raises for a table that
 --- is wrong, at the policy's line; `title` begins its errors.
 function M.new(core)
   local self = { reader = match.new(core), by_number = names.new(core), net = cidr.new(core) }
@@ -59,7 +59,7 @@ function M.new(core)
     end
     local text = ("local get, needs = ...\nreturn function(raw)\nlocal value\n%sreturn true\nend"):format(
       table.concat(lines))
-    return assert(load(text, "=match"))(event.get, needs)
+    return assert(load(text, "=match"))(event.get, needs), found
   end
 end
 

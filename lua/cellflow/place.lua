@@ -34,6 +34,9 @@ function M.here()
   end
 end
 
+--- The place that an `info` of debug.getinfo or jit.util.funcinfo tells; nil when not in a policy.
+M.of_line = of_info
+
 --- Where a function is defined; nil when not in a policy.
 function M.of_function(fn)
   local info = getinfo(fn, "S")

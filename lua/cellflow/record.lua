@@ -85,7 +85,7 @@ local function read(self, name)
   if getter then return getter() end
   if name == "copy" then return self.copy end
   if is_member[name] then return nil end
-  return place.raise(('a record has no member "%s"%s'):format(tostring(name), suggest.hint(name, M.members)))
+  return event.no_such(('a record has no member "%s"%s'):format(tostring(name), suggest.hint(name, M.members)))
 end
 
 local function write(self, name, value)

@@ -124,21 +124,28 @@ local function define_hook(self, name, fn)
   rawset(self.words, name, fn)
 end
 
+--- What is wrong with assigning the global `name`.
+function M.refused(name)
+  return ('global "%s" may not be assigned; write local %s, or one of the hooks %s%s'):format(name, name,
+    table.concat(M.HOOKS, ", "), suggest.hint(name, M.HOOKS))
+end
+
 local function refuse_global(self, name)
   if rawget(self.words, name) ~= nil then
     place.raise(('"%s" is a word of cellflow and cannot be assigned'):format(tostring(name)))
   end
-  place.raise(('global "%s" may not be assigned; write local %s, or one of the hooks %s%s'):format(tostring(name),
-    tostring(name), table.concat(M.HOOKS, ", "), suggest.hint(name, M.HOOKS)))
+  place.raise(M.refused(tostring(name)))
 end
 
 --- An environment. `parts`: words (name -> function), args (name -> text), log, json_encode, plain (tables that are
---- not what they seem). Returns { env=, hooks=, places=, close= }; close ends the time for defining hooks.
+--- not what they seem). Returns { env=, hooks=, places=, names=, close= }; names: all that the policy may name; close
+--- ends the time for defining hooks.
 function M.new(parts)
   local self = { hooks = {}, places = {}, closed = false }
   self.words = base_words(parts)
   local names = names_of(self.words)
   for _, name in ipairs(M.HOOKS) do names[#names + 1] = name end
+  self.names = names
   setmetatable(self.words, {
     __index = function(_, name)
       place.raise(('undefined name "%s"%s'):format(tostring(name), suggest.hint(name, names)))
@@ -156,6 +163,10 @@ function M.new(parts)
   return self
 end
 
+--- A list of every chunk that is compiled, where somebody put one here: for `check`, which looks at functions that
+--- nothing calls. Elsewhere chunks are garbage once they ran, and may be large.
+M.compiled = nil
+
 --- Compile a policy's text for `env`; returns the function, or nil and "file:line: what".
 function M.compile(text, file, env)
   if text:byte(1) == 27 then
@@ -166,6 +177,7 @@ function M.compile(text, file, env)
   if not chunk then
     return nil, place.line(tostring(wrong))
   end
+  if M.compiled then M.compiled[#M.compiled + 1] = chunk end
   return chunk
 end
 

@@ -1,0 +1,63 @@
+-- SPDX-License-Identifier: MIT
+-- What verbs of one shot ask a runtime (host.ask): `check` and `explain`. Each answer is a number (0: fine, 1: trouble,
+-- 2: asked wrongly, 3: something is wrong with the policy) and a text, or nil. The work is done in modules of their own.
+local check = require("cellflow.check")
+local check_report = require("cellflow.check_report")
+local explain = require("cellflow.explain")
+local explain_text = require("cellflow.explain_text")
+local given_event = require("cellflow.given_event")
+local observed_core = require("cellflow.observed_core")
+local sandbox = require("cellflow.sandbox")
+local wall_time = require("cellflow.wall_time")
+
+local M = {}
+
+--- The core that a runtime of that purpose has, and what sets its listener.
+function M.prepare(core, purpose)
+  sandbox.compiled = purpose == "check" and {} or nil
+  if purpose == "explain" then return observed_core.new(core) end
+  return core
+end
+
+function M.check(self) return check.run(self, sandbox.compiled) end
+
+--- texts: file, "json" or "", "strict" or "".
+function M.checked(self, plan, texts)
+  local errors, warnings = M.check(self)
+  local report = check_report.new(texts[1], errors, warnings, texts[3] == "strict")
+  if texts[2] == "json" then
+    return report.code, check_report.json(self.core, report, plan, self.setup)
+  end
+  check_report.log(self.core, report)
+  return report.code, check_report.summary(report)
+end
+
+--- The same in JSON for a policy that did not load. texts: file, what was wrong.
+function M.not_loaded(self, _, texts)
+  local report = check_report.new(texts[1], { texts[2] }, {}, false)
+  return report.code, check_report.json(self.core, report)
+end
+
+--- Read the event to explain into the batch. texts: seconds now, words. The plan's cell may get another interface.
+function M.event(self, plan, texts)
+  local raw = self.core.cf_batch_get().events + 0
+  local words = {}
+  for i = 2, #texts do words[i - 1] = texts[i] end
+  local ok, wrong = pcall(given_event.read, self.core, raw, words, self.cells, wall_time.parse(texts[1]))
+  if not ok then
+    if type(wrong) == "table" and wrong.usage then return 2, wrong.usage end
+    error(wrong, 0)
+  end
+  plan.cells[raw.cell].interface = self.cells[raw.cell].interface or ""
+  return 0
+end
+
+--- Decide the event that was read. texts: "json" or "", "all" or "".
+function M.explain(self, _, texts)
+  local found = explain.run(self)
+  local text = texts[1] == "json" and explain_text.json(self.core, found) or
+    explain_text.text(found, texts[2] == "all")
+  return found.disagreement and 1 or 0, text
+end
+
+return M
