@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What verbs of one shot ask a runtime (host.ask): `check` and `explain`. Each answer is a number (0: fine, 1: trouble,
 -- 2: asked wrongly, 3: something is wrong with the policy) and a text, or nil. The work is done in modules of their own.
+local ffi = require("ffi")
 local check = require("cellflow.check")
 local check_report = require("cellflow.check_report")
 local explain = require("cellflow.explain")
@@ -17,6 +18,11 @@ function M.prepare(core, purpose)
   sandbox.compiled = purpose == "check" and {} or nil
   if purpose == "explain" then return observed_core.new(core) end
   return core
+end
+
+--- The faults that a runtime of that purpose has.
+function M.counted(faults, purpose)
+  return purpose == "explain" and explain.counted(faults) or faults
 end
 
 function M.check(self) return check.run(self, sandbox.compiled) end
@@ -38,10 +44,18 @@ function M.not_loaded(self, _, texts)
   return report.code, check_report.json(self.core, report)
 end
 
+-- The cell that the command line of `run` would give to a policy without one.
+local function add_cell(self, plan)
+  local cell = self.core.cf_plan_add_cell(plan)
+  cell.name, cell.hooks = "cell", ffi.C.CF_PLAN_EGRESS
+  self.cells[0] = { name = "cell", run_id = self.metadata.run_id }
+end
+
 --- Read the event to explain into the batch. texts: seconds now, words. The plan's cell may get another interface.
 function M.event(self, plan, texts)
   local raw = self.core.cf_batch_get().events + 0
   local words = {}
+  if not self.cells[0] then add_cell(self, plan) end
   for i = 2, #texts do words[i - 1] = texts[i] end
   local ok, wrong = pcall(given_event.read, self.core, raw, words, self.cells, wall_time.parse(texts[1]))
   if not ok then

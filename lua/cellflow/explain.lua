@@ -9,7 +9,6 @@ local limit = require("cellflow.limit")
 local M = {}
 
 M.STEPS_MAX = 1e7 -- VM instructions of one call
-local AGAIN = 1e5 -- and of what a pcall makes of it; more than the runtime takes to note an error
 
 -- The order in which dispatch asks; what is found out afterwards is put where it belongs.
 local PHASES = { "start", "handler", "dedup", "rule", "verdict", "default", "mapping", "reason", "decision", "format",
@@ -24,18 +23,19 @@ local function note(self, step, phase)
 end
 
 local function stop()
-  debug.sethook(stop, "", AGAIN)
+  -- From now on at every instruction: a pcall of the policy's own would swallow an error that comes only once.
+  debug.sethook(stop, "", 1)
   error(("still running after %d million instructions; is there a loop without an end?"):format(M.STEPS_MAX / 1e6), 0)
 end
 
--- `fn`, noted as a step; answered(step, ...) tells what it returned.
-local function listened(self, phase, step_of, fn, answered)
+-- `hook`, noted as a step; answered(step, ...) tells what it returned.
+local function listened(self, phase, step_of, hook, answered)
   return function(...)
     self.phase = phase
     local step = note(self, step_of())
     self.asked = step
     debug.sethook(stop, "", M.STEPS_MAX)
-    local a, b, c = fn(...)
+    local a, b, c = hook(...)
     debug.sethook()
     answered(step, { a, b, c }, ...)
     return a, b, c
@@ -91,11 +91,20 @@ local function listen_to_handlers(self, setup)
   end
 end
 
+--- Faults whose handler ends the count of instructions: behind it the runtime itself runs.
+function M.counted(faults)
+  local capture = faults.capture
+  function faults.capture(err)
+    debug.sethook()
+    return capture(err)
+  end
+  return faults
+end
+
 -- The error of a step stands with that step.
 local function listen_to_errors(self, faults)
   local settle = faults.settle
   function faults.settle(...)
-    debug.sethook()
     local where, text = settle(...)
     local step = self.asked or note(self, { step = "error" })
     step.error, step.place = text, where
@@ -155,9 +164,7 @@ end
 local function add_unasked(self, setup, raw, mapping, rule)
   local places, default = setup.places, setup.rules.default
   local asked, decided = {}, rule
-  for _, step in ipairs(self.steps) do
-    asked[step.step] = step
-  end
+  for _, step in ipairs(self.steps) do asked[step.step] = step end
   if places.verdict and not asked.verdict then
     note(self, { step = "verdict", place = places.verdict, skipped = "a rule decided" }, "verdict")
   end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- What `cellflow check` sees in a policy's functions without calling them, in their bytecode: names that nothing defines,
--- also on lines that no made-up event reaches, and hooks that cannot answer. Opcodes are learnt by compiling samples, as
--- their numbers are LuaJIT's own affair.
+-- What `cellflow check` sees in a policy's functions without calling them, in their bytecode: names that nothing
+-- defines, also on lines that no made-up event reaches, and hooks that cannot answer. Opcodes are learnt by compiling
+-- samples, as their numbers are LuaJIT's own affair.
 local bit = require("bit")
 local sandbox = require("cellflow.sandbox")
 local place = require("cellflow.place")

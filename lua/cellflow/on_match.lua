@@ -48,8 +48,8 @@ value = get.%s(raw)
 if value == nil or not (%s) then return false end
 ]]
 
---- Returns compile(given, title) -> function(raw) -> boolean, and its conditions as of match.lua, for match tables of handlers. It raises for a table that
---- is wrong, at the policy's line; `title` begins its errors.
+--- Returns compile(given, title) -> function(raw) -> boolean, and its conditions as of match.lua, for match tables of
+--- handlers. It raises for a table that is wrong, at the policy's line; `title` begins its errors.
 function M.new(core)
   local self = { reader = match.new(core), by_number = names.new(core), net = cidr.new(core) }
   return function(given, title)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Times of day as people and records write them, exact to the nanosecond, so that a record's times come out as they went
--- in. Formatting is core's (cf_time_text).
+-- Times of day as people and records write them, exact to the nanosecond, so that a record's times come out as they
+-- went in. Formatting is core's (cf_time_text).
 local ffi = require("ffi")
 local options = require("cellflow.options")
 
