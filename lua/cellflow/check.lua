@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Feeds every function of a policy made-up events of every kind, interpreted and bounded, and lists what went wrong: for
--- `cellflow check`. Writes no record and remembers no key. What can be seen without calling anything is lint.lua's, what
--- the functions read check_reads.lua's.
+-- Feeds every function of a policy made-up events of every kind, interpreted and bounded, and lists what went wrong:
+-- for `cellflow check`. Writes no record and remembers no key. What can be seen without calling anything is lint.lua's,
+-- what the functions read check_reads.lua's.
 local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local check_events = require("cellflow.check_events")
@@ -187,8 +187,8 @@ local function run_all(host, setup, errors, warnings)
   end)
 end
 
---- `host`: the runtime's state in host.lua; `chunks`: the compiled files of the policy, or nil. Returns a list of errors
---- and a list of warnings, "file:line: what", each once. Overwrites the batch.
+--- `host`: the runtime's state in host.lua; `chunks`: the compiled files of the policy, or nil. Returns a list of
+--- errors and a list of warnings, "file:line: what", each once. Overwrites the batch.
 function M.run(host, chunks)
   local cell = host.cells[0]
   -- A policy whose cell comes from the command line would find an event without one, which no run has; and every cell

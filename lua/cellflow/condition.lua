@@ -105,9 +105,11 @@ local function joined(texts)
   return table.concat(shown, more == "" and " or " or ", ") .. more
 end
 
---- { meets(raw, name, cond) -> boolean, has(raw, name) -> text, wants(name, cond) -> text } for conditions of match.lua.
+--- { meets(raw, name, cond) -> boolean, has(raw, name) -> text, wants(name, cond) -> text } for conditions of
+--- match.lua.
 function M.new(core)
-  local self = { core = core, by_number = names.new(core), numbers = {}, out = ffi.new("char[?]", C.CF_ADDRESS_TEXT_LEN) }
+  local self = { core = core, by_number = names.new(core), numbers = {},
+    out = ffi.new("char[?]", C.CF_ADDRESS_TEXT_LEN) }
   for name, words in pairs(self.by_number) do
     self.numbers[name] = {}
     for number, word in pairs(words) do self.numbers[name][word] = number end

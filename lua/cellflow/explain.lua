@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- One event through a policy, with a note of every function and rule that was asked and what it answered. It is the
--- dispatcher of a run that decides, over observed_core.lua; here its functions are only listened to. Rules are asked once
--- more, one condition after the other, and must agree with the index. How it is shown is explain_text.lua's.
+-- dispatcher of a run that decides, over observed_core.lua; here its functions are only listened to. Rules are asked
+-- once more, one condition after the other, and must agree with the index. How it is shown is explain_text.lua's.
 local condition_module = require("cellflow.condition")
 local event = require("cellflow.event")
 local limit = require("cellflow.limit")

@@ -62,7 +62,7 @@ describe("check", function()
       'cellflow.lua:7: verdict is never asked: allow "b" at cellflow.lua:2 matches every event',
       'cellflow.lua:6: default never applies: allow "b" at cellflow.lua:2 matches every event',
     }, warnings('deny "a" { dst_port = 1 }\nallow "b" {}\ndeny "c" { dst_port = 2 }\ndeny "d" {}\nallow "e" {}\n' ..
-      'default { decision = "deny" }\nfunction verdict() end'))
+      'default { decision = "deny" }\nfunction verdict() return "allow" end'))
     assert.same({ 'cellflow.lua:2: deny "b" never applies: deny "a" at cellflow.lua:1 matches every event' },
       warnings('deny "a" {}\ndeny "b" {}'))
   end)
