@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What verbs of one shot ask a runtime (host.ask): `check` and `explain`. Each answer is a number (0: fine, 1: trouble,
--- 2: asked wrongly, 3: something is wrong with the policy) and a text, or nil. The work is done in modules of their
--- own.
+-- What verbs of one shot ask a runtime (host.ask): `check` and `explain`. Each answer is a number (0: fine, 1:
+-- trouble, 2: asked wrongly, 3: something is wrong with the policy) and a text, or nil. The work is done elsewhere.
 local ffi = require("ffi")
 local check = require("cellflow.check")
 local check_report = require("cellflow.check_report")

@@ -208,7 +208,7 @@ function M.run(host, chunks)
   cell.interface = interface
   if not ok then error(wrong, 0) end
   for _, line in ipairs(lint.names(chunks or {}, host.names, setup.hooks)) do add(errors, line) end
-  for _, list in ipairs({ errors.reads.warnings(), lint.answers(setup.hooks, setup.places),
+  for _, list in ipairs({ errors.reads.warnings(), lint.answers(setup.hooks, setup.places, errors.stuck),
     rule_review.run(setup.rules, setup.places) }) do
     for _, line in ipairs(list) do warnings[#warnings + 1] = line end
   end

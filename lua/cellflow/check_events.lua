@@ -39,8 +39,7 @@ local function enrich(raw, protocol)
   raw.flags = bit.bor(raw.flags, C.CF_EVENT_VLAN, protocol == 58 and C.CF_EVENT_ICMP_ID or 0)
 end
 
---- Calls fn() for each made-up event, which is in `raw` then; families without a protocol of their own are left to real
---- life.
+--- Calls fn() for each made-up event, which is in `raw` then.
 function M.each(raw, fn)
   for kind = C.CF_KIND_OPENED, C.CF_KIND_LOGGED do
     for _, family in ipairs({ C.CF_FAMILY_IPV4, C.CF_FAMILY_IPV6 }) do

@@ -9,10 +9,8 @@ local M = {}
 -- "file:line: text" -> its parts; what names no line is about the policy file as a whole.
 local function finding(level, line, file, order)
   local where, number, text = line:match("^(.-):(%d+): (.*)$")
-  if where then
-    return { level = level, file = where, line = tonumber(number), text = text, said = line, order = order }
-  end
-  return { level = level, file = file, text = line, said = line, order = order }
+  return { level = level, file = where or file, line = tonumber(number), text = text or line, said = line,
+    order = order }
 end
 
 local function comes_first(a, b)
@@ -64,8 +62,7 @@ local function plan_of(plan, setup)
   for i = 0, plan.cell_count - 1 do
     local cell = plan.cells[i]
     out.cells[i + 1] = { name = text_of(cell.name), pid = cell.pid ~= 0 and cell.pid or nil,
-      netns = text_of(cell.netns),
-      interface = text_of(cell.interface), hooks = hooks_of(cell.hooks) }
+      netns = text_of(cell.netns), interface = text_of(cell.interface), hooks = hooks_of(cell.hooks) }
   end
   for i = 0, plan.output_count - 1 do
     local output = plan.outputs[i]

@@ -128,12 +128,11 @@ end
 M.ORDER = { "cell_id", "interface", "kind", "source", "hook", "direction", "verdict", "family", "src_addr", "dst_addr",
   "protocol", "protocol_number", "src_port", "dst_port", "icmp_type", "icmp_code", "icmp_id", "tcp_flags", "fragment",
   "vlan", "mark", "ifindex", "cpu", "seq", "packet_count", "byte_count", "close_reason", "prefix", "observed_at",
-  "time",
-  "last_seen", "first_seen", "duration" }
+  "time", "last_seen", "first_seen", "duration" }
 
 --- { field = function(raw, value) -> what is wrong, or nil [and the family of an address] }. A value is text, or a
---- number or boolean where the field is one. `cells` is a table by slot of { name =, interface = }; interface changes
---- it.
+--- number or boolean where the field is one. `cells` is a table by slot of { name =, interface = }, which
+--- interface changes.
 function M.new(core, cells)
   local by_number = names.new(core)
   local set = {

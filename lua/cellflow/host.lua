@@ -104,9 +104,8 @@ local function assemble(self, box, encoder, plain, more, rules)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
   self.names = box.names
   self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
-    faults = asks.counted(fault.new(core), self.purpose), rules = rules, handlers = more.handlers,
-    clock = more.clock, timers = more.timers,
-    progress = progress.new(core) }
+    faults = asks.counted(fault.new(core), self.purpose), rules = rules, handlers = more.handlers, clock = more.clock,
+    timers = more.timers, progress = progress.new(core) }
   more.handlers.bind(self.setup.progress)
   more.timers.bind(self.setup.progress)
   rules.bind(cells)
@@ -132,8 +131,8 @@ end
 function M.new(core, purpose)
   local listen
   core, listen = asks.prepare(core, purpose)
-  local self = { listen = listen, purpose = purpose, core = core, given = nil, setup = nil, dispatcher = nil,
-    moment = nil, cells = {}, metadata = {},
+  local self = { listen = listen, purpose = purpose, core = core, given = nil,
+    setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {},
     relieve = memory.new(core) }
   local host = {}
 

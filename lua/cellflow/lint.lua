@@ -93,10 +93,11 @@ local USELESS = {
 }
 
 --- Warnings about hooks in which no line returns anything; what depends on events cannot be told here.
-function M.answers(hooks, places)
+--- `stuck`: places of those that did not even come back.
+function M.answers(hooks, places, stuck)
   local lines = {}
   for _, name in ipairs(sandbox.HOOKS) do
-    if hooks[name] and not can_answer(hooks[name]) then
+    if hooks[name] and not stuck[places[name]] and not can_answer(hooks[name]) then
       lines[#lines + 1] = ("%s: %s never returns anything, %s"):format(places[name] or "?", name, USELESS[name])
     end
   end

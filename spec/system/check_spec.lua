@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: MIT
+-- `cellflow check` as a user runs it: what is found, where, as what, in both forms, with exit codes.
+local strict_json = require("strict_json")
+local verb = require("verb")
+
+local CELL = 'cell "web" { netns = "web", interface = "eth0" }\n'
+
+describe("check", function()
+  local place
+  setup(function() place = verb.open() end)
+  teardown(function() place:close() end)
+
+  -- Lines of stderr without "cellflow: ", for a policy behind the line of its cell.
+  local function findings(text, options)
+    place:write("p.lua", CELL .. text)
+    local code, out, err = place:run("check " .. (options or "") .. " p.lua")
+    local lines = {}
+    for line in err:gmatch("cellflow: ([^\n]*)\n") do lines[#lines + 1] = line end
+    return lines, code, out
+  end
+
+  it("finds names that nothing defines, also where no made-up event comes", function()
+    local lines, code, out = findings([[
+      local function helper(x) return udnefined + x end
+      function verdict(ev)
+        if ev.dst_port == 9999 then
+          count = 3
+          return helper(vredict)
+        end
+      end]])
+    assert.same({
+      'error: p.lua:2: undefined name "udnefined"',
+      'error: p.lua:5: global "count" may not be assigned; write local count, or one of the hooks dedup, verdict, ' ..
+        'reason, format',
+      'error: p.lua:6: undefined name "vredict" (did you mean "verdict"?)',
+      "error: p.lua: 3 findings",
+    }, lines)
+    assert.equal(3, code)
+    assert.equal("", out)
+  end)
+
+  it("goes on behind the first wrong field, and tells no consequences", function()
+    assert.same({
+      'error: p.lua:3: a flow event has no field "dst_prot" (did you mean "dst_port"?)',
+      'error: p.lua:4: a flow event has no field "src_adr" (did you mean "src_addr"?)',
+      'error: p.lua:6: a record has no member "ruel" (did you mean "rule"?)',
+      "error: p.lua: 3 findings",
+    }, (findings([[
+      function verdict(ev)
+        if ev.dst_prot == 22 then return "deny" end
+        return ev.src_adr .. "x"
+      end
+      on("decision", function(record) if record.ruel then log.info("x") end end)]])))
+  end)
+
+  it("finds errors at several lines of one function", function()
+    assert.same({ 'error: p.lua:3: attempt to perform arithmetic on a nil value',
+      'error: p.lua:4: attempt to concatenate a nil value', "error: p.lua: 2 findings" }, (findings([[
+      function verdict(ev)
+        if ev.protocol == "udp" then return nil + 1 end
+        if ev.protocol == "tcp" then return nil .. "x" end
+      end]])))
+  end)
+
+  it("warns of fields that the events of a handler never have", function()
+    local lines, code = findings([[
+      on("opened", function(ev) if ev.close_reason == "fin" then log.info("x") end end)
+      on("closed", function(ev) if ev.close_reason == "fin" and ev.vlan then log.debug("x") end end)
+      function verdict(ev) if ev.prefix and ev.mark and ev.close_reason == nil then return "deny" end end]])
+    assert.same({ 'warning: p.lua:2: on "opened" reads close_reason, which is absent from every event that it is ' ..
+      "called for here" }, lines)
+    assert.equal(0, code)
+  end)
+
+  it("tries handlers behind a match on events that meet it", function()
+    assert.same({ 'error: p.lua:2: a flow event has no field "nope"',
+      'error: p.lua:3: attempt to concatenate a nil value',
+      'warning: p.lua:4: on "opened" was not tried: no made-up event meets its match', "error: p.lua: 2 findings" },
+      (findings([[
+      on("opened", { protocol = "tcp", dst_port = 22, dst_addr = "10.0.0.0/8" }, function(ev) log.debug(ev.nope) end)
+      on("logged", { prefix = "drop", mark = "7-", tcp_flags = "R" }, function(ev) log.debug(nil .. ev.prefix) end)
+      on("opened", { cell_id = "other" }, function() end)]])))
+  end)
+
+  it("warns of hooks that cannot answer, but not of those that rarely do", function()
+    assert.same({
+      "warning: p.lua:2: dedup never returns anything, so no event is a duplicate",
+      "warning: p.lua:4: reason never returns anything, so it changes no reason code",
+      "warning: p.lua:5: format never returns anything, so no record is written",
+    }, (findings([[
+      function dedup() end
+      function verdict(ev) if ev.dst_port == 9999 then return "deny" end end
+      function reason() return end
+      function format(record) local x = record.rule if x then log.debug(x) end end]])))
+    assert.same({ "warning: p.lua:2: verdict never returns anything, so it decides nothing" },
+      (findings("function verdict() end")))
+  end)
+
+  it("tells rules that never apply", function()
+    assert.matches('^warning: p.lua:3: allow "b" never applies: ', findings('deny "a" {}\nallow "b" { mark = 1 }')[1])
+  end)
+
+  it("takes warnings for errors with --strict", function()
+    local lines, code, out = findings("function verdict() end", "--strict")
+    assert.same({ "error: p.lua:2: verdict never returns anything, so it decides nothing", "error: p.lua: 1 finding" },
+      lines)
+    assert.equal(3, code)
+    assert.equal("", out)
+  end)
+
+  describe("--json", function()
+    it("has plan and findings", function()
+      local lines, code, out = findings('deny "a" { mark = 1 }\non("opened", function() end)\n' ..
+        'function verdict(ev) return ev.nope end\nfunction format() end', "--json")
+      assert.same({}, lines)
+      assert.equal(3, code)
+      assert.equal('{"errors":1,"file":"p.lua","findings":[{"file":"p.lua","level":"error","line":4,' ..
+        '"text":"a flow event has no field \\"nope\\""},{"file":"p.lua","level":"warning","line":5,' ..
+        '"text":"format never returns anything, so no record is written"}],"ok":false,"plan":{"cells":[{' ..
+        '"hooks":["egress"],"interface":"eth0","name":"web","netns":"/run/netns/web"}],"handlers":1,"outputs":[{' ..
+        '"path":"-"}],"rules":1},"warnings":1}\n', out)
+      assert.truthy(strict_json.is_object(out, #out))
+    end)
+
+    it("is an object for every policy that loads or does not", function()
+      local _, code, out = findings("", "--json")
+      assert.equal(0, code)
+      assert.matches('"findings":%[%],"ok":true', out)
+      _, code, out = findings("function verdict() end", "--json --strict")
+      assert.equal(3, code)
+      assert.matches('"errors":1,.*"level":"error","line":2,.*"ok":false', out)
+      _, code, out = findings("oops()", "--json")
+      assert.equal(3, code)
+      assert.equal('{"errors":1,"file":"p.lua","findings":[{"file":"p.lua","level":"error","line":2,' ..
+        '"text":"undefined name \\"oops\\""}],"ok":false,"warnings":0}\n', out)
+      code, out = place:run("check --json none.lua")
+      assert.equal(3, code)
+      assert.equal('{"errors":1,"file":"none.lua","findings":[{"file":"none.lua","level":"error","text":"none.lua: ' ..
+        'cannot open the policy file: No such file or directory"}],"ok":false,"warnings":0}\n', out)
+    end)
+  end)
+end)
