@@ -8,18 +8,28 @@
 
 _Static_assert(offsetof(struct cf_event, prefix) == CF_EVENT_RING_LEN, "a ring record is the event but its prefix");
 
+/* Signed: another CPU may have stored a time that is later than ours. */
+static __always_inline int cf_wake_is_recent(const struct cf_wake *wake, __u64 now)
+{
+	return (__s64)(now - wake->last_ns) < (__s64)cf_config.wake_interval_ns;
+}
+
 /* Waking a sleeping reader costs the sender 50 times what the record does. A reader that wakes must linger for two
- * intervals before it sleeps again, else the records submitted within the interval wait for the next flow. */
+ * intervals before it sleeps again, else the records submitted within the interval wait for the next flow.
+ * `now` is the packet's time, and the CPU may have been taken away since. To wake by it is safe; to keep silent by it
+ * could leave the record with a reader that went to sleep meanwhile, so that takes the clock of this moment. */
 static __always_inline __u64 cf_wake_flag(struct cf_stats *stats, __u64 now)
 {
 	struct cf_wake *wake;
 	__u32 zero = 0;
 
 	wake = bpf_map_lookup_elem(&WAKE, &zero);
-	/* Signed: another CPU may have stored a time that is later than ours. 0: nobody was ever woken, and the host
-	 * may have booted less than an interval ago. */
-	if (wake && wake->last_ns && (__s64)(now - wake->last_ns) < (__s64)cf_config.wake_interval_ns)
-		return BPF_RB_NO_WAKEUP;
+	/* 0: nobody was ever woken, and the host may have booted less than an interval ago. */
+	if (wake && wake->last_ns && cf_wake_is_recent(wake, now)) {
+		now = bpf_ktime_get_boot_ns();
+		if (cf_wake_is_recent(wake, now))
+			return BPF_RB_NO_WAKEUP;
+	}
 	if (wake)
 		wake->last_ns = now;
 	stats->n[CF_STAT_WAKEUPS]++;

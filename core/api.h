@@ -70,7 +70,8 @@ struct cf_progress {
 	int32_t at; /* handler or timer, from 1 */
 	int32_t failures[8]; /* in a row, by step */
 	uint64_t switched_off[CF_PLACES_MAX / 64]; /* bit n: place n */
-	char names[CF_PLACES_MAX][CF_PLACE_NAME_LEN]; /* "verdict at cellflow.lua:3", by the worker that read the policy */
+	/* "verdict at cellflow.lua:3", by the worker that read the policy */
+	char names[CF_PLACES_MAX][CF_PLACE_NAME_LEN];
 };
 
 /* One for the process's life. */
@@ -131,8 +132,8 @@ uint32_t cf_window_least(struct cf_window_slot *slots, uint32_t count, uint32_t 
  * decision_id, direction, decision, reason_code, rule, decided_at, error_at, src_addr, src_port, dst_addr, dst_port,
  * protocol (four have a label), protocol_number, family, icmp_type, icmp_code, icmp_id, tcp_flags, fragment (only when
  * true), vlan, mark (not 0), source, verdict, packet_count, byte_count (not 0), close_reason (of closed), interface,
- * generation, policy_digest, keyset_id, issuer_kid, correlation_id, first_seen, observed_at, prefix. An event of a cell that the
- * plan does not have has no cell_id. */
+ * generation, policy_digest, keyset_id, issuer_kid, correlation_id, first_seen, observed_at, prefix. An event of a cell
+ * that the plan does not have has no cell_id. */
 size_t cf_record_json(const struct cf_event *event, const struct cf_decision *decision, char *out, size_t size);
 
 /* 1: `key` was seen less than `seconds` before now_ns (event's boot clock); 0: not, and now it is remembered. */

@@ -169,18 +169,24 @@ static bool means_gone(int cause)
 	return cause == ENOENT || cause == ENOTDIR || cause == ESRCH || cause == EINVAL;
 }
 
+/* The pid may belong to another process by now: the pidfd knows. */
+static bool has_exited(const struct cf_cell_watched *watched)
+{
+	struct pollfd exited = { .fd = watched->pidfd, .events = POLLIN };
+
+	return watched->pidfd >= 0 && poll(&exited, 1, 0) > 0;
+}
+
 static enum cf_cell_state check_by_name(const struct cf_cell_watched *watched)
 {
 	const struct cf_attachment *attachment = watched->attachment;
-	struct pollfd exited = { .fd = watched->pidfd, .events = POLLIN };
 	enum cf_cell_state state = CF_CELL_ALIVE;
 	struct there there = { 0 };
 	struct cf_netns_id now;
 	struct cf_error why;
 	int nsfd;
 
-	/* The pid may belong to another process by now: the pidfd knows. */
-	if (watched->pidfd >= 0 && poll(&exited, 1, 0) > 0)
+	if (has_exited(watched))
 		return CF_CELL_NAMESPACE_GONE;
 	nsfd = cf_netns_open(watched->cell, &why);
 	if (nsfd < 0)
@@ -214,6 +220,8 @@ enum cf_cell_state cf_cell_check(struct cf_cell_watched *watched)
 
 	if (watched->state != CF_CELL_ALIVE)
 		return watched->state;
+	if (has_exited(watched)) /* also where another process keeps the namespace: the cell was that one */
+		return watched->state = CF_CELL_NAMESPACE_GONE;
 	if (!tcx || gone || watched->by_name)
 		watched->state = check_by_name(watched);
 	/* A link that lost its interface is final, even where another one has the name and index by now. */

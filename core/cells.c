@@ -11,6 +11,13 @@
 #include "error.h"
 #include "log.h"
 
+_Static_assert(CF_CELLS_MAX == 1 << CF_SLOT_BITS, "a slot's number has its bits, no more");
+
+static struct cf_cell **place_of(struct cf_cells *cells, const struct cf_cell *cell)
+{
+	return &cells->by_slot[cell->slot % CF_CELLS_MAX];
+}
+
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error)
 {
 	memset(cells, 0, sizeof(*cells));
@@ -163,13 +170,13 @@ static void give_back_room(struct cf_cells *cells, struct cf_cell *before)
 struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,
 			     struct cf_error *error)
 {
-	int slot = before ? (int)before->slot : free_slot(cells, error);
+	int slot = before ? 0 : free_slot(cells, error);
 	struct cf_cell *cell = slot < 0 ? NULL : calloc(1, sizeof(*cell));
 
 	if (!cell)
 		return NULL;
 	cell->plan = *plan;
-	cell->slot = (uint32_t)slot;
+	cell->slot = before ? before->slot : (uint32_t)slot | cells->epochs[slot]++ << CF_SLOT_BITS;
 	cell->before = before;
 	cf_bpf_object_init(&cell->object);
 	cf_attachment_init(&cell->attachment);
@@ -180,23 +187,30 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 		give_back_room(cells, before);
 		return NULL;
 	}
-	cells->by_slot[slot] = cell;
+	*place_of(cells, cell) = cell;
 	cells->count++;
-	cf_debug("cell \"%s\": slot %d, interface %s", plan->name, slot, cell->interface);
+	cells->uncounted |= cell->object.stats_fd < 0;
+	cf_debug("cell \"%s\": slot %u, interface %s", plan->name, cell->slot % CF_CELLS_MAX, cell->interface);
 	return cell;
+}
+
+bool cf_cells_is_current(const struct cf_cells *cells, const struct cf_cell *cell)
+{
+	return cells->by_slot[cell->slot % CF_CELLS_MAX] == cell;
 }
 
 void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 {
-	struct cf_cell *in_slot = cells->by_slot[cell->slot];
+	struct cf_cell **place = place_of(cells, cell);
+	bool was_current = *place == cell;
 
-	if (in_slot == cell)
-		cells->by_slot[cell->slot] = cell->before;
-	else if (in_slot && in_slot->before == cell)
-		in_slot->before = NULL;
+	if (was_current)
+		*place = cell->before;
+	else if (*place && (*place)->before == cell)
+		(*place)->before = NULL;
 	cells->count--;
 	detach(cells, cell);
-	if (in_slot == cell)
+	if (was_current)
 		give_back_room(cells, cell->before);
 	add_stats(&cells->removed, &cell->stats);
 	cf_bpf_unload(&cell->object);
@@ -227,13 +241,27 @@ static void note_gone(struct cf_cells *cells, struct cf_cell *cell)
 	detach(cells, cell);
 }
 
+/* A look at a tcx link is cheap; opening the namespace of each of thousands of cells would take all of the tick. */
+static void check(struct cf_cells *cells, struct cf_cell *cell, uint32_t *by_name_left)
+{
+	if (cell->attachment.mode != CF_ATTACH_TCX || cell->watched.by_name) {
+		if (*by_name_left == 0)
+			return;
+		--*by_name_left;
+		cells->next_check = cell->slot + 1;
+	}
+	cf_cell_check(&cell->watched);
+}
+
 uint32_t cf_cells_check(struct cf_cells *cells, bool all)
 {
+	uint32_t by_name_left = CF_CELLS_BY_NAME_MAX;
+	uint32_t first = cells->next_check;
 	uint32_t alive = 0;
 
 	cf_cell_watch_read(&cells->watch);
 	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
-		struct cf_cell *cell = cells->by_slot[i];
+		struct cf_cell *cell = cells->by_slot[(first + i) % CF_CELLS_MAX];
 
 		if (!cell)
 			continue;
@@ -241,7 +269,7 @@ uint32_t cf_cells_check(struct cf_cells *cells, bool all)
 		if (cell->gone || !cell->is_watched)
 			continue;
 		if (all)
-			cf_cell_check(&cell->watched);
+			check(cells, cell, &by_name_left);
 		if (cell->watched.state != CF_CELL_ALIVE)
 			note_gone(cells, cell);
 		else

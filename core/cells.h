@@ -20,11 +20,15 @@ struct cf_cell {
 	struct cf_cell_watched watched;
 	struct cf_stats stats; /* as last read; final once detached */
 	struct cf_cell *before; /* in the same slot, while both are there; NULL: none */
-	uint32_t slot;
+	uint32_t slot; /* what its events carry: index into by_slot | epoch << CF_SLOT_BITS */
 	uint32_t mode; /* enum cf_attach_mode that was used; stays when detached, as the interface does */
 	char interface[CF_IFNAME_LEN];
 	bool gone; /* detached because its namespace or interface went */
 	bool is_watched;
+};
+
+enum {
+	CF_CELLS_BY_NAME_MAX = 256, /* 45 us each */
 };
 
 struct cf_cells_options {
@@ -39,25 +43,33 @@ struct cf_cells {
 	struct cf_cell_watch watch;
 	size_t ring_size; /* bytes; 0 until a cell was attached */
 	uint32_t next_slot;
+	uint32_t next_check; /* slot at which the next look at the cells begins */
 	uint32_t count; /* attached or gone, not removed */
+	bool uncounted; /* an operator's object has or had no counters: sums leave its cell out */
 	struct cf_stats removed; /* final numbers of cells that were removed */
+	uint32_t epochs[CF_CELLS_MAX]; /* of the next cell in that slot: the flow table still knows the last one's flows
+					*/
 	struct cf_cell *by_slot[CF_CELLS_MAX]; /* NULL: free */
 };
 
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error);
 void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
 
-/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. `before`, if not NULL, is a
- * cell that this one takes the place of: both are attached until that one is removed, and share slot and flows, so that
- * no flow is missed and none is opened twice. (By clsact only one can be attached: `before` is then detached first.) */
+/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. `before`, if not NULL, is
+ * a cell that this one takes the place of: both are attached until that one is removed, and share slot and flows, so
+ * that no flow is missed and none is opened twice. (By clsact only one can be attached: `before` is then detached
+ * first.) */
 struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,
 			     struct cf_error *error);
+/* False for a cell that another one has taken the place of. */
+bool cf_cells_is_current(const struct cf_cells *cells, const struct cf_cell *cell);
 /* Detach and forget; its numbers stay in `removed`. */
 void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell);
 /* Detach all and keep their numbers readable. */
 void cf_cells_detach(struct cf_cells *cells);
 
-/* Look whether cells went; every such one is detached and logged, once. `all`: check each of them by system calls;
+/* Look whether cells went; every such one is detached and logged, once. `all`: check each of them by system calls,
+ * but of those that need their namespace opened for that at most CF_CELLS_BY_NAME_MAX, and the others next time;
  * else only what the watch's descriptor has to say. Returns how many cells are still there. */
 uint32_t cf_cells_check(struct cf_cells *cells, bool all);
 

@@ -118,10 +118,9 @@ int cf_channel_receive(int fd, struct cf_message *message, int timeout_ms)
 	struct header header;
 	struct iovec parts[2] = { { &header, sizeof(header) }, { &message->body, sizeof(message->body) } };
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * CF_CHANNEL_FDS_MAX)];
-	struct msghdr msg = { .msg_iov = parts,
-			      .msg_iovlen = 2,
-			      .msg_control = control,
-			      .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = parts, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof(control)
+	};
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
 	ssize_t got;
 

@@ -54,7 +54,8 @@ struct cf_message_path {
 
 struct cf_message_slot {
 	uint32_t slot;
-	char name[CF_NAME_LEN]; /* of a cell of the plan, or of one that an earlier plan had and whose last events come */
+	char name[CF_NAME_LEN]; /* of a cell of the plan, or of one that an earlier plan had and whose last events come
+				 */
 	char interface[CF_IFNAME_LEN]; /* as resolved */
 };
 

@@ -32,7 +32,7 @@ int cf_cmd_args(const struct cf_option_list *list, const char **args, struct cf_
 static int read_include(void *context, const char *path, char **text, size_t *len, struct cf_error *error)
 {
 	(void)context;
-	return cf_policy_read(path, NULL, text, len, error);
+	return cf_policy_read(path, NULL, 0, text, len, error);
 }
 
 int cf_cmd_load(const char *path, const char *const *args, const char *purpose, struct cf_plan **plan,
@@ -48,7 +48,7 @@ int cf_cmd_load(const char *path, const char *const *args, const char *purpose, 
 	*plan = cf_plan_new();
 	if (!*plan)
 		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a plan");
-	if (cf_policy_read(path, NULL, &text, &config.policy.len, error) == 0) {
+	if (cf_policy_read(path, NULL, 0, &text, &config.policy.len, error) == 0) {
 		config.policy.text = text;
 		rc = cf_worker_load(&config, &opener, *plan, error);
 	}

@@ -45,15 +45,31 @@ static int lower(int resource, uint64_t to)
 	return setrlimit((__rlimit_resource_t)resource, &limit);
 }
 
-/* RLIMIT_DATA and not RLIMIT_AS: ring, output buffers and shared counters are no part of what a policy can grow. */
-static uint64_t limit_memory(uint64_t policy_bytes)
+/* RLIMIT_DATA and not RLIMIT_AS: ring, output buffers and shared counters are no part of what a policy can grow. Not by
+ * libc's setrlimit, which is another system call. A host's own hard limit, when it is lower, stays what it is. */
+static void limit_memory(uint64_t policy_bytes, int for_good, struct cf_confinement *got)
 {
-	uint64_t bytes = data_now();
+	uint64_t bytes = got->data_base + policy_bytes + ((uint64_t)CF_CONFINE_SLACK_MB << 20);
+	struct rlimit limit = { .rlim_cur = bytes, .rlim_max = got->data_max };
 
-	if (policy_bytes == 0 || bytes == 0 || bytes > SHADOW_BYTES)
-		return 0;
-	bytes += policy_bytes + ((uint64_t)CF_CONFINE_SLACK_MB << 20);
-	return lower(RLIMIT_DATA, bytes) < 0 ? 0 : bytes;
+	if (got->data_base == 0)
+		return;
+	if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < bytes)
+		limit.rlim_cur = limit.rlim_max;
+	if (for_good)
+		limit.rlim_max = limit.rlim_cur;
+	got->data_bytes = syscall(SYS_setrlimit, RLIMIT_DATA, &limit) < 0 ? 0 : limit.rlim_cur;
+}
+
+static void look_at_memory(struct cf_confinement *got)
+{
+	struct rlimit limit;
+
+	got->data_base = data_now();
+	if (got->data_base > SHADOW_BYTES || getrlimit(RLIMIT_DATA, &limit) < 0)
+		got->data_base = 0;
+	else
+		got->data_max = limit.rlim_max;
 }
 
 static int has_capabilities(void)
@@ -66,15 +82,21 @@ static int has_capabilities(void)
 
 void cf_confine(uint64_t policy_bytes, struct cf_confinement *got)
 {
-	got->uid = geteuid();
+	*got = (struct cf_confinement){ .uid = geteuid() };
 	got->capabilities = has_capabilities();
 	got->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
 	lower(RLIMIT_NOFILE, CF_CONFINE_DESCRIPTORS);
 	/* Counts the uid's processes but binds this one only: others of that uid notice nothing. */
 	lower(RLIMIT_NPROC, 0);
-	got->data_bytes = limit_memory(policy_bytes);
+	look_at_memory(got);
+	limit_memory(policy_bytes, 0, got);
 	got->landlock = cf_landlock_restrict();
 	got->seccomp = cf_seccomp_install(); /* last: it refuses what the calls above do */
+}
+
+void cf_confine_memory(uint64_t policy_bytes, struct cf_confinement *got)
+{
+	limit_memory(policy_bytes, 1, got);
 }
 
 void cf_confinement_text(const struct cf_confinement *got, char *text)

@@ -21,12 +21,17 @@ struct cf_confinement {
 	int no_new_privs; /* 1: none can be gained */
 	int seccomp; /* 0: in force; else -errno of the attempt */
 	int landlock; /* version of it in force; negative: -errno of the attempt */
+	uint64_t data_base; /* private memory at the start; 0: unknown, or a sanitizer's */
+	uint64_t data_max; /* hard limit of private memory that the process came with */
 	uint64_t data_bytes; /* private memory that the process may have; 0: not limited */
 };
 
-/* `policy_bytes`: what the policy may hold at most, 0: no limit. Limits descriptors, processes (none) and private
- * memory, then Landlock, then the system call filter. */
+/* `policy_bytes`: what the policy may hold while it is read. Limits descriptors, processes (none) and private memory,
+ * then Landlock, then the system call filter. */
 void cf_confine(uint64_t policy_bytes, struct cf_confinement *got);
+
+/* Once the policy has said what it may hold: from here on that limit is the kernel's, and cannot be raised. */
+void cf_confine_memory(uint64_t policy_bytes, struct cf_confinement *got);
 
 /* "uid 65534, no capabilities, no new privileges, seccomp, landlock 7, at most 712 MB of memory":
  * `text` has CF_CONFINEMENT_LEN bytes. */

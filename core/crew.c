@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -65,6 +64,7 @@ int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *con
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "worker: fork: %s", strerror(errno));
 	}
 	member->uid = config->uid;
+	member->gid = config->gid;
 	member->channel = pair[0];
 	member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
 	return 0;
@@ -180,19 +180,6 @@ static int add_to_plan(struct cf_plan *plan, const struct cf_message *message)
 	}
 }
 
-/* The fence around its memory was put up before it was known what the policy asks for, and it cannot move it itself. */
-static void move_fence(const struct cf_member *member, const struct cf_plan *plan)
-{
-	int64_t more = ((int64_t)plan->limits.memory_mb - CF_MEMORY_MB_DEFAULT) * CF_MEMORY_HARD * (1 << 20);
-	struct rlimit limit;
-
-	if (more == 0 || prlimit(member->pid, RLIMIT_DATA, NULL, &limit) < 0 || limit.rlim_max == RLIM_INFINITY)
-		return;
-	limit.rlim_cur = limit.rlim_max = (rlim_t)((int64_t)limit.rlim_max + more);
-	if (prlimit(member->pid, RLIMIT_DATA, &limit, NULL) < 0)
-		cf_warn("limits: memory_mb: the worker's fence cannot be moved: %s", strerror(errno));
-}
-
 int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct cf_includes *includes, int abort_fd,
 			struct cf_error *error)
 {
@@ -204,12 +191,8 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct c
 	snprintf(doing, sizeof(doing), "loading %s", member->policy ? member->policy : "the default mapping");
 	while ((rc = receive(member, &message, deadline, abort_fd)) > 0) {
 		cf_message_close_fds(&message);
-		if (message.type == CF_MSG_PLAN_END) {
-			rc = cf_plan_check(plan, error);
-			if (rc == 0)
-				move_fence(member, plan);
-			return rc;
-		}
+		if (message.type == CF_MSG_PLAN_END)
+			return cf_plan_check(plan, error);
 		if (message.type == CF_MSG_FAILED) {
 			message.body.text.text[sizeof(message.body.text.text) - 1] = '\0';
 			cf_fail(error, CF_FAIL_POLICY, 0, "%s", message.body.text.text);
@@ -217,7 +200,8 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct c
 			return -1;
 		}
 		if (message.type == CF_MSG_INCLUDE)
-			rc = cf_includes_answer(includes, member->channel, message.body.path.path, &member->uid);
+			rc = cf_includes_answer(includes, member->channel, message.body.path.path, &member->uid,
+						member->gid);
 		else
 			rc = add_to_plan(plan, &message) < 0 ? -EBADMSG : 0;
 		if (rc < 0)
@@ -243,8 +227,8 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 		rc = send_number(member, CF_MSG_OUTPUT, i, fds, 2);
 	}
 	for (uint32_t i = 0; rc == 0 && i < handover->slot_count; i++)
-		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &handover->slots[i], sizeof(handover->slots[i]), NULL,
-				     0);
+		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &handover->slots[i], sizeof(handover->slots[i]),
+				     NULL, 0);
 	if (rc == 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
 	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);

@@ -19,6 +19,7 @@ struct cf_member {
 	int pidfd;
 	const char *policy; /* name of its file, not owned; NULL: none */
 	uid_t uid; /* its user */
+	gid_t gid; /* and group */
 };
 
 void cf_member_init(struct cf_member *member);
@@ -26,8 +27,8 @@ void cf_member_init(struct cf_member *member);
 /* Fork a worker, which begins to load its policy. */
 int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *config, struct cf_error *error);
 
-/* Wait for its plan, checked, and hand over what it asks of `includes` meanwhile. CF_FAIL_POLICY with the policy's own words when it does not load. Gives up when
- * `abort_fd` (a signalfd) becomes readable, without reading it. */
+/* Wait for its plan, checked, and hand over what it asks of `includes` meanwhile. CF_FAIL_POLICY with the policy's own
+ * words when it does not load. Gives up when `abort_fd` (a signalfd) becomes readable, without reading it. */
 int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct cf_includes *includes, int abort_fd,
 			struct cf_error *error);
 

@@ -30,7 +30,7 @@ struct cf_error {
 /* Fill `error` (may be NULL) and return -1, so that callers write `return cf_fail(...)`.
  * `err` is an errno value, positive; its words are appended by the caller's format where they help (%m is not used). */
 __attribute__((format(printf, 4, 5))) int cf_fail(struct cf_error *error, enum cf_failure kind, int err,
-						   const char *format, ...);
+						  const char *format, ...);
 /* "setns failed", "attach failed", ...: the kind in words, as messages begin. */
 const char *cf_failure_name(enum cf_failure kind);
 /* The process's exit code for a failure of this kind. */

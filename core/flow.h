@@ -21,8 +21,8 @@ struct cf_flow_key {
 };
 
 enum cf_flow_direction { /* index into the arrays of struct cf_flow: direction as the cell sees it */
-	CF_FLOW_EGRESS = 0,
-	CF_FLOW_INGRESS = 1,
+			 CF_FLOW_EGRESS = 0,
+			 CF_FLOW_INGRESS = 1,
 };
 
 struct cf_flow {
@@ -65,10 +65,15 @@ struct cf_stats {
 	uint64_t n[CF_STAT_COUNT]; /* by enum cf_stat */
 };
 
+enum {
+	CF_SLOT_BITS =
+		12, /* CF_CELLS_MAX slots; above them the epoch: how often the slot was given before, modulo 2^20 */
+};
+
 /* What differs from cell to cell: read-only data in section .rodata.config, set between open and load. */
 struct cf_bpf_config {
 	uint64_t wake_interval_ns; /* at most one consumer wake-up in this time; 0: wake for every event */
-	uint32_t cell; /* index stamped on every event and flow key */
+	uint32_t cell; /* stamped on every event and flow key: slot | epoch << CF_SLOT_BITS */
 	uint32_t link_len; /* bytes before the network header: 14 for Ethernet, 0 for a layer-3 device */
 };
 

@@ -79,7 +79,8 @@ static int read_policy(struct cf_generations *gen, struct cf_policy *policy, str
 	/* Noted first: what changes while we read is a change. */
 	cf_policy_watch_begin(&gen->watch);
 	cf_policy_watch_note(&gen->watch, gen->options->policy_path);
-	if (cf_policy_read(gen->options->policy_path, &gen->config.uid, &text, &policy->len, error) < 0)
+	if (cf_policy_read(gen->options->policy_path, &gen->config.uid, gen->config.gid, &text, &policy->len, error) <
+	    0)
 		return -1;
 	policy->text = text;
 	return 0;
@@ -176,8 +177,8 @@ static int add_cells(struct cf_generations *gen, const struct cf_plan *plan, con
 			cf_fail(error, CF_FAIL_INTERNAL, EINTR, "interrupted while attaching");
 			break;
 		}
-		by_plan[i] = keep[i] >= 0 ? gen->by_plan[keep[i]] :
-					    cf_cells_add(&gen->cells, cell, predecessor(gen, cell, is_kept), error);
+		by_plan[i] = keep[i] >= 0 ? gen->by_plan[keep[i]]
+					  : cf_cells_add(&gen->cells, cell, predecessor(gen, cell, is_kept), error);
 		if (!by_plan[i])
 			break;
 	}
@@ -251,7 +252,7 @@ static void remove_dropped(struct cf_generations *gen, const struct cf_plan *nex
 	for (uint32_t i = 0; i < gen->plan->cell_count; i++) {
 		if (is_kept[i])
 			continue;
-		if (gen->cells.by_slot[gen->by_plan[i]->slot] == gen->by_plan[i])
+		if (cf_cells_is_current(&gen->cells, gen->by_plan[i]))
 			name_slot(&gen->retired[gen->retired_count++], gen->by_plan[i]);
 		cf_cells_remove(&gen->cells, gen->by_plan[i]);
 	}

@@ -52,7 +52,8 @@ static int sealed_copy(const char *text, size_t len)
 }
 
 /* Index of the file's copy, made when it is asked for first; -1. */
-static int find(struct cf_includes *includes, const char *path, const uid_t *worker, struct cf_error *error)
+static int find(struct cf_includes *includes, const char *path, const uid_t *worker, gid_t group,
+		struct cf_error *error)
 {
 	char *text;
 	size_t len;
@@ -67,7 +68,7 @@ static int find(struct cf_includes *includes, const char *path, const uid_t *wor
 		return cf_fail(error, CF_FAIL_POLICY, 0, "%s: more than %d files are included", path, CF_INCLUDES_MAX);
 	if (includes->watch) /* first: what changes while we read is a change */
 		cf_policy_watch_note(includes->watch, path);
-	if (cf_policy_read(path, worker, &text, &len, error) < 0)
+	if (cf_policy_read(path, worker, group, &text, &len, error) < 0)
 		return -1;
 	fd = sealed_copy(text, len);
 	free(text);
@@ -79,7 +80,7 @@ static int find(struct cf_includes *includes, const char *path, const uid_t *wor
 	return (int)includes->count++;
 }
 
-int cf_includes_answer(struct cf_includes *includes, int channel, const char *path, const uid_t *worker)
+int cf_includes_answer(struct cf_includes *includes, int channel, const char *path, const uid_t *worker, gid_t group)
 {
 	struct cf_message_text text = { 0 };
 	struct cf_message_number size;
@@ -87,7 +88,7 @@ int cf_includes_answer(struct cf_includes *includes, int channel, const char *pa
 	int index = -1;
 
 	if (memchr(path, '\0', CF_PATH_LEN))
-		index = find(includes, path, worker, &error);
+		index = find(includes, path, worker, group, &error);
 	else
 		cf_fail(&error, CF_FAIL_INTERNAL, 0, "a path without its end");
 	if (index < 0) {

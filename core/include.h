@@ -29,8 +29,8 @@ struct cf_includes {
 struct cf_includes *cf_includes_new(void); /* NULL: no memory */
 void cf_includes_free(struct cf_includes *includes);
 
-/* Answer a worker's request on its channel; `worker` as of cf_policy_read. 0, or -errno of the channel. */
-int cf_includes_answer(struct cf_includes *includes, int channel, const char *path, const uid_t *worker);
+/* Answer a worker's request on its channel; `worker` and `group` as of cf_policy_read. 0, or -errno of the channel. */
+int cf_includes_answer(struct cf_includes *includes, int channel, const char *path, const uid_t *worker, gid_t group);
 
 /* The worker's end, a cf_opener's function: *context is the channel. */
 int cf_include_ask(void *context, const char *path, char **text, size_t *len, struct cf_error *error);

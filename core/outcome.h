@@ -47,6 +47,13 @@ struct cf_outcome {
 	struct cf_output_outcome outputs[CF_OUTPUTS_MAX];
 };
 
+/* Lines among the output's first `to` bytes that were written out. Two copies: the one that reaches further is valid,
+ * the other is the next to be changed, so that a worker killed in between leaves a whole one. */
+struct cf_output_written {
+	uint64_t lines;
+	_Atomic uint64_t to;
+};
+
 /* An output's progress, outside the transaction: bytes leave one by one, and none can be called back. */
 struct cf_output_progress {
 	_Atomic uint64_t tail; /* bytes of the buffer written out, ever */
@@ -55,6 +62,7 @@ struct cf_output_progress {
 	uint64_t flying_base; /* where in the file it began; regular files only */
 	uint64_t records_before; /* outcome.records when this output was opened: those were not for it */
 	uint64_t extra_before; /* the same of outcome.extra */
+	struct cf_output_written written[2];
 	uint64_t uncertain; /* lines in a write that was cut off and cannot be looked at again */
 	uint64_t errors; /* failed writes */
 	_Atomic uint32_t broken; /* 1: the reader has gone; records are dropped until it is opened again */

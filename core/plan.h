@@ -43,8 +43,8 @@ struct cf_plan_limits { /* bounds on the policy itself */
 };
 
 enum cf_plan_hook { /* bits of cf_plan_cell.hooks */
-	CF_PLAN_EGRESS = 1,
-	CF_PLAN_INGRESS = 2,
+		    CF_PLAN_EGRESS = 1,
+		    CF_PLAN_INGRESS = 2,
 };
 
 enum cf_attach_mode {

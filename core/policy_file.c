@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "policy_file.h"
 
-static int check(const char *path, const struct stat *st, const uid_t *worker, struct cf_error *error)
+static int check(const char *path, const struct stat *st, const uid_t *worker, gid_t group, struct cf_error *error)
 {
 	if (S_ISDIR(st->st_mode))
 		return cf_fail(error, CF_FAIL_POLICY, EISDIR, "%s: is a directory, want a policy file", path);
@@ -25,6 +25,10 @@ static int check(const char *path, const struct stat *st, const uid_t *worker, s
 			       path);
 	if (worker && *worker != 0 && (st->st_mode & S_IWOTH))
 		return cf_fail(error, CF_FAIL_POLICY, EPERM, "%s: may be written by anyone (chmod o-w %s)", path, path);
+	if (worker && *worker != 0 && (st->st_mode & S_IWGRP) && st->st_gid == group)
+		return cf_fail(error, CF_FAIL_POLICY, EPERM,
+			       "%s: may be written by group %u, which the policy runs with (chmod g-w %s)", path,
+			       st->st_gid, path);
 	return 0;
 }
 
@@ -46,7 +50,7 @@ static int read_all(int fd, char *text, size_t size, size_t *len)
 	return 0;
 }
 
-int cf_policy_read(const char *path, const uid_t *worker, char **text, size_t *len, struct cf_error *error)
+int cf_policy_read(const char *path, const uid_t *worker, gid_t group, char **text, size_t *len, struct cf_error *error)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* O_NONBLOCK: a FIFO must not hang us */
@@ -55,7 +59,7 @@ int cf_policy_read(const char *path, const uid_t *worker, char **text, size_t *l
 	if (fd < 0)
 		return cf_fail(error, CF_FAIL_POLICY, errno, "%s: cannot open the policy file: %s", path,
 			       strerror(errno));
-	if (fstat(fd, &st) < 0 || check(path, &st, worker, error) < 0)
+	if (fstat(fd, &st) < 0 || check(path, &st, worker, group, error) < 0)
 		goto fail;
 	*text = malloc((size_t)st.st_size + 1);
 	if (!*text || read_all(fd, *text, (size_t)st.st_size, len) < 0) {

@@ -11,6 +11,7 @@
 enum { CF_POLICY_MAX = 16 * 1024 * 1024 }; /* bytes */
 
 /* Read the whole file into *text (malloc'ed, the caller frees; NUL-terminated besides its *len bytes). A regular file
- * only, and when `worker` is not NULL one that the worker's uid could not have written. */
-int cf_policy_read(const char *path, const uid_t *worker, char **text, size_t *len, struct cf_error *error);
+ * only, and when `worker` is not NULL one that the worker's uid and group could not have written. */
+int cf_policy_read(const char *path, const uid_t *worker, gid_t group, char **text, size_t *len,
+		   struct cf_error *error);
 #endif

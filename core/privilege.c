@@ -72,7 +72,8 @@ int cf_privilege_drop(uid_t uid, gid_t gid, pid_t parent, struct cf_error *error
 	if (drop_bounding_set() < 0 || become(uid, gid) < 0 || clear_capabilities() < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 	    setrlimit(RLIMIT_CORE, &no_core) < 0)
-		return cf_fail(error, CF_FAIL_INTERNAL, errno, "worker: cannot give up privileges: %s", strerror(errno));
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "worker: cannot give up privileges: %s",
+			       strerror(errno));
 	if (uid != 0 && geteuid() == 0)
 		return cf_fail(error, CF_FAIL_INTERNAL, EPERM, "worker: still root after giving up privileges");
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)

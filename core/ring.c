@@ -113,13 +113,14 @@ uint64_t cf_ring_used(const struct cf_ring *ring)
 	return producer_position(ring) - position;
 }
 
-uint64_t cf_ring_count(const struct cf_ring *ring)
+uint64_t cf_ring_count(const struct cf_ring *ring, uint64_t position)
 {
 	uint64_t producer = producer_position(ring);
-	uint64_t position = cf_ring_position(ring);
 	uint64_t count = 0;
 	uint32_t len;
 
+	if (producer - position > ring->size)
+		return 0;
 	while (record_at(ring, position, producer, &len)) {
 		position += record_span(len);
 		if (!(len & BPF_RINGBUF_DISCARD_BIT))

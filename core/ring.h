@@ -37,6 +37,7 @@ uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_
 
 /* Bytes between the consumer's position and the producers', record headers included. */
 uint64_t cf_ring_used(const struct cf_ring *ring);
-/* Complete records between the consumer's position and the producers': what is still in the ring. */
-uint64_t cf_ring_count(const struct cf_ring *ring);
+/* Complete records from `position` on to the producers' position: what is still in the ring for who has committed as
+ * far as that. The consumer's page is not asked, a worker can write it. A position that cannot be: 0. */
+uint64_t cf_ring_count(const struct cf_ring *ring, uint64_t position);
 #endif

@@ -174,6 +174,8 @@ static void burst(void)
 
 void cf_script_interpret(int on)
 {
+	if (!script.L) /* a turn without a policy */
+		return;
 	cf_memory_on_refusal(on ? NULL : burst);
 	luaJIT_setmode(script.L, 0, LUAJIT_MODE_ENGINE | (on ? LUAJIT_MODE_OFF : LUAJIT_MODE_ON));
 	if (on)
@@ -254,6 +256,8 @@ int cf_script_slow(double seconds, double limit)
 {
 	int again;
 
+	if (!script.L)
+		return 0;
 	push_host("slow");
 	lua_pushnumber(script.L, seconds);
 	lua_pushnumber(script.L, limit);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "seccomp.h"
@@ -70,6 +71,7 @@ static const struct rule allowed[] = {
 	CALL(munmap),
 	CALL(mprotect),
 	CALL(mremap),
+	CALL_IF(setrlimit, 0, RLIMIT_DATA), /* cf_confine_memory; of itself only, where prlimit64 is of anybody */
 	CALL(madvise),
 	CALL(brk),
 	/* time; most of these never leave the vDSO */

@@ -120,6 +120,8 @@ static ssize_t write_once(struct cf_sink *sink, uint64_t tail, size_t len)
 	if (written > 0)
 		atomic_store_explicit(&progress->tail, tail + (uint64_t)written, memory_order_release);
 	atomic_store_explicit(&progress->flying, 0, memory_order_release);
+	if (written > 0)
+		cf_sink_count(sink);
 	return written;
 }
 

@@ -55,6 +55,8 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head);
  * be in between. */
 void cf_sink_recover(struct cf_sink *sink, uint64_t head);
 
+/* Complete lines written out, ever; without those that were given up as uncertain. */
+uint64_t cf_sink_written(const struct cf_sink *sink);
 /* Complete lines accepted and not yet written. */
 uint64_t cf_sink_buffered(const struct cf_sink *sink, uint64_t head);
 #endif

@@ -14,6 +14,10 @@ static inline uint64_t cf_sink_tail(const struct cf_sink *sink)
 
 /* Line ends in the buffer's bytes from `from` to `to`; 0 when that cannot be a part of it. */
 uint64_t cf_sink_lines(const struct cf_sink *sink, uint64_t from, uint64_t to);
+/* Count the lines up to the tail as written, where that was not done yet. */
+void cf_sink_count(struct cf_sink *sink);
+/* Move the tail; what it passes over is not counted as written. */
+void cf_sink_skip(struct cf_sink *sink, uint64_t tail);
 /* Where in a regular file the next byte goes. */
 uint64_t cf_sink_position(const struct cf_sink *sink);
 #endif

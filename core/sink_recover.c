@@ -26,6 +26,42 @@ uint64_t cf_sink_lines(const struct cf_sink *sink, uint64_t from, uint64_t to)
 	return lines;
 }
 
+static struct cf_output_written *valid_written(struct cf_output_progress *progress)
+{
+	struct cf_output_written *written = progress->written;
+	uint64_t first = atomic_load_explicit(&written[0].to, memory_order_acquire);
+
+	return atomic_load_explicit(&written[1].to, memory_order_acquire) > first ? &written[1] : &written[0];
+}
+
+static void note_written(struct cf_output_progress *progress, uint64_t lines, uint64_t to)
+{
+	struct cf_output_written *other = &progress->written[valid_written(progress) == &progress->written[0]];
+
+	other->lines = lines;
+	atomic_store_explicit(&other->to, to, memory_order_release);
+}
+
+uint64_t cf_sink_written(const struct cf_sink *sink)
+{
+	const struct cf_output_written *written = valid_written(sink->progress);
+
+	return written->lines + cf_sink_lines(sink, written->to, cf_sink_tail(sink));
+}
+
+void cf_sink_count(struct cf_sink *sink)
+{
+	note_written(sink->progress, cf_sink_written(sink), cf_sink_tail(sink));
+}
+
+void cf_sink_skip(struct cf_sink *sink, uint64_t tail)
+{
+	uint64_t lines = cf_sink_written(sink);
+
+	note_written(sink->progress, lines, tail);
+	atomic_store_explicit(&sink->progress->tail, tail, memory_order_relaxed);
+}
+
 uint64_t cf_sink_position(const struct cf_sink *sink)
 {
 	struct stat st;
@@ -45,7 +81,7 @@ static void give_up_flying(struct cf_sink *sink, uint64_t tail, uint64_t flying,
 	uint64_t after = newline ? tail + flying + (uint64_t)(newline - last) : head;
 
 	sink->progress->uncertain += cf_sink_lines(sink, tail, after);
-	atomic_store_explicit(&sink->progress->tail, after, memory_order_relaxed);
+	cf_sink_skip(sink, after);
 	atomic_store_explicit(&sink->progress->guard, 1, memory_order_relaxed);
 }
 
@@ -72,6 +108,7 @@ void cf_sink_recover(struct cf_sink *sink, uint64_t head)
 	/* Whatever a worker wrote here, it can cost its own buffer, not our memory. */
 	if (tail > head || head - tail > buffer_len)
 		atomic_store_explicit(&progress->tail, tail = head, memory_order_relaxed);
+	cf_sink_count(sink); /* while what was written is still in the buffer */
 	if (flying > head - tail)
 		flying = head - tail;
 	atomic_store_explicit(&progress->flying, 0, memory_order_relaxed);
@@ -86,6 +123,7 @@ void cf_sink_recover(struct cf_sink *sink, uint64_t head)
 		give_up_flying(sink, tail, flying, head);
 	else
 		atomic_store_explicit(&progress->tail, tail + landed, memory_order_relaxed);
+	cf_sink_count(sink);
 }
 
 /* An earlier run that was killed may have left half a line. */
@@ -118,8 +156,7 @@ static void pass_cut_line(struct cf_sink *sink, uint64_t head)
 		return;
 	newline = memchr(at, '\n', head - tail);
 	sink->progress->uncertain++;
-	atomic_store_explicit(&sink->progress->tail, newline ? tail + (uint64_t)(newline + 1 - at) : head,
-			      memory_order_relaxed);
+	cf_sink_skip(sink, newline ? tail + (uint64_t)(newline + 1 - at) : head);
 }
 
 void cf_sink_begin(struct cf_sink *sink, int before, uint64_t head)

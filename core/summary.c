@@ -21,8 +21,30 @@ static void gather_output(struct cf_summary *summary, uint32_t i)
 	numbers->uncertain = progress->uncertain;
 	numbers->errors = progress->errors;
 	numbers->unwritten = cf_sink_buffered(&input->sinks[i], summary->outcome.outputs[i].head);
-	numbers->written = numbers->records + numbers->extra - numbers->dropped - numbers->uncertain - numbers->unwritten;
+	numbers->written = cf_sink_written(&input->sinks[i]);
 	summary->lost += numbers->dropped + numbers->uncertain + numbers->unwritten;
+}
+
+static int kernel_adds_up(const struct cf_summary *summary)
+{
+	const uint64_t *n = summary->stats.n;
+
+	return n[CF_STAT_PACKETS] == n[CF_STAT_PARSED] + summary->unparsed &&
+	       n[CF_STAT_PARSED] == n[CF_STAT_FLOW_HIT] + n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_FULL] &&
+	       n[CF_STAT_FLOW_NEW] == n[CF_STAT_EVENT_ATTEMPTED] &&
+	       n[CF_STAT_EVENT_ATTEMPTED] == n[CF_STAT_EVENT_SUBMITTED] + n[CF_STAT_RING_FULL] &&
+	       n[CF_STAT_EVENT_SUBMITTED] == summary->outcome.consumed + summary->in_ring;
+}
+
+static int worker_adds_up(const struct cf_outcome *outcome)
+{
+	return outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed + outcome->failed +
+					    outcome->refused + outcome->skipped;
+}
+
+static int output_adds_up(const struct cf_output_numbers *out)
+{
+	return out->records + out->extra == out->written + out->dropped + out->uncertain + out->unwritten;
 }
 
 void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
@@ -34,32 +56,33 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 	summary->from = input;
 	/* The kernel's numbers last: what they count has then at most grown, and "lost" never comes out negative. */
 	cf_outcome_snapshot(input->shared, &summary->outcome);
+	summary->in_ring = cf_ring_count(input->ring, outcome->ring_position);
 	cf_cells_stats(input->cells, &summary->stats);
 	for (int i = CF_STAT_UNPARSED_NOT_IP; i <= CF_STAT_UNPARSED_VLAN_TOO_DEEP; i++)
 		summary->unparsed += n[i];
 	summary->lost = n[CF_STAT_FLOW_FULL] + n[CF_STAT_RING_FULL] + outcome->failed + outcome->refused +
-			outcome->skipped + input->in_ring + input->lost_before;
+			outcome->skipped + summary->in_ring + input->lost_before;
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		gather_output(summary, i);
-	summary->adds_up = n[CF_STAT_PACKETS] == n[CF_STAT_PARSED] + summary->unparsed &&
-			   n[CF_STAT_PARSED] == n[CF_STAT_FLOW_HIT] + n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_FULL] &&
-			   n[CF_STAT_FLOW_NEW] == n[CF_STAT_EVENT_ATTEMPTED] &&
-			   n[CF_STAT_EVENT_ATTEMPTED] == n[CF_STAT_EVENT_SUBMITTED] + n[CF_STAT_RING_FULL] &&
-			   n[CF_STAT_EVENT_SUBMITTED] == outcome->consumed + input->in_ring &&
-			   outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed +
-							outcome->failed + outcome->refused + outcome->skipped;
+	summary->is_counted = !input->cells->uncounted;
+	summary->adds_up = worker_adds_up(outcome) && (!summary->is_counted || kernel_adds_up(summary));
+	for (uint32_t i = 0; i < input->sink_count; i++)
+		summary->adds_up = summary->adds_up && output_adds_up(&summary->outputs[i]);
 }
 
 static void log_head(const struct cf_summary *summary)
 {
 	const struct cf_outcome *outcome = &summary->outcome;
 	char lost[64] = "nothing lost";
+	char flows[24] = "unknown";
 
+	if (summary->is_counted)
+		snprintf(flows, sizeof(flows), "%" PRIu64, summary->stats.n[CF_STAT_FLOW_NEW]);
 	if (summary->lost)
 		snprintf(lost, sizeof(lost), "%" PRIu64 " LOST", summary->lost);
-	cf_info("summary: %" PRIu64 " flows in %.1f s, %" PRIu64 " records (%" PRIu64 " allow, %" PRIu64 " deny), %s",
-		summary->stats.n[CF_STAT_FLOW_NEW], (double)summary->from->elapsed_ns / 1e9, outcome->records,
-		outcome->decisions[CF_ALLOW], outcome->decisions[CF_DENY], lost);
+	cf_info("summary: %s flow%s in %.1f s, %" PRIu64 " record%s (%" PRIu64 " allow, %" PRIu64 " deny), %s", flows,
+		strcmp(flows, "1") == 0 ? "" : "s", (double)summary->from->elapsed_ns / 1e9, outcome->records,
+		outcome->records == 1 ? "" : "s", outcome->decisions[CF_ALLOW], outcome->decisions[CF_DENY], lost);
 }
 
 static void log_reasons(const struct cf_summary *summary)
@@ -113,8 +136,8 @@ static void log_unparsed(const struct cf_summary *summary, char *text, size_t si
 		uint64_t count = summary->stats.n[CF_STAT_UNPARSED_NOT_IP + i];
 
 		if (count)
-			used += (size_t)snprintf(text + used, size - used, "%s%s %" PRIu64, used ? ", " : " (", names[i],
-						 count);
+			used += (size_t)snprintf(text + used, size - used, "%s%s %" PRIu64, used ? ", " : " (",
+						 names[i], count);
 	}
 	if (used && used < size - 1)
 		strcat(text, ")");
@@ -125,6 +148,10 @@ static void log_kernel(const struct cf_summary *summary)
 	const uint64_t *n = summary->stats.n;
 	char unparsed[256];
 
+	if (!summary->is_counted) {
+		cf_info("  packets   unknown: a cell's BPF object does not count (it has no map STATS)");
+		return;
+	}
 	log_unparsed(summary, unparsed, sizeof(unparsed) - 1);
 	cf_info("  packets   %" PRIu64 " seen = %" PRIu64 " parsed + %" PRIu64 " unparsed%s", n[CF_STAT_PACKETS],
 		n[CF_STAT_PARSED], summary->unparsed, unparsed);
@@ -139,8 +166,12 @@ static void log_decided(const struct cf_summary *summary)
 {
 	const struct cf_outcome *outcome = &summary->outcome;
 
-	cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
-		summary->stats.n[CF_STAT_EVENT_SUBMITTED], outcome->consumed, summary->from->in_ring);
+	if (summary->is_counted)
+		cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
+			summary->stats.n[CF_STAT_EVENT_SUBMITTED], outcome->consumed, summary->in_ring);
+	else
+		cf_info("  ring      unknown submitted, %" PRIu64 " consumed, %" PRIu64 " still in the ring",
+			outcome->consumed, summary->in_ring);
 	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
 		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
 		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
@@ -161,19 +192,26 @@ static void log_outputs(const struct cf_summary *summary)
 	}
 }
 
+static void log_cell(const struct cf_cell *cell)
+{
+	char numbers[64] = "packets and flows unknown";
+
+	if (cell->object.stats_fd >= 0)
+		snprintf(numbers, sizeof(numbers), "%" PRIu64 " packets, %" PRIu64 " flows",
+			 cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
+	cf_info("  cell      %s: %s, ebpf by %s%s: %s", cell->plan.name, cell->interface,
+		cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx", cell->gone ? " (gone)" : "", numbers);
+}
+
 static void log_cells(const struct cf_summary *summary)
 {
 	const struct cf_cells *cells = summary->from->cells;
 
 	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
-		const struct cf_cell *cell = cells->by_slot[i];
-
-		if (!cell)
+		if (!cells->by_slot[i])
 			continue;
 		seen++;
-		cf_info("  cell      %s: %s, ebpf by %s%s: %" PRIu64 " packets, %" PRIu64 " flows", cell->plan.name,
-			cell->interface, cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx", cell->gone ? " (gone)" : "",
-			cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
+		log_cell(cells->by_slot[i]);
 	}
 }
 
@@ -190,8 +228,6 @@ void cf_summary_log(const struct cf_summary *summary)
 	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));
-	if (from->shared->confinement[0])
-		cf_info("  confined  %.*s", CF_CONFINEMENT_LEN - 1, from->shared->confinement);
 	log_cells(summary);
 	if (!summary->adds_up)
 		cf_warn("the numbers above do not add up");

@@ -8,16 +8,17 @@
 #include <stdint.h>
 #include "cells.h"
 #include "outcome.h"
+#include "ring.h"
 #include "sink.h"
 
 struct cf_summary_input {
 	struct cf_cells *cells;
 	const struct cf_shared *shared;
+	const struct cf_ring *ring;
 	const struct cf_plan *plan;
 	const struct cf_sink *sinks;
 	uint32_t sink_count;
 	uint64_t lost_before; /* records that outputs closed by a reload had not written */
-	uint64_t in_ring; /* events that no worker has taken */
 	uint64_t elapsed_ns;
 	uint32_t worker_restarts;
 	uint32_t generation; /* of the policy */
@@ -33,9 +34,11 @@ struct cf_summary {
 	struct cf_stats stats;
 	struct cf_outcome outcome;
 	uint64_t unparsed;
-	uint64_t lost; /* everything that should have become a line of output and did not */
+	int is_counted; /* 0: a cell's BPF object has no counters, so `stats` is not of the whole run */
+	uint64_t in_ring; /* events that no worker has committed */
+	uint64_t lost; /* everything that should have become a line of output and did not, as far as it was counted */
 	struct cf_output_numbers outputs[CF_OUTPUTS_MAX];
-	int adds_up; /* 1: every identity holds */
+	int adds_up; /* 1: every identity holds; those of the kernel's numbers only where these are known */
 };
 
 /* The identities hold exactly while nothing is moving: cells detached, no worker. Live they may be out by what

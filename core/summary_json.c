@@ -64,7 +64,7 @@ static void worker_numbers(struct cf_json *json, const struct cf_summary *summar
 
 	key(json, "worker");
 	cf_json_literal(json, "{");
-	number(json, "in_ring", summary->from->in_ring);
+	number(json, "in_ring", summary->in_ring);
 	number(json, "consumed", outcome->consumed);
 	number(json, "records", outcome->records);
 	number(json, "extra", outcome->extra);
@@ -162,8 +162,10 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 		text(json, "attach", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
 		key(json, "gone");
 		cf_json_bytes(json, cell->gone ? "true" : "false", cell->gone ? 4 : 5);
-		number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
-		number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
+		if (cell->object.stats_fd >= 0) {
+			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
+			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
+		}
 		cf_json_literal(json, "}");
 	}
 	cf_json_literal(json, "]");
@@ -179,7 +181,8 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	if (summary->from->plan->metadata.run_id[0])
 		text(&json, "run_id", summary->from->plan->metadata.run_id);
 	number(&json, "elapsed_ms", summary->from->elapsed_ns / 1000000);
-	number(&json, "flows", summary->stats.n[CF_STAT_FLOW_NEW]);
+	if (summary->is_counted)
+		number(&json, "flows", summary->stats.n[CF_STAT_FLOW_NEW]);
 	number(&json, "lost", summary->lost);
 	key(&json, "adds_up");
 	cf_json_bytes(&json, summary->adds_up ? "true" : "false", summary->adds_up ? 4 : 5);
@@ -191,7 +194,8 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	cf_json_literal(&json, "}");
 	reasons(&json, summary);
 	counters(&json, summary);
-	kernel_numbers(&json, summary);
+	if (summary->is_counted)
+		kernel_numbers(&json, summary);
 	worker_numbers(&json, summary);
 	outputs(&json, summary);
 	cells(&json, summary);

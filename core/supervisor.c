@@ -74,11 +74,11 @@ static void gather(struct supervisor *sup, struct cf_summary_input *input, struc
 	*input = (struct cf_summary_input){
 		.cells = &sup->gen.cells,
 		.shared = sup->gen.shared,
+		.ring = &sup->gen.ring,
 		.plan = sup->gen.plan,
 		.sinks = sup->gen.outputs.sinks,
 		.sink_count = sup->gen.outputs.count,
 		.lost_before = sup->gen.outputs.lost,
-		.in_ring = cf_ring_count(&sup->gen.ring),
 		.elapsed_ns = monotonic_ns() - sup->started_ns,
 		.worker_restarts = sup->keeper.restarts,
 		.generation = sup->gen.number,
@@ -129,7 +129,8 @@ static void take_signals(struct supervisor *sup)
 	}
 }
 
-/* Said once for each output. The run's quiet end is not taken from a worker's word alone: it may not be ours any more. */
+/* Said once for each output. The run's quiet end is not taken from a worker's word alone: it may not be ours any more.
+ */
 static void output_gone(struct supervisor *sup, uint64_t index)
 {
 	const struct cf_outputs *outputs = &sup->gen.outputs;
@@ -226,35 +227,40 @@ static void drain(struct supervisor *sup)
 	cf_outputs_recover(&sup->gen.outputs, sup->gen.shared);
 }
 
-static void summarise(struct supervisor *sup)
+/* The line itself is not among the numbers, and whether it fits says nothing about the run. */
+static void summarise(struct supervisor *sup, const struct cf_summary *summary)
 {
 	static char line[1 << 20];
+	size_t len = 0;
+
+	if (sup->options->summary_record)
+		len = cf_summary_json(summary, line, sizeof(line));
+	if (len)
+		cf_outputs_finish(&sup->gen.outputs, sup->gen.shared, line, len, LAST_FLUSH_MS);
+	cf_summary_log(summary);
+}
+
+static int exit_code(const struct supervisor *sup, const struct cf_summary *summary)
+{
+	if ((sup->options->fail_on & CF_FAIL_ON_SCRIPT_ERROR) && summary->outcome.script_errors)
+		return 4;
+	if ((sup->options->fail_on & CF_FAIL_ON_LOSS) && summary->lost)
+		return 7;
+	if ((sup->options->fail_on & CF_FAIL_ON_DENY) && summary->outcome.decisions[CF_DENY])
+		return 8;
+	return sup->ending == END_CELLS_GONE ? 6 : 0;
+}
+
+static int conclude(struct supervisor *sup)
+{
 	struct cf_summary_input input;
 	struct cf_summary summary;
-	size_t len = 0;
 
 	cf_outputs_finish(&sup->gen.outputs, sup->gen.shared, NULL, 0, 0);
 	gather(sup, &input, &summary);
-	if (sup->options->summary_record)
-		len = cf_summary_json(&summary, line, sizeof(line));
-	if (len)
-		cf_outputs_finish(&sup->gen.outputs, sup->gen.shared, line, len, LAST_FLUSH_MS);
-	cf_summary_log(&summary);
-}
-
-static int exit_code(struct supervisor *sup)
-{
-	struct cf_summary_input input;
-	struct cf_summary summary;
-
-	gather(sup, &input, &summary);
-	if ((sup->options->fail_on & CF_FAIL_ON_SCRIPT_ERROR) && summary.outcome.script_errors)
-		return 4;
-	if ((sup->options->fail_on & CF_FAIL_ON_LOSS) && summary.lost)
-		return 7;
-	if ((sup->options->fail_on & CF_FAIL_ON_DENY) && summary.outcome.decisions[CF_DENY])
-		return 8;
-	return sup->ending == END_CELLS_GONE ? 6 : 0;
+	if (sup->ending != END_QUIET)
+		summarise(sup, &summary);
+	return exit_code(sup, &summary);
 }
 
 static int run(struct supervisor *sup)
@@ -277,9 +283,7 @@ static int run(struct supervisor *sup)
 	if (sup->ending == END_CELLS_GONE)
 		cf_error_log("no cell is left, ending");
 	drain(sup);
-	if (sup->ending != END_QUIET)
-		summarise(sup);
-	return exit_code(sup);
+	return conclude(sup);
 }
 
 int cf_supervisor_run(const struct cf_run_options *options)

@@ -10,9 +10,9 @@
 #include "plan.h"
 
 enum cf_fail_on { /* bits */
-	CF_FAIL_ON_DENY = 1,
-	CF_FAIL_ON_LOSS = 2,
-	CF_FAIL_ON_SCRIPT_ERROR = 4,
+		  CF_FAIL_ON_DENY = 1,
+		  CF_FAIL_ON_LOSS = 2,
+		  CF_FAIL_ON_SCRIPT_ERROR = 4,
 };
 
 struct cf_run_options {

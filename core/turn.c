@@ -24,9 +24,10 @@ struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns)
 
 int cf_turn_set_slot(struct cf_turn *turn, uint32_t slot, uint32_t cell)
 {
-	if (slot >= CF_CELLS_MAX || cell >= CF_CELLS_MAX)
+	if (cell >= CF_CELLS_MAX)
 		return -1;
-	turn->slots[slot] = (uint16_t)(cell + 1);
+	turn->cells[slot % CF_CELLS_MAX] = (uint16_t)(cell + 1);
+	turn->slots[slot % CF_CELLS_MAX] = slot;
 	return 0;
 }
 
@@ -79,7 +80,7 @@ void cf_turn_recover(struct cf_turn *turn)
 	turn->pending = (1U << turn->sink_count) - 1;
 }
 
-/* From slots to plan indices; events of slots we were not told of are refused. */
+/* From slots to plan indices; events of slots we were not told of, or of an earlier cell in that slot, are refused. */
 static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 {
 	uint32_t kept = 0;
@@ -87,9 +88,10 @@ static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct cf_event *event = &batch->events[i];
-		uint32_t cell = event->cell < CF_CELLS_MAX ? turn->slots[event->cell] : 0;
+		uint32_t slot = event->cell % CF_CELLS_MAX;
+		uint32_t cell = turn->cells[slot];
 
-		if (cell == 0)
+		if (cell == 0 || turn->slots[slot] != event->cell)
 			continue;
 		event->cell = cell - 1;
 		if (kept != i)

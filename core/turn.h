@@ -31,10 +31,12 @@ struct cf_turn {
 	int times_slow; /* 1: the batch in hand is */
 	uint32_t interpreted; /* 1: the policy asked for it */
 	int clock_fd;
-	uint16_t slots[CF_CELLS_MAX]; /* plan index + 1 by slot; 0: no such cell */
+	uint16_t cells[CF_CELLS_MAX]; /* plan index + 1 by slot; 0: no such cell */
+	uint32_t slots[CF_CELLS_MAX]; /* what that cell's events carry, epoch included */
 };
 
 struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns); /* NULL: no memory */
+/* `slot` is what the cell's events carry (struct cf_cell), `cell` its index in the plan. -1: no such index. */
 int cf_turn_set_slot(struct cf_turn *turn, uint32_t slot, uint32_t cell);
 
 /* Take up where a predecessor was stopped, whatever it was doing. After emit and dedup are bound. */

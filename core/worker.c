@@ -129,7 +129,8 @@ static int take_output(struct cf_turn *turn, struct cf_message *message, struct 
 
 	message->fds[0] = message->fds[1] = -1;
 	if (index != turn->sink_count || index >= CF_OUTPUTS_MAX || buffer_fd < 0)
-		return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: output %llu out of turn", (unsigned long long)index);
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: output %llu out of turn",
+			       (unsigned long long)index);
 	if (cf_sink_open(&turn->sinks[index], fd, buffer_fd, &turn->shared->outputs[index], error) < 0)
 		return -1;
 	turn->sink_count++;
@@ -215,20 +216,21 @@ static void fail_and_exit(int channel, const struct cf_error *error)
 }
 
 /* What a host lacks is said by its first worker only. */
-static void confine(const struct cf_worker_config *config)
+static void tell_confinement(struct cf_shared *shared, const struct cf_confinement *got)
 {
-	char *told = config->shared->confinement;
 	char text[CF_CONFINEMENT_LEN];
-	struct cf_confinement got;
-	int is_first;
+	int is_first = shared->confinement[0] == '\0';
 
-	cf_confine(((uint64_t)CF_MEMORY_MB_DEFAULT << 20) * CF_MEMORY_HARD, &got);
-	cf_confinement_text(&got, text);
-	is_first = told[0] == '\0';
-	memcpy(told, text, sizeof(text));
+	cf_confinement_text(got, text);
+	memcpy(shared->confinement, text, sizeof(text));
 	cf_debug("confinement: %s", text);
-	if (is_first && cf_confinement_lacks(&got))
+	if (is_first && cf_confinement_lacks(got))
 		cf_warn("this kernel confines workers less than newer ones do: %s", text);
+}
+
+static uint64_t ceiling(uint32_t memory_mb)
+{
+	return ((uint64_t)memory_mb << 20) * CF_MEMORY_HARD;
 }
 
 void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t parent)
@@ -236,6 +238,7 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	struct cf_error error = { 0 };
 	struct cf_plan *plan = cf_plan_new();
 	struct cf_opener opener = { .read = cf_include_ask, .context = &channel };
+	struct cf_confinement confinement;
 	struct cf_turn *turn;
 	int full;
 
@@ -246,10 +249,12 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 		_exit(1);
 	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0)
 		fail_and_exit(channel, &error);
-	confine(config);
+	cf_confine(ceiling(CF_MEMORY_MB_DEFAULT), &confinement);
 	cf_progress_bind(config->progress);
 	if (cf_worker_load(config, &opener, plan, &error) < 0)
 		fail_and_exit(channel, &error);
+	cf_confine_memory(ceiling(plan->limits.memory_mb), &confinement);
+	tell_confinement(config->shared, &confinement);
 	if (send_plan(channel, plan) < 0)
 		_exit(1);
 	if (take_over(turn, channel, plan, &error) < 0 || cf_record_bind(plan, &error) < 0 ||

@@ -115,6 +115,15 @@ local function give_classes(sets, base, entries)
   end
 end
 
+-- The classes of the networks that rules name; the rest of the entries need not outlive the making.
+local function classes_by_key(entries)
+  local classes = {}
+  for key, entry in pairs(entries) do
+    if #entry.rules > 0 then classes[key] = entry.class end
+  end
+  return classes
+end
+
 local function make_table(entries, family, width)
   local list = {}
   for _, entry in pairs(entries) do
@@ -195,12 +204,13 @@ function M.new(sets, base, holders)
   give_classes(sets, base, entries)
   local table4, table6 = make_table(entries, 4, 1), make_table(entries, 6, 4)
   local text = SEARCH:format(LOOK_UP[4]:rep(trees[4].depth), LOOK_UP[6]:rep(trees[6].depth))
-  local self = {}
+  local flat4, flat6 = flatten(trees[4]), flatten(trees[6])
+  local self, classes = {}, classes_by_key(entries)
 
-  function self.class_of(net) return entries[key_of(net.family, net.bytes, net.len)].class end
+  function self.class_of(net) return classes[key_of(net.family, net.bytes, net.len)] end
   function self.search(offset)
-    return assert(load(text, "=networks"))(bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flatten(trees[4]),
-      table6, flatten(trees[6]), base, offset / 4)
+    return assert(load(text, "=networks"))(bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flat4, table6, flat6,
+      base, offset / 4)
   end
   return self
 end

@@ -4,7 +4,8 @@
 -- found by and-ing a few words. Made while a policy is loaded; a set that is nearly another one shares its pages.
 --   rows   a class is an index here: [class] says which pages hold a rule; for page n, [class + 1 + 2 * n] is the page
 --          and the word after it says which words of that are not 0
---   words  a page is an index here: 32 words of 32 rules
+--   words  a page is an index here: 32 words of 32 rules. Those that are 0 by the row are not to be read: once packed,
+--          their places may be another page's
 local bit = require("bit")
 local ffi = require("ffi")
 
@@ -50,8 +51,39 @@ local function with(word, index, on)
   return on and bor(word, mask) or band(word, bnot(mask))
 end
 
---- Sets for rules numbered 0 to count - 1: { copy =, put =, rows =, words =, empty = 0 }. rows and words move while
---- sets are made: read them afterwards.
+-- The only word of a page that is not 0, or nil when there are others.
+local function only_word(words, page)
+  local only
+  for i = 0, PAGE - 1 do
+    if words[page + i] ~= 0 then
+      if only then return nil end
+      only = i
+    end
+  end
+  return only
+end
+
+-- Copies pages into as little memory as may be: what fits a processor's cache is what makes many rules cheap. A page
+-- with one word, and most have one, takes that word's room.
+local function pack_pages(self)
+  local packed, used, moved = int_array(self.words_used + PAGE), PAGE, { [0] = 0 }
+  for page = PAGE, self.words_used - PAGE, PAGE do
+    local only = only_word(self.words, page)
+    if only then
+      packed[used], moved[page] = self.words[page + only], used - only
+    else
+      ffi.copy(packed + used, self.words + page, 4 * PAGE)
+      moved[page] = used
+    end
+    used = used + (only and 1 or PAGE)
+  end
+  self.words, self.words_used, self.owner = int_array(used), used, nil
+  ffi.copy(self.words, packed, 4 * used)
+  return moved
+end
+
+--- Sets for rules numbered 0 to count - 1: { copy =, put =, pack =, rows =, words =, empty = 0 }. rows and words move
+--- until pack has been called: read them afterwards.
 function M.new(count)
   local pages = math.max(1, math.ceil(count / M.PAGE_RULES))
   local row = 1 + 2 * pages
@@ -77,6 +109,14 @@ function M.new(count)
     words[page + at] = with(words[page + at], band(rule, 31), on)
     rows[slot + 1] = with(rows[slot + 1], at, words[page + at] ~= 0)
     rows[class] = with(rows[class], number, rows[slot + 1] ~= 0)
+  end
+
+  --- No set is made or changed after this.
+  function self.pack()
+    local moved = pack_pages(self)
+    for class = 0, self.rows_used - row, row do
+      for slot = class + 1, class + row - 1, 2 do self.rows[slot] = moved[self.rows[slot]] end
+    end
   end
 
   return self

@@ -57,7 +57,7 @@ local function range(value, spec)
   if type(from) ~= "number" or not to then return wrong_number(spec, value) end
   for _, number in ipairs({ from, to }) do
     if not (number >= spec.low and number <= spec.high) or spec.whole and number % 1 ~= 0 then
-      return wrong_number(spec, value, from ~= to and ("%.14g"):format(number))
+      return wrong_number(spec, value, type(value) == "string" and from ~= to and ("%.14g"):format(number))
     end
   end
   if from > to then

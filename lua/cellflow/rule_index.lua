@@ -146,6 +146,7 @@ local function first_word(raws, count, out)
     first = band(filled, 0 - filled)
     local word = low[band(first, 0xffff)] + high[rshift(first, 16)]
     local both = band({words[rows[c$ + at] + word], })
+    both = band(both, 0 - rshift(bor(filled, 0 - filled), 31)) -- where nothing is filled, what was read is no one's
     rest = bor(rest, bxor(filled, first))
     first = band(both, 0 - both)
     local number = lshift(page, 10) + lshift(word, 5) + low[band(first, 0xffff)] + high[rshift(first, 16)] + 1
@@ -232,6 +233,7 @@ function M.new(rules)
   if #self.parts == 0 then
     by_table(self, "", ffi.new("int32_t[1]", base_class(self.sets, rules, "")), "0")
   end
+  self.sets.pack()
   self.first_word, self.all_words = make_loops(self)
   self.run = run_with(self.first_word, self.all_words, self.searches)
   jit.off(self.run) -- a few calls for a batch, each of which is a loop of its own

@@ -24,7 +24,8 @@ local function add_rule(self, decision, name, given)
   check_reason(title, given.reason)
   local earlier = self.by_name[name]
   if earlier then
-    place.raise(('%s: there is a rule of that name already, %s at %s'):format(title, earlier.decision, earlier.place))
+    place.raise(('%s is declared twice; the first is %s "%s" at %s'):format(title, earlier.decision, name,
+      earlier.place))
   elseif #self.list >= M.RULES_MAX then
     place.raise(("%s is one too many; a policy holds %d rules"):format(title, M.RULES_MAX))
   end

@@ -1,15 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- The policy of scripts/demo: ssh is denied, and so is everything that is not on a short list. An allowed flow is
+-- The policy of scripts/demo: a short list of what is allowed, and everything else is denied. An allowed flow is
 -- written as a short line of our own, a denied one as the whole record in JSON.
 
-local allowed = { tcp443 = "https", udp53 = "dns", icmp = "ping", icmpv6 = "ping" }
-
-function verdict(ev)
-  if ev.protocol == "tcp" and ev.dst_port == 22 then return "deny", "ssh_egress" end
-  local rule = allowed[(ev.protocol or "other") .. (ev.dst_port or "")]
-  if rule then return "allow", "declared", rule end
-  return "deny", "not_declared"
-end
+allow "https"  { protocol = "tcp", dst_port = 443 }
+allow "dns"    { protocol = "udp", dst_port = 53, dst_addr = { "10.77.0.0/24", "fd77::/64" } }
+allow "ping"   { protocol = { "icmp", "icmpv6" } }
+deny  "no-ssh" { protocol = "tcp", dst_port = 22, reason = "ssh_egress" }
+default        { decision = "deny", reason = "not_declared" }
 
 function format(record)
   if record.decision == "deny" then return record end -- the record: JSON

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-2.0-only
 -- The ring: what a record is, that a full ring loses events by count only, and that waking is rationed.
 local ffi = require("ffi")
+local bpf = require("bpf_libbpf")
 local run = require("bpf_run")
 local packet = require("packet")
 
@@ -79,6 +80,16 @@ describe("the tc program's ring", function()
     assert.equal(1, cell.latest.wakeups)
     assert.equal(0, other.latest.wakeups)
     other:close()
+    cell:close()
+  end)
+
+  it("goes by the time of the event's submission, not by that of its packet", function()
+    local cell = run.load({ wake_interval_ns = 1000000000, object = "test/late" })
+    bpf.test_run(cell.program.egress, flow(1)) -- wakes, and says it was ten intervals ago
+    bpf.test_run(cell.program.egress, flow(2))
+    bpf.test_run(cell.program.egress, flow(3))
+    assert.equal(2, cell:stats().wakeups)
+    assert.equal(3, cell:stats().event_submitted)
     cell:close()
   end)
 

@@ -26,7 +26,9 @@ describe("ring", function()
   end)
 
   local function produce(...) return made:produce(...) end
-  local function in_ring(position) return tonumber(core.cf_ring_count(ring)) end
+  local function in_ring(position)
+    return tonumber(core.cf_ring_count(ring, position or core.cf_ring_position(ring)))
+  end
 
   -- first_seen_ns of the events taken; further results: passed, refused, length, position
   local function take(from, max)
@@ -41,7 +43,7 @@ describe("ring", function()
     local marks, passed = take()
     assert.same({}, marks)
     assert.equal(0, passed)
-    assert.equal(0, tonumber(core.cf_ring_count(ring)))
+    assert.equal(0, in_ring())
   end)
 
   it("gives its records in order, and releases none by itself", function()
@@ -51,11 +53,11 @@ describe("ring", function()
     assert.equal(3, passed)
     assert.equal(3 * 120, position)
     assert.equal(0, tonumber(core.cf_ring_position(ring)))
-    assert.equal(3, tonumber(core.cf_ring_count(ring)))
+    assert.equal(3, in_ring())
     core.cf_ring_release(ring, position)
     assert.equal(360, tonumber(core.cf_ring_position(ring)))
     assert.equal(360, tonumber(made:consumer()[0]))
-    assert.equal(0, tonumber(core.cf_ring_count(ring)))
+    assert.equal(0, in_ring())
   end)
 
   it("stops before a record that its producer has not finished", function()
@@ -65,7 +67,7 @@ describe("ring", function()
     local marks, _, _, _, position = take()
     assert.same({ 1 }, marks)
     assert.equal(at, position)
-    assert.equal(1, tonumber(core.cf_ring_count(ring)))
+    assert.equal(1, in_ring())
     made:byte(at + 3, 0)
     assert.same({ 2, 3 }, (take(position)))
   end)
@@ -79,7 +81,7 @@ describe("ring", function()
     assert.equal(1, passed)
     assert.equal(0, refused)
     assert.equal(120 + 120 + 24, position)
-    assert.equal(1, tonumber(core.cf_ring_count(ring)))
+    assert.equal(1, in_ring())
   end)
 
   it("refuses other lengths, says which, and goes on", function()
@@ -93,7 +95,7 @@ describe("ring", function()
     assert.equal(5, passed)
     assert.equal(3, refused)
     assert.equal(0, len)
-    assert.equal(5, tonumber(core.cf_ring_count(ring)))
+    assert.equal(5, in_ring())
   end)
 
   it("takes no more than was asked for", function()
@@ -121,7 +123,25 @@ describe("ring", function()
     local marks, _, _, _, position = take(start)
     assert.same({ 77, 78 }, marks)
     assert.equal(start + 240, position)
-    assert.equal(2, tonumber(core.cf_ring_count(ring)))
+    assert.equal(2, in_ring())
+  end)
+
+  it("is counted from any position, whatever the consumer's page says", function()
+    for i = 1, 3 do produce(i) end
+    for _, page in ipairs({ 0, 240, 2 ^ 40 }) do
+      core.cf_ring_release(ring, page)
+      assert.equal(3, in_ring(0))
+      assert.equal(2, in_ring(120))
+      assert.equal(0, in_ring(360))
+    end
+  end)
+
+  it("has nothing from a position that cannot be", function()
+    for i = 1, 3 do produce(i) end
+    assert.equal(0, in_ring(361))
+    made:producer()[0] = 2 ^ 50
+    assert.equal(0, in_ring(0)) -- would take hours
+    assert.equal(0, in_ring(2 ^ 50 - SIZE - 8))
   end)
 
   it("gives no prefix that an earlier batch had", function()

@@ -91,6 +91,7 @@ describe("sink", function()
       end
       assert.equal(100, count)
       assert.equal(0, tonumber(sink.progress.errors))
+      assert.equal(100, sink:written())
     end)
 
     it("to a pipe that nobody reads what fits, and keeps the rest", function()
@@ -179,6 +180,7 @@ describe("sink", function()
           assert.equal(0, sink:flush())
           assert.equal("earlier\n" .. ("a"):rep(99) .. "\n" .. ("b"):rep(99) .. "\n", read_file(path))
           assert.equal(0, tonumber(sink.progress.uncertain))
+          assert.equal(3, sink:written())
         end)
       end
     end
@@ -234,6 +236,7 @@ describe("sink", function()
       assert.equal(2, tonumber(sink.progress.uncertain))
       assert.equal(0, sink:flush())
       assert.equal(("a"):rep(30) .. "\n" .. ("c"):rep(99) .. "\n", descriptors.drain(reader))
+      assert.equal(1, sink:written())
     end)
 
     it("believes a write whose end was noted", function()
@@ -246,6 +249,40 @@ describe("sink", function()
       assert.equal(0, tonumber(sink.progress.uncertain))
       assert.equal(0, sink:flush())
       assert.equal("a\nb\n", descriptors.drain(reader))
+      assert.equal(2, sink:written())
+    end)
+
+    it("counts what was written before the death, also when its bytes have been replaced in the buffer", function()
+      on_pipe()
+      for _, lines in ipairs({ 0, 1, 2 }) do -- of the writer's copies, which one was noted last
+        for _ = 1, lines do
+          sink:put("a")
+          sink:flush()
+        end
+        local before = sink:written()
+        sink:put("b")
+        sink:die_in_write(2, 2)
+        sink.progress.tail = sink.head -- killed before its lines were counted
+        sink:recover()
+        for _ = 1, 42 do sink:put(("c"):rep(99999)) end
+        assert.equal(before + 1, sink:written())
+        while sink:flush() == 1 do descriptors.drain(reader) end
+        descriptors.drain(reader)
+      end
+    end)
+
+    it("has a whole count when it is killed while it notes one", function()
+      on_pipe()
+      sink:put("a")
+      sink:flush()
+      for copy = 0, 1 do
+        local other = sink.progress.written[copy]
+        if other.to < sink.progress.tail then other.lines = 12345 end
+      end
+      assert.equal(1, sink:written())
+      sink:put("b")
+      sink:flush()
+      assert.equal(2, sink:written())
     end)
 
     it("survives a progress that makes no sense", function()
@@ -298,6 +335,7 @@ describe("sink", function()
       assert.equal(0, sink:flush())
       assert.equal("next\n", read_file(path))
       assert.equal(1, tonumber(sink.progress.uncertain))
+      assert.equal(1, sink:written())
     end)
 
     it("with the rest of the line where the target stayed the same", function()

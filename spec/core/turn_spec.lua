@@ -5,7 +5,7 @@
 local ffi = require("ffi")
 local helper = require("spec.helper")
 local made_ring = require("made_ring")
-require("core_headers")("error", "outcome", "ring", "sink", "turn")
+require("core_headers")("error", "confine", "outcome", "ring", "sink", "turn")
 
 local core = helper.core
 
@@ -62,5 +62,15 @@ describe("a turn", function()
     made:produce(event(0xffffffff))
     assert.equal(2, core.cf_turn_once(turn))
     assert.equal(2, tonumber(outcome().refused))
+  end)
+
+  it("refuses events of a cell whose slot another one has by now", function()
+    core.cf_turn_set_slot(turn, 3 + 2 * 4096, 0)
+    for epoch = 0, 3 do
+      if epoch ~= 2 then made:produce(event(3 + epoch * 4096)) end
+    end
+    assert.equal(3, core.cf_turn_once(turn))
+    assert.equal(3, tonumber(outcome().refused))
+    assert.equal(-1, core.cf_turn_set_slot(turn, 3, 4096))
   end)
 end)

@@ -24,10 +24,11 @@ Cell.__index = Cell
 
 -- options: cell, wake_interval_ns, link_len (configuration, the object's own defaults if none is given);
 -- flows, ring_bytes (map sizes: small, since every test loads its own; 0: as in the object);
--- share: another cell whose FLOWS, FLOW_EVENTS and WAKE are used; flows_fd: a map that takes the place of FLOWS.
+-- share: another cell whose FLOWS, FLOW_EVENTS and WAKE are used; flows_fd: a map that takes the place of FLOWS;
+-- object: another one that was built with the same maps and program names, like "test/late".
 function M.load(options)
   options = options or {}
-  local object = bpf.open(M.object_path)
+  local object = bpf.open(options.object and ("%s/bpf/%s.bpf.o"):format(helper.build, options.object) or M.object_path)
   local self = setmetatable({ object = object, ring_bytes = options.ring_bytes or 65536 }, Cell)
   if options.cell or options.wake_interval_ns or options.link_len then
     local config = ffi.new("struct cf_bpf_config", {

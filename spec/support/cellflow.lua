@@ -176,10 +176,11 @@ function M.parse_lines(text)
   return list
 end
 
---- The records in `path` (stdout when absent), the summary left out.
+--- The records in `path` (stdout when absent), the summary left out; while it runs, without a line half written.
 function Run:records(path)
-  local list = {}
-  for _, record in ipairs(M.parse_lines(read_file(path or self.stdout_path) or "")) do
+  local list, text = {}, read_file(path or self.stdout_path) or ""
+  if not self.code then text = text:match("^.*\n") or "" end
+  for _, record in ipairs(M.parse_lines(text)) do
     if record.type ~= "cellflow_summary" then list[#list + 1] = record end
   end
   return list

@@ -54,6 +54,8 @@ local attempts = {
   kill_self = function() return call(62, long(C.getpid()), long(0)) end,
   tgkill = function() return call(234, long(C.getppid()), long(C.getppid()), long(0)) end,
   pidfd_open = function() return call(434, long(C.getppid()), long(0)) end,
+  setrlimit = function() return call(160, long(7), buffer) end,
+  setrlimit_data = function() return call(160, long(2), ffi.new("uint64_t[2]", { -1ULL, -1ULL })) end,
   prlimit = function() return call(302, long(0), long(7), long(0), buffer) end,
   prctl = function() return call(157, long(4), long(1)) end,
   fcntl_setfl = function() return call(72, long(1), long(4), long(0)) end,
@@ -93,6 +95,7 @@ if how == "worker" then
   local err, got = ffi.new("struct cf_error"), ffi.new("struct cf_confinement")
   assert(core.cf_privilege_drop(65534, 65534, C.getppid(), err) == 0, ffi.string(err.text))
   core.cf_confine(256 * 2 ^ 20, got)
+  core.cf_confine_memory(256 * 2 ^ 20, got)
 else
   assert(C.prctl(38, long(1), long(0), long(0), long(0)) == 0)
   assert(core.cf_landlock_restrict() > 0)

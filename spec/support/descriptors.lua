@@ -76,6 +76,12 @@ function M.write(fd, text)
   return check(C.write(fd, text, #text), "write")
 end
 
+--- Write until no more goes in. The descriptor must not block.
+function M.fill(fd)
+  local text = (" "):rep(4096)
+  repeat until C.write(fd, text, #text) < 0
+end
+
 function M.position(fd)
   return check(C.lseek(fd, 0, SEEK_CUR), "lseek")
 end
@@ -87,6 +93,16 @@ end
 
 function M.replace(fd, other)
   check(C.dup2(other, fd), "dup2")
+end
+
+--- Call fn while nothing is seen of what it logs.
+function M.without_stderr(fn)
+  local own, null = M.duplicate(2), M.open("/dev/null", M.O_WRONLY)
+  M.replace(2, null)
+  local ok, why = pcall(fn)
+  M.replace(2, own)
+  M.close(own, null)
+  if not ok then error(why, 0) end
 end
 
 --- One packet on a socket.

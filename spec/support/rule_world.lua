@@ -107,6 +107,7 @@ for name in pairs(FIELDS) do M.fields[name] = true end
 local RARE = {}
 for name in pairs(FIELDS) do RARE[#RARE + 1] = name end
 table.sort(RARE)
+local ALL = { "src_addr", "dst_addr", unpack(RARE) }
 
 local function list_of(r, make)
   if r:below(5) > 0 then return make() end
@@ -158,7 +159,9 @@ local function pick_fields(r, match, spread)
   for _, name in ipairs(RARE) do
     if r:below(3) > 0 then e[name] = FIELDS[name].value(r) end
   end
-  for name, want in pairs(match) do e[name] = value_for(r, name, want) end
+  for _, name in ipairs(ALL) do -- in a fixed order: the same seed is to give the same events
+    if match[name] ~= nil then e[name] = value_for(r, name, match[name]) end
+  end
   return e
 end
 

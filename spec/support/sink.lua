@@ -45,6 +45,7 @@ function Sink:flush() return core.cf_sink_flush(self.sink, self.head) end
 function Sink:recover() core.cf_sink_recover(self.sink, self.head) end
 function Sink:begin(before) core.cf_sink_begin(self.sink, before or -1, self.head) end
 function Sink:buffered() return tonumber(core.cf_sink_buffered(self.sink, self.head)) end
+function Sink:written() return tonumber(core.cf_sink_written(self.sink)) end
 function Sink:tail() return tonumber(self.progress.tail) end
 
 --- As if the worker had been killed in a write of `len` bytes from the tail on, `landed` of them having arrived.

@@ -123,6 +123,29 @@ describe("a policy that grows", function()
     assert.equal(0, run:summary().worker.restarts)
   end)
 
+  it("has the bounds that its limits say", function()
+    local run = start("limits { memory_mb = 32 }\n" .. GROW .. HOOK.verdict:format("buffer")):ready()
+    here:send("--flows 1")
+    local most = watch(run, 1)
+    assert.equal(0, run:finish(30))
+    assert.is_true(most < 64 + SLACK, most .. " MB")
+    assert.matches("wanted more than 64 MB", run:stderr(), 1, true)
+    assert.equal("script_error", run:records()[1].reason_code)
+    -- More than what the fence allows that was put up before the file was read.
+    run = start("limits { memory_mb = 1200 }\n" .. [[
+      local kept = {}
+      function verdict(ev)
+        for i = 1, 100 do kept[#kept + 1] = ("x"):rep(2 ^ 20) .. #kept end
+        return "deny", "kept"
+      end]]):ready()
+    here:send("--flows 10")
+    watch(run, 10)
+    assert.is_true(peak_mb(run:worker()) > 900)
+    assert.equal(0, run:finish(30))
+    assert.equal(10, run:summary().reasons.kept)
+    assert.equal(0, run:summary().worker.restarts)
+  end)
+
   it("while it is read does not load", function()
     local run = start("local t = {} for i = 1, 4e6 do t[i] = { i } end function verdict() return t[1] end")
     assert.equal(3, run:wait(30))

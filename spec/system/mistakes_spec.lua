@@ -122,6 +122,12 @@ describe("mistake", function()
       complains(3, "DESK/p.lua: may be written by anyone (chmod o-w DESK/p.lua)", "run -c " .. desk:at("p.lua"))
     end)
 
+    it("a policy that the worker's group may write", function()
+      labs.must(("chgrp nogroup %s && chmod 664 %s"):format(desk:policy(), desk:at("p.lua")))
+      complains(3, "DESK/p.lua: may be written by group 65534, which the policy runs with (chmod g-w DESK/p.lua)",
+        "run -c " .. desk:at("p.lua"))
+    end)
+
     it("a policy of the worker's user", function()
       labs.must("chown nobody " .. desk:policy())
       complains(3, "DESK/p.lua: belongs to uid 65534, whom the policy runs as (chown root DESK/p.lua)",

@@ -108,7 +108,7 @@ describe("output", function()
     assert.equal("0\n", labs.read_file(desk:at("code")))
     assert.equal(1, #cellflow.parse_lines(labs.read_file(desk:at("out"))))
     local err = labs.read_file(desk:at("err"))
-    assert.equal(2, select(2, err:gsub("\n", "")), err)
+    assert.equal(3, select(2, err:gsub("\n", "")), err)
   end)
 
   it("whose reader has gone is named once while the other one goes on", function()
@@ -216,5 +216,15 @@ describe("output", function()
     for seed = 1, 5 do send(1000, seed) end
     for i = 1, 2 do assert.equal(0, runs[i]:finish()) end
     assert.equal(10000, #runs[1]:records(path))
+  end)
+
+  it("that cannot take the summary's line has lost no record by that", function()
+    local path, reader = fifo()
+    keep(reader)
+    descriptors.fill(reader)
+    local run = cellflow.start({ args = { "-c", desk:policy(), "--summary-record", "--fail-on", "loss" },
+      stdout = path }):ready()
+    assert.equal(0, run:finish(20))
+    assert.matches("nothing lost", run:stderr(), 1, true)
   end)
 end)

@@ -5,7 +5,7 @@ local cellflow = require("cellflow")
 local labs = require("lab")
 local system = require("system")
 
-local FLOWS, RELOADS = 200000, 100
+local FLOWS, RELOADS = 500000, 100
 
 local function write(path, text)
   local temporary = path .. ".new"
@@ -67,7 +67,7 @@ describe("a policy read again", function()
     local run = cellflow.start({ args = { "-c", path, "--summary-record" } }):ready()
     lab:serve("--port-base 3000 --ports 64 --seconds 120")
     local sender = lab:start("cell", ("build/flowgen --to4 10.77.0.1 --to6 fd77::1 --mix udp4,udp6 --flows %d " ..
-      "--port-base 3000 --ports 64 --rate 20000 --seconds 60"):format(FLOWS))
+      "--port-base 3000 --ports 64 --rate 50000 --seconds 60"):format(FLOWS))
     local in_force, warm = 1, nil
     for i = 1, RELOADS do
       if i == 10 then warm = { descriptors(run.pid), resident(run.pid) } end

@@ -32,7 +32,8 @@ end
 describe("a policy that ships", function()
   for _, path in ipairs(shipped()) do
     it("loads and checks: " .. path, function()
-      assert.same({}, (recording.host(read(path))).check())
+      local errors, warnings = (recording.host(read(path))).check()
+      assert.same({ {}, {} }, { errors, warnings })
     end)
     it("begins with what it is for: " .. path, function()
       assert.matches("^%-%- SPDX[^\n]+\n%-%- %S", read(path))
@@ -55,6 +56,17 @@ describe("example", function()
   it("original_mapping names the reason after the source", function()
     assert.same({ "record allow ebpf_xdp_drop", "record deny ebpf_xdp_drop", "record deny nflog_match",
       "record allow nflog_match" }, answers("lua/examples/original_mapping.lua"))
+  end)
+  it("allow_list decides by rules alone", function()
+    local endings = recording.run(read("lua/examples/allow_list.lua"), { { dst_port = 22 }, { dst = "169.254.169.254" },
+      { direction = 2 }, { dst = "10.0.0.53", protocol = 17, dst_port = 53 }, { dst = "192.0.2.9" },
+      { src = "fd00::1", dst = "2001:db8::1", family = 6, dst_port = 80 }, { protocol = 1, flags = 2, icmp_type = 8 },
+      { dst = "198.51.100.3", protocol = 17, dst_port = 33500 }, { dst = "203.0.113.1" }, { protocol = 47 } })
+    local got = {}
+    for i, ending in ipairs(endings) do got[i] = (ending.rule or "-") .. " " .. ending.reason end
+    assert.same({ "no-ssh ssh_egress", "metadata cloud_metadata", "answers policy_allow", "dns policy_allow",
+      "mirrors policy_allow", "mirrors policy_allow", "ping policy_allow", "probes policy_allow", "- not_declared",
+      "- not_declared" }, got)
   end)
   it("cellflow.lua.example watches one namespace and denies SSH to the outside", function()
     local _, out = recording.host(read("cellflow.lua.example"))

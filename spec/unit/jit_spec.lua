@@ -53,6 +53,13 @@ local POLICIES = {
   ["with print in a rare branch"] = "function verdict(ev) if ev.dst_port == 22 then print(ev.dst_addr, 22) end end",
 }
 
+-- The example policies, as they stand; docs/policy.md says of syslog.lua what it costs.
+for path in io.popen("ls lua/examples/*.lua"):lines() do
+  local file = assert(io.open(path))
+  if not path:find("syslog.lua", 1, true) then POLICIES["of " .. path] = file:read("*a") end
+  file:close()
+end
+
 -- The runtime anew: what the compiler gave up on while another spec ran stays given up, flush or not. The event's
 -- metatype can be made only once, so it stays, with what it shares.
 local function fresh_host()
@@ -105,16 +112,20 @@ end
 describe("the batch loop is compiled", function()
   for name, text in pairs(POLICIES) do
     it(name, function()
-      local log, loop = compile(text)
-      assert.is_true(log.loops[loop])
-      assert.same({}, not_compilable(log))
-      for _, abort in ipairs(log.aborts) do
-        assert.is_false(abort.func == loop and abort.root and not abort.head, abort.reason)
-      end
+      trace_log.at_best(function()
+        local log, loop = compile(text)
+        assert.is_true(log.loops[loop])
+        assert.same({}, not_compilable(log))
+        for _, abort in ipairs(log.aborts) do
+          assert.is_false(abort.func == loop and abort.root and not abort.head, abort.reason)
+        end
+      end)
     end)
   end
   it("and a hook that makes a closure for each event would be noticed", function()
-    local log = compile("function verdict(ev) local f = function() return ev end if f == nil then return f end end")
-    assert.is_true(#not_compilable(log) > 0)
+    for _ = 1, 5 do
+      local log = compile("function verdict(ev) local f = function() return ev end if f == nil then return f end end")
+      assert.is_true(#not_compilable(log) > 0)
+    end
   end)
 end)
