@@ -7,6 +7,8 @@ local lab = require("spec.support.lab")
 
 local M = {}
 
+local NAMES = { [6] = "tcp", [17] = "udp" } -- without /etc/protocols nft says numbers
+
 local function set(name)
   return ("  set %s { typeof meta l4proto . th sport . th dport; flags dynamic; size 65535; counter; }\n"):format(name)
 end
@@ -40,7 +42,7 @@ local function add(flows, here, family, cell, peer)
       local key, counter = item.elem.val.concat, item.elem.counter
       local from, to = key[2], key[3]
       if direction == "ingress" then from, to = to, from end
-      local flow = ("%s %s %d %s %d"):format(key[1], cell, from, peer, to)
+      local flow = ("%s %s %d %s %d"):format(NAMES[tonumber(key[1])] or key[1], cell, from, peer, to)
       flows[flow] = flows[flow] or {}
       flows[flow][direction] = { packets = counter.packets, bytes = counter.bytes }
     end
