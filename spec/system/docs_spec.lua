@@ -83,4 +83,10 @@ describe("the docs", function()
     end
     assert.truthy(count > 20, "found only " .. count .. " members")
   end)
+
+  it("show an error as it is", function()
+    local shown = assert(read("docs/policy.md"):match('cellflow%.lua:14: (cell "web": unknown option[^\n]+)'))
+    local said = check('cell "web" { netsn = "x" }')
+    assert.truthy(said:find(shown, 1, true), said)
+  end)
 end)
