@@ -31,8 +31,6 @@ struct cf_error {
  * `err` is an errno value, positive; its words are appended by the caller's format where they help (%m is not used). */
 __attribute__((format(printf, 4, 5))) int cf_fail(struct cf_error *error, enum cf_failure kind, int err,
 						  const char *format, ...);
-/* "setns failed", "attach failed", ...: the kind in words, as messages begin. */
-const char *cf_failure_name(enum cf_failure kind);
 /* The process's exit code for a failure of this kind. */
 int cf_failure_exit_code(enum cf_failure kind);
 #endif

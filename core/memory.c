@@ -94,8 +94,3 @@ void cf_memory_settle(void)
 {
 	memory.granted = 0;
 }
-
-uint64_t cf_memory_used(void)
-{
-	return memory.used;
-}

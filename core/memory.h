@@ -30,6 +30,4 @@ void cf_memory_on_refusal(void (*fn)(void));
 /* Take back what cf_memory_lift (api.h) granted: a batch is over. */
 void cf_memory_settle(void);
 
-/* What the state holds now. */
-uint64_t cf_memory_used(void);
 #endif

@@ -111,13 +111,6 @@ int cf_script_is_open(void)
 	return script.L != NULL;
 }
 
-void cf_script_close(void)
-{
-	if (script.L)
-		lua_close(script.L);
-	script.L = NULL;
-}
-
 static void push_host(const char *function)
 {
 	lua_rawgeti(script.L, LUA_REGISTRYINDEX, script.host);

@@ -19,7 +19,6 @@ struct cf_policy {
 /* Make the state and the runtime in it. */
 int cf_script_open(struct cf_error *error);
 int cf_script_is_open(void);
-void cf_script_close(void);
 
 /* Let the stack grow to what Lua's own limits of recursion can make of it, so that it is they who end a policy that
  * calls itself through string.gsub or table.sort. Once, before anything is confined. */
