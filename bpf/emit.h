@@ -63,6 +63,7 @@ static __noinline void cf_event_fill(struct cf_event *event, struct __sk_buff *s
 	event->icmp_type = packet->icmp_type;
 	event->icmp_code = packet->icmp_code;
 	event->close_reason = CF_CLOSE_NONE;
+	event->witnesses = 0;
 	__builtin_memset(event->pad0, 0, sizeof(event->pad0));
 }
 
