@@ -77,8 +77,8 @@ enum cf_event_flag {
 
 enum {
 	CF_EVENT_PREFIX_LEN = 128, /* NF_LOG_PREFIXLEN: 127 bytes and a NUL */
-	CF_EVENT_RING_LEN = 112, /* what a ring record carries: all of the event but the prefix */
-	CF_EVENT_FULL_LEN = 240, /* with the prefix: records of the host ring that have one */
+	CF_EVENT_RING_LEN = 128, /* what a ring record carries: all of the event but the prefix */
+	CF_EVENT_FULL_LEN = 256, /* with the prefix: records of the host ring that have one */
 };
 
 struct cf_event {
@@ -86,6 +86,8 @@ struct cf_event {
 	uint64_t last_seen_ns; /* CLOCK_BOOTTIME; flow's latest packet up to this event */
 	uint64_t packets; /* on the wire: a GSO buffer counts as the segments it becomes */
 	uint64_t bytes; /* network-layer bytes (IP header and what follows), GSO headers included */
+	uint64_t reply_packets; /* of the direction opposite to the event's; closed and updated only */
+	uint64_t reply_bytes;
 	uint64_t seq; /* 1, 2, ... per cell and CPU over attempted events: a gap is a lost event */
 	uint8_t src_addr[16]; /* network order; IPv4 in the first 4 bytes, the rest 0 */
 	uint8_t dst_addr[16];
