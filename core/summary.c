@@ -56,7 +56,7 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 	summary->from = input;
 	/* The kernel's numbers last: what they count has then at most grown, and "lost" never comes out negative. */
 	cf_outcome_snapshot(input->shared, &summary->outcome);
-	summary->in_ring = cf_ring_count(input->ring, outcome->ring_position);
+	summary->in_ring = cf_feed_count(input->feed, outcome->position);
 	cf_cells_stats(input->cells, &summary->stats);
 	for (int i = CF_STAT_UNPARSED_NOT_IP; i <= CF_STAT_UNPARSED_VLAN_TOO_DEEP; i++)
 		summary->unparsed += n[i];
