@@ -12,8 +12,8 @@ local NO_SENTENCE = {
   "value >= %.17g", "the event is decided", "union {", "flow event", "local get = ...", " and matches[%d](raw)",
   " or one of %d more",
 }
-local BEFORE_CODE = { "typeof%($", "ffi%.new%($", "ffi%.cast%($", "sizeof%($", "load%($", "opcodes_of%($", "metatype%($",
-  "ffi%.cdef%(?$" }
+local BEFORE_CODE = { "typeof%($", "ffi%.new%($", "ffi%.cast%($", "sizeof%($", "load%($", "opcodes_of%($",
+  "metatype%($", "ffi%.cdef%(?$" }
 
 -- By the piece that several sentences have: the whole expectation, which must be found, for each file that says it.
 local EXAMPLES = {
@@ -41,6 +41,7 @@ local EXAMPLES = {
   ["must not be empty"] = { options = 'cell "web": hooks must not be empty' },
   [": the name "] = { options = "cell: the name must not be empty" },
   ["has the same match"] = { rule_review = "has the same match" },
+  [" never applies: "] = { rule_review = 'deny "a" never applies: no event has what it wants of ' },
   [" never applies"] = { rule_review = 'deny "b" never applies: deny "a" at cellflow.lua:1 matches every event' },
   [" is declared twice; the first is "] = { rules = 'deny "x" is declared twice; the first is allow "x"' },
   [" is declared twice; the first is at "] = { words = 'cell "web" is declared twice; the first is at cellflow.lua:1' },
