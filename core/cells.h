@@ -41,7 +41,7 @@ struct cf_cells_options {
 	uint64_t wake_interval_ns;
 	uint32_t flow_entries; /* 0: default */
 	uint32_t ring_bytes; /* 0: default */
-	bool requires_ebpf; /* a cell whose program cannot be attached is a failure, NFLOG or not */
+	uint32_t required; /* CF_SOURCES_EBPF, CF_SOURCES_NFLOG, or-ed: where such a source fails, nothing takes its place */
 };
 
 struct cf_cells {

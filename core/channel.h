@@ -32,7 +32,7 @@ enum cf_message_type {
 	CF_MSG_INCLUDE_FAILED, /* struct cf_message_text: why not */
 	CF_MSG_LOST, /* struct cf_message_number: events that the kernel could not hand over, in all */
 	/* supervisor to collector */
-	CF_MSG_FLOWS, /* struct cf_message_flows; descriptor: the flow table's map */
+	CF_MSG_FLOWS, /* struct cf_message_number: how many sets; descriptor: the flow table's map */
 	CF_MSG_TIMES, /* struct cf_plan_flows */
 	CF_MSG_SOURCE, /* struct cf_message_source: a cell, or something new about it; its descriptors, in that order */
 	CF_MSG_SOURCE_GONE, /* struct cf_message_gone: take what is left of it, and close its flows */
@@ -66,11 +66,6 @@ struct cf_message_slot {
 	char interface[CF_IFNAME_LEN]; /* as resolved */
 };
 
-struct cf_message_flows {
-	uint64_t seed;
-	uint32_t set_count;
-	uint32_t pad0; /* zero */
-};
 
 struct cf_message_source {
 	uint32_t slot; /* what its events carry */
@@ -100,7 +95,6 @@ union cf_message_body {
 	struct cf_plan_output output;
 	struct cf_plan_cell cell;
 	struct cf_plan_flows times;
-	struct cf_message_flows flows;
 	struct cf_message_source source;
 	struct cf_message_gone gone;
 };

@@ -32,24 +32,12 @@ int cf_collect_put(struct cf_collect *collect, struct cf_event *event)
 	return 0;
 }
 
-static uint32_t wanted(const struct cf_collect *collect, uint32_t slot)
-{
-	return collect->wants[slot % CF_CELLS_MAX];
-}
-
 int cf_collect_flow(void *context, const struct cf_flow *flow, uint32_t kind, uint32_t close_reason)
 {
-	struct cf_collect *collect = context;
 	struct cf_event event;
 
-	if (wanted(collect, flow->key.cell) & 1U << kind) {
-		cf_flow_event(flow, kind, close_reason, &event);
-		if (cf_collect_put(collect, &event) < 0)
-			return -1;
-	}
-	if (kind == CF_KIND_CLOSED)
-		collect->config->numbers->ended[close_reason % CF_TOLD_REASONS]++;
-	return 0;
+	cf_flow_event(flow, kind, close_reason, &event);
+	return cf_collect_put(context, &event);
 }
 
 static int told_by_join(void *context, struct cf_event *event)
@@ -57,31 +45,41 @@ static int told_by_join(void *context, struct cf_event *event)
 	return cf_collect_put(context, event);
 }
 
+static int open_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table,
+		      struct cf_error *error)
+{
+	collect->times.wants = collect->wants;
+	if (cf_sweep_open(sweep, table, &collect->times, cf_collect_flow, collect) == 0)
+		return 0;
+	return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "collector: no memory");
+}
+
 int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config *config, struct cf_error *error)
 {
+	struct cf_flow_table logged = config->logged;
+
 	memset(collect, 0, sizeof(*collect));
 	collect->config = config;
-	collect->logged = (struct cf_sweep){ .table = config->logged, .fn = cf_collect_flow, .context = collect };
+	cf_flow_table_repair(&logged);
 	collect->join = cf_join_new(told_by_join, collect);
 	if (!collect->join)
 		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "collector: no memory");
+	if (open_sweep(collect, &collect->logged, &logged, error) < 0)
+		return -1;
 	return cf_host_producer_open(&collect->producer, config->ring, error);
 }
 
-int cf_collect_flows(struct cf_collect *collect, const struct cf_message_flows *about, int fd, struct cf_error *error)
+int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, struct cf_error *error)
 {
-	struct cf_flow_table table = { .set_count = about->set_count, .seed = about->seed };
-	size_t size = (size_t)about->set_count * sizeof(struct cf_flow_set);
+	struct cf_flow_table table = { .set_count = (uint32_t)set_count };
+	size_t size = (size_t)set_count * sizeof(struct cf_flow_set);
 
 	table.sets = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (table.sets == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "collector: mapping the flow table: %s",
 			       strerror(errno));
-	collect->flows.table = table;
-	collect->flows.fn = cf_collect_flow;
-	collect->flows.context = collect;
-	return 0;
+	return open_sweep(collect, &collect->flows, &table, error);
 }
 
 void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *times)
@@ -89,10 +87,12 @@ void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *ti
 	struct cf_sweep_options options = {
 		.linger_ns = CF_CLOSED_LINGER_MS * 1000000ULL,
 		.update_ns = times->update_s * 1000000000ULL,
+		.wants = collect->wants,
 	};
 
 	for (int i = 0; i < CF_IDLE_COUNT; i++)
 		options.idle_ns[i] = times->idle_s[i] * 1000000000ULL;
+	collect->times = options;
 	collect->flows.options = options;
 	collect->logged.options = options;
 }
@@ -120,6 +120,12 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 {
 	struct cf_collect_source **place = &collect->sources[about->slot % CF_CELLS_MAX];
 	struct cf_collect_source *source = calloc(1, sizeof(*source));
+	struct cf_record_origin origin = {
+		.slot = about->slot,
+		.ifindex = about->ifindex,
+		.direction = about->direction,
+		.hook = about->direction == CF_DIRECTION_EGRESS ? CF_HOOK_TC_EGRESS : CF_HOOK_TC_INGRESS,
+	};
 
 	if (*place)
 		cf_collect_remove(collect, (*place)->about.slot);
@@ -135,8 +141,7 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 		source->nflog.next_seq = about->is_known ? *nflog_seq(collect, about->slot) : 0;
 		collect->nflog_count++;
 	}
-	if (ring_fd >= 0 && cf_own_ring_open(&source->ring, ring_fd, about->ring_size, about->slot, about->direction,
-					     error) < 0) {
+	if (ring_fd >= 0 && cf_own_ring_open(&source->ring, ring_fd, about->ring_size, &origin, error) < 0) {
 		close_source(collect, source);
 		return -1;
 	}
@@ -145,18 +150,12 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 }
 
 /* What a rule says of a packet's fate decides which event its flow begins with. */
-static void logged_event(const struct cf_collect_source *source, const struct cf_nflog_packet *packet,
-			 const struct cf_flow *flow, uint16_t flags, struct cf_event *event)
+static void logged_event(const struct cf_nflog_packet *packet, const struct cf_flow *flow, struct cf_event *event)
 {
 	cf_flow_event(flow, packet->verdict == CF_VERDICT_DROP ? CF_KIND_LOGGED : CF_KIND_OPENED, CF_CLOSE_NONE,
 		      event);
 	event->source = CF_SOURCE_NFLOG;
 	event->witnesses = 1 << CF_SOURCE_NFLOG;
-	event->hook = packet->hook;
-	event->direction = packet->direction;
-	event->verdict = packet->verdict;
-	event->flags |= flags;
-	event->ifindex = packet->ifindex ? packet->ifindex : source->about.ifindex;
 	memcpy(event->prefix, packet->prefix, sizeof(event->prefix));
 }
 
@@ -178,38 +177,51 @@ static void tell(struct cf_collect *collect, struct cf_collect_source *source, s
 /* A flow that had to make room for another, or whose tuple is used anew. */
 static void tell_ended(struct cf_collect *collect, const struct cf_flow_ended *ended)
 {
-	if (ended->kind)
-		cf_collect_flow(collect, &ended->flow, ended->kind, ended->close_reason);
+	if (!ended->kind)
+		return;
+	collect->config->numbers->ended[ended->close_reason % CF_TOLD_REASONS]++;
+	if ((ended->flow.events & 1U << ended->kind) &&
+	    cf_collect_flow(collect, &ended->flow, ended->kind, ended->close_reason) < 0)
+		collect->config->numbers->untold++;
 }
 
 static void take_packet(void *context, const struct cf_nflog_packet *packet)
 {
 	struct reading *reading = context;
+	const struct cf_message_source *about = &reading->source->about;
 	struct cf_collected *numbers = reading->collect->config->numbers;
-	struct cf_flow_ended ended = { 0 };
+	struct cf_flow_origin origin = {
+		.ifindex = packet->ifindex ? packet->ifindex : about->ifindex,
+		.mark = packet->mark,
+		.direction = packet->direction == CF_DIRECTION_EGRESS ? CF_FLOW_EGRESS : CF_FLOW_INGRESS,
+		.source_end = packet->source_end,
+		.hook = packet->hook,
+		.verdict = packet->verdict,
+		.events = (uint8_t)about->events,
+	};
 	struct cf_flow_key key = packet->key;
-	struct cf_flow *flow = NULL;
+	struct cf_flow_ended ended;
+	struct cf_flow *flow;
 	struct cf_event event;
-	uint16_t flags = 0;
 	int result;
 
 	if (packet->parse != CF_STAT_PARSED)
 		return;
-	key.cell = reading->source->about.slot;
 	key.dropped = packet->verdict == CF_VERDICT_DROP;
-	result = cf_flow_table_account(&reading->collect->logged.table, &key, &packet->facts, &packet->load,
-				       packet->direction == CF_DIRECTION_EGRESS ? CF_FLOW_EGRESS : CF_FLOW_INGRESS,
-				       packet->source_end, &flow, &ended, &flags);
+	/* What netfilter drops is no connection whose end could be told. */
+	if (key.dropped)
+		origin.events &= (uint8_t)~(1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED);
+	result = cf_flow_table_account(&reading->collect->logged.table, &key, &packet->facts, &packet->load, &origin,
+				       &flow, &ended);
 	numbers->nflog_flow_hit += result == CF_STAT_FLOW_HIT;
 	numbers->nflog_flow_new += result == CF_STAT_FLOW_NEW;
 	numbers->nflog_flow_full += result == CF_STAT_FLOW_FULL;
-	tell_ended(reading->collect, &ended);
-	if (result != CF_STAT_FLOW_NEW)
+	if (result == CF_STAT_FLOW_HIT || result == CF_STAT_FLOW_FULL)
 		return;
-	flow->ifindex = packet->ifindex;
-	flow->mark = packet->mark;
-	logged_event(reading->source, packet, flow, flags, &event);
-	tell(reading->collect, reading->source, &event);
+	tell_ended(reading->collect, &ended);
+	logged_event(packet, flow, &event);
+	if (about->events & 1U << event.kind)
+		tell(reading->collect, reading->source, &event);
 }
 
 static void count_nflog(struct cf_collected *to, const struct cf_nflog_numbers *before,
@@ -239,33 +251,32 @@ static int read_nflog(struct cf_collect *collect, struct cf_collect_source *sour
 	return more;
 }
 
-static int take_record(void *context, struct cf_event *event)
+static int take_record(void *context, const struct cf_event *event)
 {
 	struct reading *reading = context;
-	uint32_t kind = event->kind;
+	struct cf_event copy = *event;
 
 	if (!cf_collect_has_room(reading->collect))
 		return -1;
-	if ((kind == CF_KIND_CLOSED || kind == CF_KIND_UPDATED) &&
-	    !(wanted(reading->collect, event->cell) & 1U << kind))
-		return 0;
-	tell(reading->collect, reading->source, event);
+	tell(reading->collect, reading->source, &copy);
 	return 0;
+}
+
+static uint64_t refused(const struct cf_own_ring *ring)
+{
+	return ring->numbers.refused_length + ring->numbers.refused_content;
 }
 
 static int read_ring(struct cf_collect *collect, struct cf_collect_source *source)
 {
 	struct reading reading = { collect, source };
-	uint64_t refused = source->ring.refused;
+	uint64_t before = refused(&source->ring);
 	uint32_t taken = cf_own_ring_read(&source->ring, RING_RECORDS, take_record, &reading);
 
 	collect->config->numbers->own_taken += taken;
-	collect->config->numbers->own_refused += source->ring.refused - refused;
-	if (source->ring.refused != source->refused_told) {
-		if (source->refused_told == 0)
-			cf_warn("cell \"%s\": BPF object %s", source->about.name, source->ring.why);
-		source->refused_told = source->ring.refused;
-	}
+	collect->config->numbers->own_refused += refused(&source->ring) - before;
+	if (before == 0 && refused(&source->ring) > 0)
+		cf_warn("cell \"%s\": BPF object: %s", source->about.name, source->ring.refusal.text);
 	return taken == RING_RECORDS;
 }
 
@@ -304,4 +315,18 @@ void cf_collect_release(struct cf_collect *collect, int all)
 	numbers->joined += now.joined - before.joined;
 	numbers->conflicts += now.conflicts - before.conflicts;
 	numbers->join_early += now.early - before.early;
+}
+
+static void count_sweep(struct cf_collected *to, const struct cf_sweep *sweep, struct cf_sweep_numbers *counted)
+{
+	for (int i = 0; i < CF_TOLD_REASONS; i++)
+		to->ended[i] += sweep->numbers.closed[i] - counted->closed[i];
+	to->sweeps += sweep->numbers.rounds - counted->rounds;
+	*counted = sweep->numbers;
+}
+
+void cf_collect_count(struct cf_collect *collect)
+{
+	count_sweep(collect->config->numbers, &collect->flows, &collect->counted[0]);
+	count_sweep(collect->config->numbers, &collect->logged, &collect->counted[1]);
 }

@@ -19,9 +19,8 @@ enum {
 struct cf_collect_source { /* of one cell */
 	struct cf_message_source about;
 	struct cf_nflog nflog; /* fd -1: none */
-	struct cf_own_ring ring; /* not there: own_ring.h says how */
-	int ring_fd; /* -1: none */
-	uint64_t refused_told; /* how many refused records were logged */
+	struct cf_own_ring ring;
+	int ring_fd; /* that it is of; -1: none */
 };
 
 struct cf_collect {
@@ -29,17 +28,19 @@ struct cf_collect {
 	struct cf_host_producer producer;
 	struct cf_sweep flows; /* the tc programs' table; not there before CF_MSG_FLOWS */
 	struct cf_sweep logged; /* NFLOG's */
+	struct cf_sweep_options times;
+	struct cf_sweep_numbers counted[2]; /* what of the sweeps' numbers is in config->numbers */
 	struct cf_join *join;
 	uint64_t seq; /* of the events made here */
 	uint64_t now_ns; /* CLOCK_BOOTTIME of this turn */
 	uint32_t nflog_count; /* sources that have a socket */
-	uint8_t wants[CF_CELLS_MAX]; /* 1 << enum cf_kind, by slot without the epoch */
+	uint8_t wants[CF_CELLS_MAX]; /* 1 << enum cf_kind, or-ed, by slot without the epoch */
 	struct cf_collect_source *sources[CF_CELLS_MAX]; /* by slot without the epoch; NULL: none */
 };
 
 /* Maps what `config` names. 0 or -1. */
 int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config *config, struct cf_error *error);
-int cf_collect_flows(struct cf_collect *collect, const struct cf_message_flows *about, int fd, struct cf_error *error);
+int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, struct cf_error *error);
 void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *times);
 
 /* Takes over the descriptors (-1: none). What the slot had before is closed, unread: the caller has read it. */
@@ -52,6 +53,9 @@ void cf_collect_remove(struct cf_collect *collect, uint32_t slot);
 int cf_collect_read(struct cf_collect *collect, struct cf_collect_source *source);
 /* Tell what waited long enough for its other witness; `all`: tell everything. */
 void cf_collect_release(struct cf_collect *collect, int all);
+
+/* Bring config->numbers up to date with the sweeps'. */
+void cf_collect_count(struct cf_collect *collect);
 
 /* A flow's end or interval into the host ring: cf_sweep_fn, `context` is the struct cf_collect. */
 int cf_collect_flow(void *context, const struct cf_flow *flow, uint32_t kind, uint32_t close_reason);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include "collecting.h"
 #include "log.h"
 
@@ -29,10 +30,10 @@ static int send(struct cf_collecting *collecting, uint32_t type, const void *mes
 static void tell_flows(struct cf_collecting *collecting)
 {
 	const struct cf_cells *cells = collecting->cells;
-	struct cf_message_flows flows = { .seed = cells->flow_seed, .set_count = cells->flow_sets };
+	struct cf_message_number sets = { .value = cells->flow_sets };
 
 	if (cells->maps.flows_fd >= 0 &&
-	    send(collecting, CF_MSG_FLOWS, &flows, sizeof(flows), &cells->maps.flows_fd, 1) == 0)
+	    send(collecting, CF_MSG_FLOWS, &sets, sizeof(sets), &cells->maps.flows_fd, 1) == 0)
 		collecting->flows_told = true;
 }
 
@@ -78,6 +79,7 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 {
 	uint32_t sets = cf_flow_sets_for(LOGGED_FLOWS);
 	int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
+	uint64_t seed;
 
 	memset(collecting, 0, sizeof(*collecting));
 	cf_member_init(&collecting->member);
@@ -87,13 +89,15 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 		.numbers = mmap(NULL, sizeof(struct cf_collected), PROT_READ | PROT_WRITE, flags, -1, 0),
 		.ring = &collecting->ring,
 		.logged = { .sets = mmap(NULL, collecting->logged_size, PROT_READ | PROT_WRITE, flags, -1, 0),
-			    .set_count = sets,
-			    .seed = cells->flow_seed },
+			    .set_count = sets },
 		.uid = uid,
 		.gid = gid,
 	};
 	if (collecting->config.numbers == MAP_FAILED || collecting->config.logged.sets == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the collector: %s", strerror(errno));
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "getrandom: %s", strerror(errno));
+	cf_flow_secret_make(seed, &collecting->config.logged.secret);
 	if (cf_host_ring_new(&collecting->ring, CF_HOST_RING_BYTES, error) < 0)
 		return -1;
 	cf_cells_listen(cells, cell_changed, collecting);

@@ -28,7 +28,6 @@ struct collector {
 	int channel;
 	int epoll_fd;
 	uint64_t sweep_ns; /* when the next piece is due */
-	uint32_t pieces; /* done of the round */
 	struct cf_message_gone closing[CF_CELLS_MAX]; /* cells whose flows are still to be closed */
 	uint32_t closing_count;
 	int ending; /* 1: the last words are to be said, and then DONE */
@@ -102,7 +101,7 @@ static void order(struct collector *collector)
 		_exit(0); /* the supervisor has gone, and with it everything there was to tell */
 	switch (message.type) {
 	case CF_MSG_FLOWS:
-		if (cf_collect_flows(collect, &message.body.flows, message.fds[0], &error) < 0)
+		if (cf_collect_flows(collect, message.body.number.value, message.fds[0], &error) < 0)
 			cf_warn("%s", error.text);
 		message.fds[0] = -1;
 		break;
@@ -145,7 +144,7 @@ static void close_gone(struct collector *collector)
 	while (collector->closing_count > 0) {
 		const struct cf_message_gone *gone = &collector->closing[collector->closing_count - 1];
 
-		if (close_both(&collector->collect, gone->slot, gone->reason) < 0)
+		if (close_both(&collector->collect, gone->slot % CF_CELLS_MAX, gone->reason) < 0)
 			return;
 		collector->closing_count--;
 	}
@@ -167,8 +166,6 @@ static void sweep(struct collector *collector)
 	sweep_piece(&collect->flows, collect->now_ns);
 	if (collect->nflog_count > 0)
 		sweep_piece(&collect->logged, collect->now_ns);
-	if (++collector->pieces % SWEEP_PIECES == 0)
-		collect->config->numbers->sweeps++;
 }
 
 static int read_all(struct collector *collector)
@@ -195,14 +192,14 @@ static void say_last_words(struct collector *collector)
 		close_gone(collector);
 		if (!left)
 			left = collector->closing_count > 0 || cf_join_due(collect->join) != 0 ||
-			       close_both(collect, ~0U, CF_CLOSE_SHUTDOWN) < 0;
+			       close_both(collect, (uint32_t)CF_SWEEP_ALL, CF_CLOSE_SHUTDOWN) < 0;
 		cf_host_ring_wake(&collect->producer);
 		if (left)
 			nanosleep(&(struct timespec){ .tv_nsec = FULL_MS * 1000000L }, NULL);
 	}
 	if (left)
-		collect->config->numbers->untold += cf_sweep_in_use(&collect->flows) +
-						    cf_sweep_in_use(&collect->logged);
+		collect->config->numbers->untold += collect->flows.numbers.in_use + collect->logged.numbers.in_use;
+	cf_collect_count(collect);
 	cf_channel_send(collector->channel, CF_MSG_DONE, NULL, 0, NULL, 0);
 	_exit(0);
 }
@@ -246,6 +243,7 @@ static void turn(struct collector *collector)
 	cf_collect_release(collect, 0);
 	close_gone(collector);
 	sweep(collector);
+	cf_collect_count(collect);
 	cf_host_ring_wake(&collect->producer);
 	if (collector->ending)
 		say_last_words(collector);

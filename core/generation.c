@@ -20,7 +20,7 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	struct cf_cells_options cells = { .wake_interval_ns = options->wake_interval_ns,
 					  .flow_entries = options->flow_entries,
 					  .ring_bytes = (uint32_t)options->ring_bytes,
-					  .requires_ebpf = options->require & CF_SOURCES_EBPF };
+					  .required = options->required };
 	size_t dedup_len = cf_dedup_size(CF_DEDUP_CAPACITY);
 	void *dedup;
 

@@ -120,7 +120,7 @@ static int tell_oldest(struct cf_join *join, uint64_t now_ns)
  * tuple may be another connection's by now. */
 static struct known *find(struct cf_join *join, const struct cf_flow_key *key, uint64_t now_ns, struct known **room)
 {
-	struct known *set = join->table[cf_siphash(join->secret, key, sizeof(*key)) % SETS];
+	struct known *set = join->table[cf_siphash64(join->secret, key, sizeof(*key)) % SETS];
 
 	*room = NULL;
 	for (int i = 0; i < WAYS; i++) {

@@ -92,8 +92,12 @@ static int open_both(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 	struct cf_error nflog = { 0 };
 
 	if (open_ebpf(cells, cell, nsfd, error) < 0)
-		return cells->options.requires_ebpf ? -1 : fall_back(cell, nsfd, error);
-	if (open_nflog(cell, nsfd, &nflog) < 0)
+		return cells->options.required & CF_SOURCES_EBPF ? -1 : fall_back(cell, nsfd, error);
+	if (open_nflog(cell, nsfd, &nflog) < 0 && cells->options.required & CF_SOURCES_NFLOG) {
+		*error = nflog;
+		return -1;
+	}
+	if (cell->nflog_fd < 0)
 		cf_warn("cell \"%s\": no NFLOG: %s; what nft rules drop is not seen", cell->plan.name, nflog.text);
 	return 0;
 }
@@ -112,7 +116,7 @@ int cf_sources_open(struct cf_cells *cells, struct cf_cell *cell, int nsfd, stru
 	default:
 		if (open_ebpf(cells, cell, nsfd, error) == 0)
 			return 0;
-		return cells->options.requires_ebpf ? -1 : fall_back(cell, nsfd, error);
+		return cells->options.required & CF_SOURCES_EBPF ? -1 : fall_back(cell, nsfd, error);
 	}
 }
 

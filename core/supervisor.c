@@ -44,6 +44,7 @@ struct supervisor {
 	enum ending ending;
 	uint64_t started_ns;
 	struct cf_keeper keeper;
+	bool hurry; /* asked to end a second time */
 	uint32_t gone_outputs; /* bit i: output i's reader has gone; since the last reload */
 	int64_t ticked_ms;
 };
@@ -120,15 +121,15 @@ static void take_signals(struct supervisor *sup)
 	enum ending before = sup->ending;
 
 	/* Not beyond the first that ends us: a second one, already there perhaps, is to cut the draining short. */
-	while (sup->ending == before && read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+	while (sup->ending == before && !sup->hurry && read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
 			print_numbers(sup);
 		else if (info.ssi_signo == SIGHUP && before == GO_ON)
 			reload(sup);
 		else if (info.ssi_signo != SIGHUP && before == GO_ON)
 			sup->ending = END_ASKED;
-		else if (info.ssi_signo != SIGHUP && sup->keeper.finishing)
-			cf_keeper_abort(&sup->keeper);
+		else if (info.ssi_signo != SIGHUP)
+			sup->hurry = true;
 	}
 }
 
@@ -228,12 +229,11 @@ static void log_ready(const struct supervisor *sup)
 static void collect_rest(struct supervisor *sup)
 {
 	struct cf_collecting *collecting = &sup->gen.collecting;
-	struct pollfd cut = { .fd = sup->end_fd, .events = POLLIN };
 
 	if (sup->ending == END_QUIET)
 		return;
 	cf_collecting_finish(collecting, sup->options->drain_ms, cf_keeper_now_ms());
-	while (!collecting->finished && !(poll(&cut, 1, 0) > 0))
+	while (!collecting->finished && !sup->hurry)
 		turn(sup);
 }
 
@@ -244,8 +244,12 @@ static void drain(struct supervisor *sup)
 	collect_rest(sup);
 	cf_lost_tell(&sup->lost, &sup->gen); /* before the order to finish, so that it is heard */
 	cf_keeper_finish(&sup->keeper, sup->ending == END_QUIET ? 0 : sup->options->drain_ms);
-	while (!sup->keeper.finished)
-		turn(sup);
+	while (!sup->keeper.finished) {
+		if (sup->hurry)
+			cf_keeper_abort(&sup->keeper);
+		else
+			turn(sup);
+	}
 	cf_outputs_recover(&sup->gen.outputs, sup->gen.shared);
 }
 

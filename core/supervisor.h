@@ -26,6 +26,8 @@ struct cf_run_options {
 	uint64_t wake_interval_ns;
 	uint64_t drain_ms; /* how long outputs may take at the end */
 	uint32_t fail_on; /* enum cf_fail_on, or-ed */
+	uint32_t required; /* CF_SOURCES_EBPF, CF_SOURCES_NFLOG, or-ed: where such a source fails, nothing takes its
+			      place */
 	int watch; /* read the policy again when its file changes */
 	int summary_record; /* the last line of every output is the summary */
 };
