@@ -32,8 +32,8 @@ struct cf_load {
 
 /* Parse `len` captured bytes of a packet that had `wire_len` (>= len; 0: not known, then what the network header
  * states is believed where it is more than `len`). link_len: 14, an Ethernet header whose ethertype (and VLAN tags)
- * decide; or 0, the network header comes first and `ethertype` (host order) says which it is. A packet is truncated
- * only when a header byte that must be read is missing, so a capture that cuts payload off changes nothing.
+ * decide; or another, so many bytes are before what `ethertype` (host order) says. A packet is truncated only when a
+ * header byte that must be read is missing, so a capture that cuts payload off changes nothing.
  * Fills `packet` and `key` anew, except that key->cell is kept; returns CF_STAT_PARSED or CF_STAT_UNPARSED_*, and key
  * is complete only with the former. Its ends are in the packet's order: 0 is the source (cf_packet_sort).
  * `bytes` needs no alignment and may be NULL when len is 0. */
