@@ -108,7 +108,7 @@ static int answer_cb(const struct nlmsghdr *message, void *data)
  * here (cut, mostly: ENOSPC), and the gap in their numbers counts them as lost. */
 static int answer_await(struct mnl_socket *socket, uint32_t seq)
 {
-	const mnl_cb_t callbacks[NLMSG_MIN_TYPE] = { [NLMSG_ERROR] = answer_cb };
+	mnl_cb_t callbacks[NLMSG_MIN_TYPE] = { [NLMSG_ERROR] = answer_cb };
 	struct pollfd ready = { .fd = mnl_socket_get_fd(socket), .events = POLLIN };
 	char buffer[MESSAGE_LEN];
 	int cause = -1;
