@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <linux/if_ether.h>
 #include <linux/netlink.h>
 #include "nflog.h"
 
@@ -21,6 +22,7 @@ void cf_nflog_init(struct cf_nflog *nflog, int fd, uint32_t cell, uint32_t cell_
 	nflog->fd = fd;
 	nflog->cell = cell;
 	nflog->cell_ifindex = cell_ifindex;
+	nflog->egress_link_len = ETH_HLEN;
 }
 
 /* Late by as much as the packet waited in the kernel's batch; packets of one batch have one time. */

@@ -39,11 +39,10 @@ struct cf_nflog_packet {
 	struct cf_flow_key key; /* sorted; complete only when parse is CF_STAT_PARSED, and so are facts and load */
 	struct cf_packet facts;
 	struct cf_load load; /* one packet: NFLOG sees a GSO buffer as one, and does not say how many it becomes */
-	uint64_t time_ns; /* CLOCK_BOOTTIME at the read, one for all packets of a read: later than the packet by up to
-			   * the kernel's flush interval. NFULA_TIMESTAMP is wall clock, and only received packets have
-			   * it. */
-	uint32_t ifindex; /* egress: the device it goes to, else the one it came from, in the cell's namespace; 0: none
-			   */
+	/* CLOCK_BOOTTIME at the read, one for all packets of a read: later than the packet by up to the kernel's flush
+	 * interval (10 ms). NFULA_TIMESTAMP is the time of day, and only packets that were received have it. */
+	uint64_t time_ns;
+	uint32_t ifindex; /* in the cell's namespace; egress: of the device it goes to, else it came from; 0: none */
 	uint32_t mark; /* 0: none */
 	uint8_t parse; /* CF_STAT_PARSED or CF_STAT_UNPARSED_* */
 	uint8_t verdict; /* enum cf_verdict, by the rule's prefix */
@@ -60,6 +59,8 @@ struct cf_nflog {
 	int fd; /* the caller's, and it closes it */
 	uint32_t cell; /* stamped on every key */
 	uint32_t cell_ifindex; /* of the cell's interface: tells a forwarded packet's direction; 0: not known */
+	uint16_t egress_link_len; /* 14; set to 0 for tun: of all hooks only nf_egress logs the link header, too */
+	uint16_t pad0; /* zero */
 	uint32_t next_seq; /* number that the next packet has if nothing is lost */
 	struct cf_nflog_numbers numbers;
 	struct cf_nflog_packet packet; /* the one in hand */
@@ -79,7 +80,7 @@ void cf_nflog_init(struct cf_nflog *nflog, int fd, uint32_t cell, uint32_t cell_
 int cf_nflog_read(struct cf_nflog *nflog, uint32_t max_messages, cf_nflog_fn *each, void *context);
 
 /* What cf_nflog_read does with one datagram of the kernel's: any number of netlink messages, whatever they hold.
- * `data` is aligned to 4. Returns the number of packets. */
+ * Returns the number of packets. */
 uint32_t cf_nflog_decode(struct cf_nflog *nflog, const uint8_t *data, size_t len, uint64_t now_ns, cf_nflog_fn *each,
 			 void *context);
 

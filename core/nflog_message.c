@@ -215,6 +215,7 @@ static void sequence_follow(struct cf_nflog *nflog, const struct fields *fields)
 static void packet_make(struct cf_nflog *nflog, const struct fields *fields, uint64_t now_ns)
 {
 	struct cf_nflog_packet *packet = &nflog->packet;
+	uint16_t link_len;
 	int result;
 
 	packet->key.cell = nflog->cell;
@@ -224,12 +225,14 @@ static void packet_make(struct cf_nflog *nflog, const struct fields *fields, uin
 	packet->ifindex = packet->direction == CF_DIRECTION_EGRESS && fields->outdev ? fields->outdev : fields->indev;
 	packet->mark = fields->mark;
 	prefix_set(packet, fields);
-	result = cf_packet_parse(fields->payload, fields->payload_len, 0, 0, ethertype_of(fields), &packet->facts,
-				 &packet->key);
+	link_len = packet->hook == CF_HOOK_NF_EGRESS ? nflog->egress_link_len : 0;
+	result = cf_packet_parse(fields->payload, fields->payload_len, 0, link_len, ethertype_of(fields),
+				 &packet->facts, &packet->key);
 	packet->parse = result;
 	nflog->numbers.packets++;
 	if (result != CF_STAT_PARSED) {
 		nflog->numbers.unparsed[result - CF_STAT_UNPARSED_NOT_IP]++;
+		memset(&packet->load, 0, sizeof(packet->load));
 		return;
 	}
 	nflog->numbers.parsed++;

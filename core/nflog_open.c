@@ -121,7 +121,7 @@ static int answer_await(struct mnl_socket *socket, uint32_t seq)
 		if (len < 0 && errno != ENOBUFS && errno != EINTR && errno != EAGAIN && errno != ENOSPC)
 			return errno;
 		if (len > 0)
-			mnl_cb_run2(buffer, len, seq, mnl_socket_get_portid(socket), NULL, NULL, callbacks,
+			mnl_cb_run2(buffer, len, seq, mnl_socket_get_portid(socket), NULL, &cause, callbacks,
 				    NLMSG_MIN_TYPE);
 	}
 	return cause < 0 ? ETIMEDOUT : cause;
