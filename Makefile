@@ -70,7 +70,7 @@ $(BUILD)/core/bpf_embedded.o: core/bpf_embedded.S $(BUILD)/bpf/cellflow.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -DCF_BPF_OBJECT='"$(BUILD)/bpf/cellflow.bpf.o"' -c -o $@ $<
 
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) core/event.h core/flow.h Makefile
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) core/event.h core/flow.h core/packet.h Makefile
 	$(call msg,BPF,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
