@@ -284,8 +284,32 @@ static int load_own(struct cf_bpf_maps *maps, const struct cf_bpf_options *optio
 	return ret;
 }
 
+/* The built-in object with a ring for one cell. What it shares is the flow table. */
+static int load_apart(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
+		      struct cf_error *err)
+{
+	struct cf_bpf_maps apart = { .ring_fd = -1, .flows_fd = maps->flows_fd, .wake_fd = -1 };
+	int ret = load_with(&apart, options, out, err);
+
+	maps->flows_fd = apart.flows_fd;
+	apart.flows_fd = -1;
+	if (ret == 0) {
+		out->ring_fd = apart.ring_fd;
+		apart.ring_fd = -1;
+		ret = cf_bpf_ring_size(out, err);
+	}
+	if (ret == 0)
+		ret = cf_bpf_maps_ring(maps, options->ring_bytes, err);
+	if (ret < 0)
+		cf_bpf_unload(out);
+	cf_bpf_maps_close(&apart);
+	return ret;
+}
+
 int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		struct cf_error *err)
 {
-	return options->path ? load_own(maps, options, out, err) : load_with(maps, options, out, err);
+	if (options->path)
+		return load_own(maps, options, out, err);
+	return options->own_ring ? load_apart(maps, options, out, err) : load_with(maps, options, out, err);
 }

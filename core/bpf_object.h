@@ -32,7 +32,7 @@ struct cf_bpf_options {
 				*/
 	uint32_t ring_bytes; /* as above; made a power of two of pages */
 	uint32_t hooks; /* wanted: enum cf_plan_hook, or-ed */
-	uint32_t pad0; /* zero */
+	uint32_t own_ring; /* 1: the built-in object gets a ring of its own, too */
 	const char *path; /* operator's object; NULL: the built-in one */
 };
 
@@ -40,7 +40,7 @@ struct cf_bpf_options {
 struct cf_bpf_object {
 	int prog_fd[2]; /* by enum cf_flow_direction; -1: not wanted */
 	int stats_fd; /* per-CPU struct cf_stats; -1: the object has none */
-	int ring_fd; /* an operator's object: its own ring, for own_ring.h; -1: the built-in one, which uses
+	int ring_fd; /* an operator's object, or options.own_ring: its own ring, for own_ring.h; -1: the built-in one, which uses
 			maps->ring_fd */
 	uint32_t ring_size; /* of that ring, bytes */
 };

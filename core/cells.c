@@ -9,6 +9,7 @@
 #include "cells.h"
 #include "descriptors.h"
 #include "error.h"
+#include "event.h"
 #include "log.h"
 #include "source.h"
 

@@ -66,7 +66,6 @@ struct cf_message_slot {
 	char interface[CF_IFNAME_LEN]; /* as resolved */
 };
 
-
 struct cf_message_source {
 	uint32_t slot; /* what its events carry */
 	uint32_t ifindex; /* of its interface; 0: none */

@@ -152,8 +152,7 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 /* What a rule says of a packet's fate decides which event its flow begins with. */
 static void logged_event(const struct cf_nflog_packet *packet, const struct cf_flow *flow, struct cf_event *event)
 {
-	cf_flow_event(flow, packet->verdict == CF_VERDICT_DROP ? CF_KIND_LOGGED : CF_KIND_OPENED, CF_CLOSE_NONE,
-		      event);
+	cf_flow_event(flow, packet->verdict == CF_VERDICT_DROP ? CF_KIND_LOGGED : CF_KIND_OPENED, CF_CLOSE_NONE, event);
 	event->source = CF_SOURCE_NFLOG;
 	event->witnesses = 1 << CF_SOURCE_NFLOG;
 	memcpy(event->prefix, packet->prefix, sizeof(event->prefix));
@@ -210,7 +209,7 @@ static void take_packet(void *context, const struct cf_nflog_packet *packet)
 	key.dropped = packet->verdict == CF_VERDICT_DROP;
 	/* What netfilter drops is no connection whose end could be told. */
 	if (key.dropped)
-		origin.events &= (uint8_t)~(1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED);
+		origin.events &= (uint8_t) ~(1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED);
 	result = cf_flow_table_account(&reading->collect->logged.table, &key, &packet->facts, &packet->load, &origin,
 				       &flow, &ended);
 	numbers->nflog_flow_hit += result == CF_STAT_FLOW_HIT;

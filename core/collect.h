@@ -13,7 +13,8 @@
 #include "sweep.h"
 
 enum {
-	CF_COLLECT_ROOM = 2 << 20, /* bytes free in the host ring before a socket is read: more than one read can fill */
+	CF_COLLECT_ROOM =
+		2 << 20, /* bytes free in the host ring before a socket is read: more than one read can fill */
 };
 
 struct cf_collect_source { /* of one cell */

@@ -222,8 +222,7 @@ int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
 	cf_collecting_times(&gen->collecting, &gen->plan->flows);
 	/* From here on the targets are taken over one by one. */
 	if (cf_outputs_install(&gen->outputs, &targets, gen->plan, gen->shared, error) < 0 ||
-	    add_cells(gen, gen->plan, none, gen->by_plan, error) < 0 ||
-	    open_ring(gen, error) < 0)
+	    add_cells(gen, gen->plan, none, gen->by_plan, error) < 0 || open_ring(gen, error) < 0)
 		goto failed;
 	gen->number = 1;
 	if (hand_over(gen, error) == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Two witnesses of one flow: see join.h. Waiting events are a queue in order of arrival; what is known of flows, waiting
- * and told, is a table of sets in which the flow told longest ago makes room. */
+ * Two witnesses of one flow: see join.h. Waiting events are a queue in order of arrival; what is known of flows,
+ * waiting and told, is a table of sets in which the flow told longest ago makes room. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -67,9 +67,9 @@ static void key_of(const struct cf_event *event, struct cf_flow_key *key)
 	int swap = memcmp(event->src_addr, event->dst_addr, sizeof(event->src_addr));
 
 	if (!(event->flags & CF_EVENT_PORTS))
-		ports[0] = ports[1] = event->flags & CF_EVENT_ICMP_ID ? event->icmp_id
-								       : (uint16_t)(event->icmp_type << 8 |
-										    event->icmp_code);
+		ports[0] = ports[1] = event->flags & CF_EVENT_ICMP_ID
+					      ? event->icmp_id
+					      : (uint16_t)(event->icmp_type << 8 | event->icmp_code);
 	swap = swap > 0 || (swap == 0 && ports[0] > ports[1]);
 	memset(key, 0, sizeof(*key));
 	memcpy(key->addr[swap], event->src_addr, sizeof(key->addr[0]));

@@ -132,7 +132,7 @@ uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_
 
 const void *cf_ring_next(const struct cf_ring *ring, uint64_t *position, uint32_t *len)
 {
-	uint64_t producer = producer_position(ring);
+	uint64_t producer = cf_ring_producer(ring);
 	const uint8_t *record;
 
 	while ((record = record_at(ring, *position, producer, len))) {

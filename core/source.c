@@ -6,21 +6,34 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "error.h"
 #include "log.h"
 #include "nflog.h"
 #include "source.h"
 
-static int ring_size(struct cf_cells *cells, struct cf_error *error)
+static int entries(int map_fd, const char *what, uint32_t *count, struct cf_error *error)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 len = sizeof(info);
 
-	if (cells->ring_size > 0 || cells->maps.ring_fd < 0)
+	if (map_fd < 0)
 		return 0;
-	if (bpf_obj_get_info_by_fd(cells->maps.ring_fd, &info, &len) < 0)
-		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "ring open failed: %s", strerror(errno));
-	cells->ring_size = info.max_entries;
+	if (bpf_obj_get_info_by_fd(map_fd, &info, &len) < 0)
+		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "%s open failed: %s", what, strerror(errno));
+	*count = info.max_entries;
 	return 0;
+}
+
+/* The maps that all cells share are made with the first of them. */
+static int measure_maps(struct cf_cells *cells, struct cf_error *error)
+{
+	uint32_t bytes = 0;
+
+	if (cells->ring_size == 0 && entries(cells->maps.ring_fd, "ring", &bytes, error) < 0)
+		return -1;
+	if (bytes)
+		cells->ring_size = bytes;
+	return cells->flow_sets ? 0 : entries(cells->maps.flows_fd, "flow table", &cells->flow_sets, error);
 }
 
 int cf_sources_attach(struct cf_cell *cell, int nsfd, struct cf_error *error)
@@ -53,7 +66,7 @@ static int open_ebpf(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 	load.link_len = interface.link_len;
 	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) < 0)
 		return -1;
-	if (ring_size(cells, error) == 0 && cf_sources_attach(cell, nsfd, error) == 0)
+	if (measure_maps(cells, error) == 0 && cf_sources_attach(cell, nsfd, error) == 0)
 		return 0;
 	cf_bpf_unload(&cell->object);
 	return -1;

@@ -7,10 +7,10 @@
 #define CF_SOURCE_H
 #include "cells.h"
 
-/* Open what cell->plan.sources asks for, in the namespace `nsfd`. With CF_SOURCES_AUTO a program that cannot be attached
- * is one warning, and NFLOG takes over (unless cells->options.required says that it must be there). 0, or -1 with the reason: of the source
- * that had to be there, or of both when neither works. The caller keeps nsfd, and calls cf_sources_close also after a
- * failure. */
+/* Open what cell->plan.sources asks for, in the namespace `nsfd`. With CF_SOURCES_AUTO a program that cannot be
+ * attached is one warning, and NFLOG takes over (unless cells->options.required says that it must be there). 0, or -1
+ * with the reason: of the source that had to be there, or of both when neither works. The caller keeps nsfd, and calls
+ * cf_sources_close also after a failure. */
 int cf_sources_open(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error);
 /* Attach the loaded program again, after cf_detach. */
 int cf_sources_attach(struct cf_cell *cell, int nsfd, struct cf_error *error);

@@ -86,7 +86,7 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 		gather_output(summary, i);
 	summary->is_counted = !input->cells->uncounted;
 	summary->adds_up = worker_adds_up(outcome) && collector_adds_up(input->collected) &&
-			    (!summary->is_counted || kernel_adds_up(summary));
+			   (!summary->is_counted || kernel_adds_up(summary));
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		summary->adds_up = summary->adds_up && output_adds_up(&summary->outputs[i]);
 }

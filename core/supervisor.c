@@ -216,7 +216,8 @@ static void log_ready(const struct supervisor *sup)
 		char sources[64];
 
 		cf_sources_text(cell, sources);
-		cf_info("cell \"%s\": %s%s%s", cell->plan.name, cell->interface, cell->interface[0] ? ", " : "", sources);
+		cf_info("cell \"%s\": %s%s%s", cell->plan.name, cell->interface, cell->interface[0] ? ", " : "",
+			sources);
 	}
 	if (gen->plan->cell_count > 8)
 		cf_info("... and %u more cells", gen->plan->cell_count - 8);
