@@ -28,6 +28,8 @@ size_t cf_message_len(uint32_t type)
 		return sizeof(struct cf_message_path);
 	case CF_MSG_PLAN_LIMITS:
 		return sizeof(struct cf_plan_limits);
+	case CF_MSG_PLAN_FLOWS:
+		return sizeof(struct cf_plan_flows);
 	case CF_MSG_PLAN_METADATA:
 		return sizeof(struct cf_plan_metadata);
 	case CF_MSG_PLAN_OUTPUT:

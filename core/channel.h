@@ -16,6 +16,7 @@ enum cf_message_type {
 	CF_MSG_FAILED = 1, /* struct cf_message_text: policy did not load; worker exits */
 	CF_MSG_INCLUDE, /* struct cf_message_path: while loading, a file that the policy includes; one answer */
 	CF_MSG_PLAN_LIMITS, /* struct cf_plan_limits */
+	CF_MSG_PLAN_FLOWS, /* struct cf_plan_flows */
 	CF_MSG_PLAN_METADATA, /* struct cf_plan_metadata */
 	CF_MSG_PLAN_OUTPUT, /* struct cf_plan_output */
 	CF_MSG_PLAN_CELL, /* struct cf_plan_cell */
@@ -90,6 +91,7 @@ union cf_message_body {
 	struct cf_message_slot slot;
 	struct cf_message_path path;
 	struct cf_plan_limits limits;
+	struct cf_plan_flows flows;
 	struct cf_plan_metadata metadata;
 	struct cf_plan_output output;
 	struct cf_plan_cell cell;

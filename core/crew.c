@@ -176,6 +176,9 @@ static int add_to_plan(struct cf_plan *plan, const struct cf_message *message)
 	case CF_MSG_PLAN_LIMITS:
 		plan->limits = message->body.limits;
 		return 0;
+	case CF_MSG_PLAN_FLOWS:
+		plan->flows = message->body.flows;
+		return 0;
 	case CF_MSG_PLAN_METADATA:
 		plan->metadata = message->body.metadata;
 		return 0;

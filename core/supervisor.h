@@ -18,7 +18,8 @@ enum cf_fail_on { /* bits */
 struct cf_run_options {
 	const char *policy_path; /* NULL: default mapping */
 	const char *const *args; /* name, value, ..., NULL */
-	const struct cf_plan_cell *cell; /* from the command line; NULL: none */
+	const struct cf_plan_cell
+		*cell; /* from the command line: fields that were given; no name: for all cells; NULL: none */
 	struct cf_plan_metadata metadata; /* fields given on the command line */
 	const char *user; /* the worker's; NULL: default */
 	uint64_t ring_bytes; /* 0: default */

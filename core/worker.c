@@ -39,33 +39,49 @@ static void merge_metadata(struct cf_plan_metadata *to, const struct cf_plan_met
 	MERGE(to, from, correlation_id);
 }
 
-/* The command line's cell: a new one, or the options it gives to the policy's cell of that name. */
-static int merge_cell(struct cf_plan *plan, const struct cf_plan_cell *from, struct cf_error *error)
+/* What the command line says of a cell goes before what the policy says. Its sources and tc are choices that have a 0:
+ * where they were given, CF_CELL_GIVEN is or-ed. */
+static void override_cell(struct cf_plan_cell *to, const struct cf_plan_cell *from)
 {
-	struct cf_plan_cell *to = NULL;
-
-	for (uint32_t i = 0; i < plan->cell_count; i++)
-		if (strcmp(plan->cells[i].name, from->name) == 0)
-			to = &plan->cells[i];
-	if (!to) {
-		to = cf_plan_add_cell(plan);
-		if (!to)
-			return cf_fail(error, CF_FAIL_POLICY, 0, "more than %d cells", CF_CELLS_MAX);
-		*to = *from;
-		if (to->hooks == 0)
-			to->hooks = CF_PLAN_EGRESS;
-		return 0;
-	}
 	if (from->netns[0] || from->pid) {
 		memcpy(to->netns, from->netns, sizeof(to->netns));
 		to->pid = from->pid;
 	}
 	if (from->hooks)
 		to->hooks = from->hooks;
-	if (from->attach)
-		to->attach = from->attach;
+	if (from->attach & CF_CELL_GIVEN)
+		to->attach = from->attach & ~CF_CELL_GIVEN;
+	if (from->sources & CF_CELL_GIVEN)
+		to->sources = from->sources & ~CF_CELL_GIVEN;
+	if (from->stand)
+		to->stand = from->stand;
+	if (from->nflog_group)
+		to->nflog_group = from->nflog_group;
+	if (from->events)
+		to->events = from->events;
 	MERGE(to, from, interface);
 	MERGE(to, from, bpf_object);
+}
+
+/* The command line's cell: one more, or the policy's cell of that name. Without a name it is all the policy's cells. */
+static int merge_cell(struct cf_plan *plan, const struct cf_plan_cell *from, struct cf_error *error)
+{
+	int found = from->name[0] == '\0';
+	struct cf_plan_cell *more;
+
+	for (uint32_t i = 0; i < plan->cell_count; i++)
+		if (!from->name[0] || strcmp(plan->cells[i].name, from->name) == 0) {
+			override_cell(&plan->cells[i], from);
+			found = 1;
+		}
+	if (found)
+		return 0;
+	more = cf_plan_add_cell(plan);
+	if (!more)
+		return cf_fail(error, CF_FAIL_POLICY, 0, "more than %d cells", CF_CELLS_MAX);
+	memcpy(more->name, from->name, sizeof(more->name));
+	memcpy(more->place, from->place, sizeof(more->place));
+	override_cell(more, from);
 	return 0;
 }
 
@@ -105,6 +121,8 @@ int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener
 	merge_metadata(&plan->metadata, config->metadata);
 	if (config->cell && merge_cell(plan, config->cell, error) < 0)
 		return -1;
+	for (uint32_t i = 0; i < plan->cell_count; i++)
+		cf_plan_cell_complete(&plan->cells[i]);
 	return cf_plan_check(plan, error);
 }
 
@@ -114,6 +132,8 @@ static int send_plan(int channel, const struct cf_plan *plan)
 
 	if (rc == 0)
 		rc = cf_channel_send(channel, CF_MSG_PLAN_LIMITS, &plan->limits, sizeof(plan->limits), NULL, 0);
+	if (rc == 0)
+		rc = cf_channel_send(channel, CF_MSG_PLAN_FLOWS, &plan->flows, sizeof(plan->flows), NULL, 0);
 	for (uint32_t i = 0; rc == 0 && i < plan->output_count; i++)
 		rc = cf_channel_send(channel, CF_MSG_PLAN_OUTPUT, &plan->outputs[i], sizeof(plan->outputs[i]), NULL, 0);
 	for (uint32_t i = 0; rc == 0 && i < plan->cell_count; i++)
