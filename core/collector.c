@@ -255,7 +255,7 @@ void cf_collector_main(const struct cf_collector_config *config, int channel, pi
 	struct cf_error error = { 0 };
 	struct cf_confinement confinement;
 
-	prctl(PR_SET_NAME, "cellflow-collect");
+	prctl(PR_SET_NAME, "cf-collector");
 	if (cf_collect_open(&collector.collect, config, &error) < 0)
 		goto failed;
 	cf_descriptors_detach((int[]){ channel, config->ring->event_fd }, 2);
