@@ -18,7 +18,8 @@ struct known {
 	uint64_t time_ns; /* when it was first heard of; once told, when it was told */
 	uint32_t waiting; /* 1 + where in the queue; 0: told */
 	uint16_t witnesses;
-	uint16_t is_dropped; /* netfilter said so */
+	uint8_t is_dropped; /* netfilter said so */
+	uint8_t has_left; /* tc saw it behind netfilter */
 };
 
 struct waiting {
@@ -139,9 +140,12 @@ static struct known *find(struct cf_join *join, const struct cf_flow_key *key, u
 static void merge(struct cf_join *join, struct cf_event *event, const struct cf_event *other)
 {
 	struct cf_event logged = event->source == CF_SOURCE_NFLOG ? *event : *other;
+	int has_left;
 
 	if (event->source == CF_SOURCE_NFLOG)
 		*event = *other;
+	/* On its way in tc sees a packet before netfilter does, and a drop there is no contradiction. */
+	has_left = event->verdict == CF_VERDICT_ACCEPT;
 	memcpy(event->prefix, logged.prefix, sizeof(event->prefix));
 	if (logged.first_seen_ns < event->first_seen_ns)
 		event->first_seen_ns = logged.first_seen_ns;
@@ -149,7 +153,7 @@ static void merge(struct cf_join *join, struct cf_event *event, const struct cf_
 		event->mark = logged.mark;
 	if (logged.verdict != CF_VERDICT_UNKNOWN)
 		event->verdict = logged.verdict;
-	if (logged.verdict == CF_VERDICT_DROP) {
+	if (logged.verdict == CF_VERDICT_DROP && has_left) {
 		event->flags |= CF_EVENT_CONFLICT;
 		join->numbers.conflicts++;
 	}
@@ -161,7 +165,10 @@ static int contradict(struct cf_join *join, struct known *known, const struct cf
 {
 	struct cf_event late = *event;
 
-	if (event->verdict == CF_VERDICT_DROP || known->is_dropped) {
+	int is_conflict = event->source == CF_SOURCE_NFLOG ? event->verdict == CF_VERDICT_DROP && known->has_left
+							   : event->verdict == CF_VERDICT_ACCEPT && known->is_dropped;
+
+	if (is_conflict) {
 		late.flags |= CF_EVENT_CONFLICT;
 		late.verdict = CF_VERDICT_DROP;
 		late.witnesses = (uint8_t)(known->witnesses | bit(event));
@@ -190,6 +197,7 @@ static int hold(struct cf_join *join, struct known *known, const struct cf_flow_
 	known->time_ns = now_ns;
 	known->witnesses = (uint16_t)bit(event);
 	known->is_dropped = event->verdict == CF_VERDICT_DROP;
+	known->has_left = event->source == CF_SOURCE_EBPF && event->verdict == CF_VERDICT_ACCEPT;
 	known->waiting = 1 + (join->first + join->count) % CF_JOIN_MAX;
 	join->count++;
 	return 0;

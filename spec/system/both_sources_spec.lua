@@ -76,7 +76,33 @@ describe("both sources", function()
   end)
 
   it("say so when netfilter drops what tc saw leave", function()
-    -- Behind tc's egress there is no netfilter hook of the cell's; what comes in is seen by tc first and dropped after.
+    here:nft([[
+      table inet t {
+        chain out {
+          type filter hook output priority 0; policy accept;
+          udp dport 9000 ct original packets > 3 log group 100 queue-threshold 1 prefix "cellflow:deny:late" drop
+        }
+      }]])
+    local run = start()
+    local path = os.tmpname()
+    here:exec("cell", ("build/flowgen --to4 %s --to6 %s --ports 20 --flows 1 --mix udp4 --packets 10 --list %s"):format(
+      lab.peer4, lab.peer6, path))
+    local expected = flow_list.read(path)
+    os.remove(path)
+    assert.equal(0, run:finish())
+    local conflicts = 0
+    for _, record in ipairs(run:records()) do
+      if expected[flow_list.of(record)] and record.conflict then
+        conflicts = conflicts + 1
+        assert.same({ "deny", "drop", "late" }, { record.decision, record.verdict, record.nft_rule_ref })
+        assert.same({ "ebpf", "nflog" }, record.witnesses)
+      end
+    end
+    assert.equal(1, conflicts)
+    assert.equal(1, identities.check(run:summary()).collector.conflicts)
+  end)
+
+  it("do not when it drops what tc saw come in, before netfilter", function()
     here:nft([[
       table inet t {
         chain input {
@@ -95,6 +121,7 @@ describe("both sources", function()
     assert.equal(1, #found)
     assert.same({ "deny", "drop", "in" }, { found[1].decision, found[1].verdict, found[1].nft_rule_ref })
     assert.same({ "ebpf", "nflog" }, found[1].witnesses)
+    assert.is_nil(found[1].conflict)
     identities.check(run:summary())
   end)
 end)
