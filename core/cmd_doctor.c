@@ -36,12 +36,14 @@ static int fill_cell(const struct doctor_arguments *given, struct cf_plan_cell *
 
 static void examine(struct cf_doctor *doctor)
 {
+	static const char *const attach[] = { "load", "tcx", "clsact", NULL }, *const nflog[] = { "nflog", NULL };
+
 	cf_doctor_host(doctor);
 	cf_doctor_try(doctor, "namespaces", cf_doctor_namespace);
 	cf_doctor_try(doctor, "worker", cf_doctor_worker);
 	cf_doctor_try(doctor, "bpf", cf_doctor_bpf);
-	cf_doctor_try_apart(doctor, "attach", cf_doctor_attach);
-	cf_doctor_try_apart(doctor, "nflog", cf_doctor_nflog);
+	cf_doctor_try_apart(doctor, attach, cf_doctor_attach);
+	cf_doctor_try_apart(doctor, nflog, cf_doctor_nflog);
 	if (doctor->cell.netns[0] || doctor->cell.pid)
 		cf_doctor_try(doctor, "cell", cf_doctor_look);
 	else

@@ -114,6 +114,7 @@ static void in_child(struct cf_doctor *doctor, const char *name, int apart, void
 	}
 	if (child < 0) {
 		cf_doctor_add(doctor, CF_DOCTOR_FAIL, name, "no process to try it in: %s", strerror(errno));
+		cf_doctor_remedy(doctor, "more processes and open files: ulimit -u, ulimit -n");
 		return;
 	}
 	close(ends[1]);
@@ -131,10 +132,12 @@ void cf_doctor_try(struct cf_doctor *doctor, const char *name, void (*attempt)(s
 	in_child(doctor, name, 0, attempt);
 }
 
-void cf_doctor_try_apart(struct cf_doctor *doctor, const char *name, void (*attempt)(struct cf_doctor *doctor))
+void cf_doctor_try_apart(struct cf_doctor *doctor, const char *const *names, void (*attempt)(struct cf_doctor *doctor))
 {
-	if (doctor->works & CF_DOCTOR_NAMESPACE)
-		in_child(doctor, name, 1, attempt);
-	else
-		cf_doctor_add(doctor, CF_DOCTOR_FAIL, name, "not tried: there is no network namespace to try it in");
+	if (doctor->works & CF_DOCTOR_NAMESPACE) {
+		in_child(doctor, names[0], 1, attempt);
+		return;
+	}
+	for (; *names; names++)
+		cf_doctor_add(doctor, CF_DOCTOR_FAIL, *names, "not tried: there is no network namespace to try it in");
 }

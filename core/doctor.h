@@ -92,8 +92,9 @@ __attribute__((format(printf, 2, 3))) void cf_doctor_remedy(struct cf_doctor *do
 /* Run `attempt` in a child process, which is killed when it takes too long. `name` names the check that says so, or
  * that the child was ended by a signal. Nothing of the child stays: descriptors, namespaces, privileges. */
 void cf_doctor_try(struct cf_doctor *doctor, const char *name, void (*attempt)(struct cf_doctor *doctor));
-/* The same in a new network namespace; when there can be none, a check that says so is all that comes of it. */
-void cf_doctor_try_apart(struct cf_doctor *doctor, const char *name, void (*attempt)(struct cf_doctor *doctor));
+/* The same in a new network namespace. When there can be none, each of `names` (ended by NULL) is a check that says so.
+ */
+void cf_doctor_try_apart(struct cf_doctor *doctor, const char *const *names, void (*attempt)(struct cf_doctor *doctor));
 
 /* The attempts. Those of the host need no child. */
 void cf_doctor_host(struct cf_doctor *doctor);

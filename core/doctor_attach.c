@@ -29,6 +29,7 @@ struct trial {
 	struct cf_doctor *doctor;
 	struct cf_bpf_object object;
 	struct cf_ring ring;
+	int is_silent; /* lo is down, nothing can be sent */
 	uint16_t port; /* of the next datagram: another flow each time, or it would be no event */
 };
 
@@ -90,11 +91,14 @@ static int sees_datagram(struct trial *trial)
 	return cf_ring_used(&trial->ring) > before;
 }
 
-static void tell_attached(struct trial *trial, const char *name, int sees, enum cf_doctor_works works)
+static void try_attached(struct trial *trial, const char *name, enum cf_doctor_works works)
 {
+	int sees = trial->is_silent || sees_datagram(trial);
+
 	if (sees) {
-		cf_doctor_add(trial->doctor, CF_DOCTOR_OK, name,
-			      "attaches to lo of a scratch namespace, and a datagram there is an event");
+		cf_doctor_add(trial->doctor, CF_DOCTOR_OK, name, "attaches to lo of a scratch namespace, and %s",
+			      trial->is_silent ? "that is all that was tried: lo stays down"
+					       : "a datagram there is an event");
 		trial->doctor->works |= works;
 		return;
 	}
@@ -112,7 +116,7 @@ static void try_tcx(struct trial *trial)
 		cause = links[i] < 0 ? -links[i] : 0;
 	}
 	if (!cause) {
-		tell_attached(trial, "tcx", sees_datagram(trial), CF_DOCTOR_BY_TCX);
+		try_attached(trial, "tcx", CF_DOCTOR_BY_TCX);
 	} else if (cause == EINVAL) {
 		cf_doctor_add(trial->doctor, CF_DOCTOR_WARN, "tcx", "this kernel has none; clsact takes its place");
 		cf_doctor_remedy(trial->doctor, "Linux 6.6 or newer with CONFIG_NET_XGRESS=y");
@@ -144,7 +148,7 @@ static void try_clsact(struct trial *trial)
 		cf_clsact_unlock(&clsact);
 		return;
 	}
-	tell_attached(trial, "clsact", sees_datagram(trial), CF_DOCTOR_BY_CLSACT);
+	try_attached(trial, "clsact", CF_DOCTOR_BY_CLSACT);
 	cf_clsact_detach(&clsact, &target, NULL);
 	cf_clsact_unlock(&clsact);
 }
@@ -194,11 +198,8 @@ void cf_doctor_attach(struct cf_doctor *doctor)
 	if (load(&trial, &maps) < 0) {
 		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "tcx", "not tried: there is no program to attach");
 		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "clsact", "not tried: there is no program to attach");
-	} else if (loopback_up() < 0) {
-		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "tcx", "not tried: lo of a new namespace stays down: %s",
-			      strerror(errno));
-		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "clsact", "not tried, as tcx");
 	} else {
+		trial.is_silent = loopback_up() < 0;
 		try_tcx(&trial);
 		try_clsact(&trial);
 	}

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -73,7 +74,7 @@ static void try_program_type(struct cf_doctor *doctor)
 		return;
 	}
 	cf_doctor_add(doctor, CF_DOCTOR_FAIL, "program type", "sched_cls is refused");
-	if (cf_doctor_capabilities() >> 12 & 1) /* CAP_NET_ADMIN */
+	if (cf_doctor_capabilities() >> CAP_NET_ADMIN & 1)
 		cf_doctor_remedy(doctor, "a kernel with CONFIG_NET_CLS_ACT=y");
 	else
 		cf_doctor_remedy(doctor, "run as root, or with CAP_BPF and CAP_NET_ADMIN");

@@ -67,31 +67,33 @@ static void look_at_kernel(struct cf_doctor *doctor)
 	cf_doctor_remedy(doctor, "Linux 5.12 or newer, 6.6 for tcx; \"load\" below says whether this one will do");
 }
 
-/* CAP_SYS_ADMIN stands for the two younger ones as well; entering a namespace takes it in any case. */
+/* CAP_SYS_ADMIN stands for the two younger ones as well; entering a namespace takes it in any case. What CAP_NET_ADMIN
+ * is needed for depends on the kernel: newer ones attach by tcx without. */
 static void look_at_privileges(struct cf_doctor *doctor)
 {
 	static const struct {
 		int number;
-		int needed;
 		const char *name;
-	} wanted[] = { { CAP_SYS_ADMIN, 1, "CAP_SYS_ADMIN" },
-		       { CAP_NET_ADMIN, 1, "CAP_NET_ADMIN" },
-		       { 39, 0, "CAP_BPF" },
-		       { 38, 0, "CAP_PERFMON" } };
+	} wanted[] = { { CAP_SYS_ADMIN, "CAP_SYS_ADMIN" },
+		       { CAP_NET_ADMIN, "CAP_NET_ADMIN" },
+		       { CAP_BPF, "CAP_BPF" },
+		       { CAP_PERFMON, "CAP_PERFMON" } };
 	uint64_t effective = cf_doctor_capabilities();
+	int can_enter = (int)(effective >> CAP_SYS_ADMIN & 1), can_attach = (int)(effective >> CAP_NET_ADMIN & 1);
 	char have[80] = "", lack[80] = "";
-	int missing = 0;
 
 	for (int i = 0; i < 4; i++) {
-		int there = (int)(effective >> wanted[i].number & 1);
-		char *list = there ? have : lack;
+		char *list = effective >> wanted[i].number & 1 ? have : lack;
 
 		snprintf(list + strlen(list), sizeof(have) - strlen(list), "%s%s", list[0] ? ", " : "", wanted[i].name);
-		missing |= wanted[i].needed && !there;
 	}
-	cf_doctor_add(doctor, missing ? CF_DOCTOR_FAIL : CF_DOCTOR_OK, "privileges", "uid %u, %s%s%s", geteuid(),
+	cf_doctor_add(doctor,
+		      !can_enter   ? CF_DOCTOR_FAIL
+		      : can_attach ? CF_DOCTOR_OK
+				   : CF_DOCTOR_WARN,
+		      "privileges", "uid %u, %s%s%s", geteuid(),
 		      have[0] ? have : "none of the capabilities that matter", lack[0] ? "; without " : "", lack);
-	if (missing)
+	if (!can_enter || !can_attach)
 		cf_doctor_remedy(doctor, "run as root, or with CAP_SYS_ADMIN (to enter a cell's namespace) and "
 					 "CAP_NET_ADMIN (to attach, to log)");
 }

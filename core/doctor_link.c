@@ -73,8 +73,7 @@ static int take_link(const struct nlmsghdr *nlh, void *arg)
 	{
 		switch (mnl_attr_get_type(attr)) {
 		case IFLA_LINK:
-			/* Of itself: a device that stands on nothing (loopback, tun, an ordinary card). */
-			link->under = (int)mnl_attr_get_u32(attr) == ifi->ifi_index ? 0 : (int)mnl_attr_get_u32(attr);
+			link->under = (int)mnl_attr_get_u32(attr);
 			break;
 		case IFLA_LINK_NETNSID:
 			link->under_netns = (int)mnl_attr_get_u32(attr);

@@ -126,9 +126,6 @@ static void tell_place(struct cf_doctor *doctor, const struct cf_doctor_hook *ho
 	int by_tcx = (doctor->works & CF_DOCTOR_BY_TCX) != 0;
 	uint32_t others = hook->count + hook->left_out - (hook->own >= 0), earlier = count_earlier(hook, by_tcx);
 	char who[64] = "nobody is there";
-	const char *place = hook->own >= 0 ? "a cellflow is there"
-			    : by_tcx	   ? "cellflow goes first"
-					   : "cellflow goes last";
 
 	if (others)
 		snprintf(who, sizeof(who), "%u %s there", others, others == 1 ? "other is" : "others are");
@@ -138,8 +135,9 @@ static void tell_place(struct cf_doctor *doctor, const struct cf_doctor_hook *ho
 		return;
 	}
 	cf_doctor_add(doctor, CF_DOCTOR_WARN, words[hook->direction],
-		      "%s; %s, but %u run%s before it: a packet that one of them ends or redirects is not seen", who,
-		      place, earlier, earlier == 1 ? "s" : "");
+		      "%s; %u come%s before %s: a packet that %s ends or redirects is not seen", who, earlier,
+		      earlier == 1 ? "s" : "", hook->own >= 0 ? "the cellflow that is there" : "cellflow's place",
+		      earlier == 1 ? "it" : "one of them");
 	if (hook->programs[0].kind == CF_DOCTOR_XDP)
 		cf_doctor_remedy(doctor,
 				 "XDP comes before every tc hook: watch where the packets go next, or live with it");
@@ -192,10 +190,12 @@ void cf_doctor_look(struct cf_doctor *doctor)
 	struct cf_error error = { 0 };
 	int nsfd = cf_netns_open(&doctor->cell, &error);
 
-	if (nsfd < 0 || setns(nsfd, CLONE_NEWNET) < 0) {
-		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "cell", "%s", nsfd < 0 ? without_cell(&error) : strerror(errno));
+	if (nsfd >= 0 && setns(nsfd, CLONE_NEWNET) < 0)
+		cf_fail(&error, CF_FAIL_SETNS, EPERM, "entering its network namespace: %s", strerror(errno));
+	if (error.kind) {
+		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "cell", "%s", without_cell(&error));
 		cf_doctor_remedy(doctor, "%s",
-				 nsfd >= 0 || error.err == EACCES
+				 error.err == EPERM || error.err == EACCES
 					 ? "run as root, or with CAP_SYS_ADMIN"
 					 : "give the namespace of a cell that is running (ip netns list, lsns -t net)");
 		return;

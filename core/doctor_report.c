@@ -120,6 +120,13 @@ static void put_number(struct cf_json *json, const char *name, uint64_t value)
 	cf_json_u64(json, value);
 }
 
+static void begin_item(struct cf_json *json, uint32_t index)
+{
+	if (index)
+		cf_json_literal(json, ",");
+	cf_json_literal(json, "{");
+}
+
 static void put_checks(struct cf_json *json, const struct cf_doctor *doctor)
 {
 	static const char *const states[] = { "ok", "info", "warn", "fail" };
@@ -127,7 +134,8 @@ static void put_checks(struct cf_json *json, const struct cf_doctor *doctor)
 	for (uint32_t i = 0; i < doctor->check_count; i++) {
 		const struct cf_doctor_check *check = &doctor->checks[i];
 
-		cf_json_bytes(json, ",{\"name\":" + (i == 0), 9 - (i == 0));
+		begin_item(json, i);
+		cf_json_literal(json, "\"name\":");
 		cf_json_text(json, check->name, strlen(check->name));
 		put_text(json, "state", states[check->state]);
 		put_text(json, "detail", check->detail);
@@ -141,7 +149,8 @@ static void put_program(struct cf_json *json, const struct cf_doctor_program *pr
 {
 	char handle[16];
 
-	cf_json_bytes(json, ",{\"order\":" + (order == 1), 10 - (order == 1));
+	begin_item(json, order - 1);
+	cf_json_literal(json, "\"order\":");
 	cf_json_u64(json, order);
 	put_text(json, "kind", kinds[program->kind]);
 	if (program->name[0])
@@ -163,7 +172,8 @@ static void put_hooks(struct cf_json *json, const struct cf_doctor *doctor)
 	for (uint32_t i = 0; i < doctor->hook_count; i++) {
 		const struct cf_doctor_hook *hook = &doctor->hooks[i];
 
-		cf_json_bytes(json, ",{\"hook\":" + (i == 0), 9 - (i == 0));
+		begin_item(json, i);
+		cf_json_literal(json, "\"hook\":");
 		cf_json_text(json, directions[hook->direction], strlen(directions[hook->direction]));
 		put_text(json, "interface", doctor->interface);
 		put_number(json, "ifindex", (uint64_t)doctor->ifindex);
