@@ -16,6 +16,7 @@
 
 enum {
 	TIME_LIMIT_MS = 10000, /* of one attempt; the longest takes a tenth of a second on an idle machine */
+	KILLED_LIMIT_MS = 2000, /* a process that the kernel does not let go of cannot be waited for */
 };
 
 struct cf_doctor *cf_doctor_new(void)
@@ -70,11 +71,10 @@ static long long now_ms(void)
 }
 
 /* Until every writer of the pipe is gone; 0 when the time is up first. */
-static int wait_for_end(int fd)
+static int wait_for_end(int fd, long long left)
 {
-	long long deadline = now_ms() + TIME_LIMIT_MS;
+	long long deadline = now_ms() + left;
 	struct pollfd end = { .fd = fd };
-	long long left = TIME_LIMIT_MS;
 	int ready = 0;
 
 	while (left > 0 && (ready = poll(&end, 1, (int)left)) < 0 && errno == EINTR)
@@ -102,7 +102,7 @@ static void tell_end(struct cf_doctor *doctor, const char *name, int in_time, in
 static void in_child(struct cf_doctor *doctor, const char *name, int apart, void (*attempt)(struct cf_doctor *doctor))
 {
 	pid_t parent = getpid(), child;
-	int ends[2], status = 0, in_time;
+	int ends[2], status = 0, in_time, ended;
 
 	child = pipe2(ends, O_CLOEXEC) < 0 ? -1 : fork();
 	if (child == 0) {
@@ -118,11 +118,13 @@ static void in_child(struct cf_doctor *doctor, const char *name, int apart, void
 		return;
 	}
 	close(ends[1]);
-	in_time = wait_for_end(ends[0]);
-	close(ends[0]);
-	if (!in_time)
+	in_time = ended = wait_for_end(ends[0], TIME_LIMIT_MS);
+	if (!in_time) {
 		kill(child, SIGKILL);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		ended = wait_for_end(ends[0], KILLED_LIMIT_MS);
+	}
+	close(ends[0]);
+	while (ended && waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	tell_end(doctor, name, in_time, status);
 }

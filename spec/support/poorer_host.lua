@@ -32,7 +32,9 @@ local take_away = {
       { 0x06, 0, 0, ALLOW },
     })
   end,
-  bpf = function() install({ { 0x20, 0, 0, 0 }, { 0x15, 0, 1, BPF }, { 0x06, 0, 0, KILL_PROCESS }, { 0x06, 0, 0, ALLOW } }) end,
+  bpf = function()
+    install({ { 0x20, 0, 0, 0 }, { 0x15, 0, 1, BPF }, { 0x06, 0, 0, KILL_PROCESS }, { 0x06, 0, 0, ALLOW } })
+  end,
   executable = function()
     if ffi.C.prctl(65, 1, 0, 0, 0) ~= 0 then os.exit(77) end -- PR_SET_MDWE, from Linux 6.3
   end,

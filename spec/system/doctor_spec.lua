@@ -8,6 +8,7 @@ local netns = require("netns")
 local other_program = require("other_program")
 local privileged = require("privileged")
 local strict_json = require("strict_json")
+local xdp_program = require("xdp_program")
 
 local PROGRAM = helper.build .. "/cellflow"
 
@@ -53,8 +54,8 @@ describe("doctor", function()
     assert.equal(0, report.code)
     assert.same({ ebpf = true, nflog = true }, report.sources)
     assert.same({}, report.hooks)
-    for _, name in ipairs({ "privileges", "namespaces", "worker", "lua jit", "bpf", "program type", "map types", "helpers",
-      "array mmap", "ring mmap", "load", "tcx", "clsact", "nflog" }) do
+    for _, name in ipairs({ "privileges", "namespaces", "worker", "lua jit", "bpf", "program type", "map types",
+      "helpers", "array mmap", "ring mmap", "load", "tcx", "clsact", "nflog" }) do
       assert.equal("ok", report[name].state, name .. ": " .. report[name].detail)
       assert.is_nil(report[name].remedy)
     end
@@ -67,8 +68,8 @@ describe("doctor", function()
     local code, said = sh("%s doctor", PROGRAM)
     assert.equal(0, code)
     for _, check in ipairs(doctor().checks) do
-      assert.matches(("\n%-4s  %-16s  "):format(check.state == "fail" and "FAIL" or check.state, check.name), "\n" .. said,
-        1, true)
+      local start = ("\n%-4s  %-16s  "):format(check.state == "fail" and "FAIL" or check.state, check.name)
+      assert.matches(start, "\n" .. said, 1, true)
     end
     assert.not_matches("\27", said, 1, true)
     local _, coloured = sh("TERM=xterm script -qec '%s doctor' /dev/null", PROGRAM)
@@ -161,6 +162,28 @@ describe("doctor", function()
     assert.equal(before, seen())
   end)
 
+  it("is described: every check, and a session that is true", function()
+    local file = assert(io.open("docs/doctor.md"))
+    local documented = file:read("*a")
+    file:close()
+    for _, check in ipairs(doctor().checks) do
+      assert.matches("| `" .. check.name .. "` |", documented, 1, true)
+    end
+    for _, name in ipairs({ "user namespace", "cell", "interface", "egress" }) do
+      assert.matches("| `" .. name .. "` |", documented, 1, true)
+    end
+    -- "..." stands for what differs from host to host.
+    local session = assert(documented:match("```console\n%$ sudo cellflow doctor\n(.-)```"))
+    local _, said = sh("%s doctor", PROGRAM)
+    local lines = 0
+    for line in session:gmatch("[^\n]+") do
+      lines = lines + 1
+      local start = line:match("^(.-)%.%.%.$")
+      assert.matches(start and "\n" .. start or "\n" .. line .. "\n", "\n" .. said, 1, true)
+    end
+    assert.is_true(lines > 20)
+  end)
+
   it("refuses what makes no sense", function()
     for options, text in pairs({
       ["--interface e0"] = "--interface: of which cell? (give --netns NAME or --pid PID)",
@@ -214,8 +237,8 @@ describe("doctor, asked about a cell,", function()
     assert.equal(0, report.code)
     assert.equal("ok", report.cell.state)
     local peer = netns.must("ip netns exec %s cat /sys/class/net/%s/ifindex", ns.peer, ns.outside)
-    assert.matches(("^e0: index %d, Ethernet, veth, peer index %d in namespace id %%d+, up, qdisc noqueue$"):format(ifindex,
-      peer), report.interface.detail)
+    assert.matches(("^e0: index %d, Ethernet, veth, peer index %d in namespace id %%d+, up, qdisc noqueue$"):format(
+      ifindex, peer), report.interface.detail)
     local same = netns.make(true)
     netns.must("ip -n %s link add va type veth peer name vb", same.name)
     report = doctor(("--netns %s --interface va"):format(same.path))
@@ -239,7 +262,8 @@ describe("doctor, asked about a cell,", function()
     assert.equal("ok", report.egress.state)
     assert.matches("qdisc noqueue, clsact", report.interface.detail, 1, true)
     local _, said = sh("%s doctor --netns %s", PROGRAM, ns.name)
-    assert.matches("\negress of e0, first to last:\n   1  tcx     other_program, id %d+\n   2  tcx     other_program, id %d+\n" ..
+    assert.matches("\negress of e0, first to last:\n   1  tcx     other_program, id %d+\n" ..
+      "   2  tcx     other_program, id %d+\n" ..
       "   3  clsact  other_program, id %d+, filter bpf pref 9 handle 0x1\n\n", said)
     leave(links)
   end)
@@ -249,11 +273,22 @@ describe("doctor, asked about a cell,", function()
     inside(function() links.late = other_program.load():clsact(ifindex, 300) end)
     local report = doctor("--netns " .. ns.name, poorer("tcx"))
     assert.equal("warn", report.egress.state)
-    assert.equal("4 others are there; 3 come before cellflow's place: a packet that one of them ends or redirects is not seen",
-      report.egress.detail)
+    assert.equal("4 others are there; 3 come before cellflow's place: a packet that one of them ends or redirects " ..
+      "is not seen", report.egress.detail)
     assert.matches("preference above 207", report.egress.remedy, 1, true)
     assert.equal("ok", report.ingress.state)
     leave(links)
+  end)
+
+  it("warns of an XDP program, which no tc hook can be before", function()
+    inside(function() xdp_program.put(ifindex) end)
+    local report = doctor("--netns " .. ns.name)
+    assert.same({ "xdp", "earliest" }, { report.hooks[2].programs[1].kind, report.hooks[2].programs[1].name })
+    assert.same({}, report.hooks[1].programs)
+    assert.equal("1 other is there; 1 comes before cellflow's place: a packet that it ends or redirects is not seen",
+      report.ingress.detail)
+    assert.matches("XDP comes before every tc hook", report.ingress.remedy, 1, true)
+    assert.same({ "ok", "warn" }, { report.egress.state, report.ingress.state })
   end)
 
   it("finds a cellflow that watches there, and who came before it", function()
