@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Fuzz entry for the records of an operator's BPF object: any bytes of any length are an event that the rest of
- * cellflow can rely on, or a refusal that leaves the event as it was. Built with a fuzzer's main, for example
- *   clang -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Icore -o build/fuzz-frozen spec/fuzz/frozen_record.c \
- *     core/frozen_record.c core/own_record.c core/error.c
+ * Any bytes as a record of an operator's BPF object, in memory of exactly their length: an event that the rest of
+ * cellflow can rely on, or a refusal that leaves the event as it was. The first 16 bytes are the clocks.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +65,6 @@ static void try_decoder(int (*decode)(const void *, size_t, const struct cf_reco
 	must(is_filled(&event, sizeof(event), UNTOUCHED));
 }
 
-/* The first 16 bytes are the clocks, the rest is the record, in memory of just its length. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cf_record_origin origin = { .slot = SLOT, .direction = CF_DIRECTION_EGRESS, .hook = CF_HOOK_TC_EGRESS };
