@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- NFLOG's netlink messages as Lua strings, right or wrong on purpose, and the packets that cf_nflog_decode makes of them.
+-- NFLOG's netlink messages as Lua strings, right or wrong on purpose; the packets that cf_nflog_decode makes of them.
 local ffi = require("ffi")
 local bit = require("bit")
 local helper = require("spec.helper")
