@@ -19,7 +19,9 @@ struct cf_error;
  * netlink port; or the kernel refused). The caller keeps nsfd. After that no privilege is needed: the descriptor can be
  * handed to any process. It pins the namespace, which then outlives its last process and its name without a word (no
  * RTM_DELNSID comes), so whoever holds it must learn of the cell's end elsewhere and close it. Closing unbinds the
- * group. */
+ * group.
+ *
+ * What a rule's log says is as true as who may write rules: root of a cell that owns its namespace can log anything. */
 int cf_nflog_open(int nsfd, uint32_t group, int *fd, struct cf_error *error);
 
 enum { CF_NFLOG_UNPARSED = CF_STAT_FLOW_HIT - CF_STAT_UNPARSED_NOT_IP };
