@@ -173,8 +173,8 @@ describe("the command line's cell", function()
   end
   local function of(i)
     local cell = plan.cells[i]
-    return table.concat({ ffi.string(cell.name), ffi.string(cell.netns), cell.sources, cell.attach, cell.stand, cell.events,
-      cell.nflog_group, cell.hooks, ffi.string(cell.interface), ffi.string(cell.bpf_object) }, " ")
+    return table.concat({ ffi.string(cell.name), ffi.string(cell.netns), cell.sources, cell.attach, cell.stand,
+      cell.events, cell.nflog_group, cell.hooks, ffi.string(cell.interface), ffi.string(cell.bpf_object) }, " ")
   end
 
   it("without a name is every cell of the policy", function()

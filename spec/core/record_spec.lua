@@ -84,12 +84,14 @@ describe("record", function()
     assert.equal(36, #id)
     assert.equal('{"schema_version":"1.0.0","type":"network_flow_decision","kind":"closed","cell_id":"build-42",'
       .. '"run_id":"run-1","decision_id":"' .. id .. '","direction":"egress","decision":"deny",'
-      .. '"reason_code":"ssh_egress","rule":"no-ssh","nft_rule_ref":"ssh","decided_at":"cellflow.lua:3","error_at":"cellflow.lua:9",'
+      .. '"reason_code":"ssh_egress","rule":"no-ssh","nft_rule_ref":"ssh",'
+      .. '"decided_at":"cellflow.lua:3","error_at":"cellflow.lua:9",'
       .. '"src_addr":"10.0.0.5","src_port":40000,"dst_addr":"192.0.2.7","dst_port":443,"protocol":"tcp",'
       .. '"protocol_number":6,"family":"ipv4","icmp_type":8,"icmp_code":0,"icmp_id":77,"tcp_flags":"SA",'
       .. '"fragment":true,"vlan":0,"mark":9,"source":"ebpf","witnesses":["ebpf","nflog"],"hook":"nf_output",'
       .. '"verdict":"drop","conflict":true,"reopened":true,"midstream":true,"packet_count":12,"byte_count":3456,'
-      .. '"reply_packet_count":5,"reply_byte_count":678,"duration_ms":500,"close_reason":"idle","interface":"eth0","policy_digest":"sha256:abc","keyset_id":"keys-1",'
+      .. '"reply_packet_count":5,"reply_byte_count":678,"duration_ms":500,"close_reason":"idle",'
+      .. '"interface":"eth0","policy_digest":"sha256:abc","keyset_id":"keys-1",'
       .. '"issuer_kid":"kid-1","correlation_id":"corr-1","first_seen":"2026-02-01T00:00:00.500000000Z",'
       .. '"observed_at":"2026-02-01T00:00:01.000000001Z","prefix":"cellflow:deny:ssh: "}', text)
   end)
@@ -119,7 +121,8 @@ describe("record", function()
     local back = fields(ev, { decision = 77, reason = 1000, rule = 4294967295, place = 1033 })
     for _, name in ipairs({
       "cell_id", "interface", "kind", "direction", "decision", "family", "src_addr", "dst_addr", "protocol", "source",
-      "verdict", "close_reason", "witnesses", "hook", "nft_rule_ref", "reply_packet_count", "duration_ms", "reason_code", "rule", "decided_at",
+      "verdict", "close_reason", "witnesses", "hook", "nft_rule_ref", "reply_packet_count", "duration_ms",
+      "reason_code", "rule", "decided_at",
     }) do
       assert.is_nil(back[name], name)
     end

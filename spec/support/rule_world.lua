@@ -91,7 +91,8 @@ local PORT = numbers(0, 65535, { 0, 1, 22, 53, 79, 80, 81, 442, 443, 444, 1023, 
 local COUNT = numbers(1, 100000, { 1, 2, 3, 1000, 1001, 99999 })
 local MOMENT = numbers(1000000, 1000100, { 1000000.5, 1000001, 1000002.25 })
 local FIELDS = {
-  kind = words(KINDS), source = words({ "ebpf", "nflog", "replay" }), hook = words({ "tc_egress", "tc_ingress", "nf_output", "nf_egress" }),
+  kind = words(KINDS), source = words({ "ebpf", "nflog", "replay" }),
+  hook = words({ "tc_egress", "tc_ingress", "nf_output", "nf_egress" }),
   direction = words({ "egress", "ingress" }), verdict = words({ "accept", "drop" }), family = words({ "ipv4", "ipv6" }),
   close_reason = words(CLOSE), fragment = words({ true, false }), prefix = words(PREFIXES),
   witnesses = words(WITNESSES), nft_rule = words({ "no-ssh", "in", "x: y" }), reopened = words({ true, false }),

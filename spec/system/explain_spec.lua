@@ -189,6 +189,7 @@ describe("explain", function()
     ["-c egress.lua protocol=tpc"] = 'event: protocol must be one of "icmp", "icmpv6", "tcp", "udp", got "tpc" ' ..
       '(did you mean "tcp"?)',
     ["-c egress.lua tcp_flags=SX"] = 'event: tcp_flags "SX": there is no flag "X", only letters of FSRPAUEC',
+    ["-c egress.lua '{\"tcp_flags\":3}'"] = "event: tcp_flags must be letters of FSRPAUEC, got 3",
     ["-c egress.lua fragment=maybe"] = 'event: fragment must be true or false, got "maybe"',
     ["-c egress.lua observed_at=2026-02-30T00:00:00Z"] = 'event: observed_at must be a time like ' ..
       '"2026-01-31T12:00:00Z" or seconds since 1970, got "2026-02-30T00:00:00Z"',
@@ -200,6 +201,8 @@ describe("explain", function()
     ["-c egress.lua protocol=tcp protocol_number=17"] =
       'event: protocol "tcp" and protocol_number "17" are not the same',
     ["-c egress.lua close_reason=fin"] = "event: close_reason belongs to kind closed",
+    ["-c egress.lua '{\"witnesses\":[3]}'"] = "event: witnesses must be a list of text",
+    ["-c egress.lua '{\"nft_rule\":3}'"] = "event: nft_rule must be text, got 3",
     ["-c egress.lua reply_byte_count=7"] = "event: reply_byte_count belongs to kinds updated and closed",
     ["-c egress.lua witnesses=everybody"] = 'event: witnesses must be one of "ebpf", "ebpf,nflog", ' ..
       '"ebpf,nflog,replay", "ebpf,replay", "nflog", "nflog,replay", "replay", got "everybody"',

@@ -71,10 +71,11 @@ describe("mistake", function()
     end)
 
     it("another program's choice of a source that nothing switches on is told", function()
-      local code, out, err = desk:run("run --netns cf-none", "CELLOS_PER_FLOW_REALTIME=yes CELLOS_PER_FLOW_BACKEND=nflog")
+      local code, out, err = desk:run("run --netns cf-none",
+        "CELLOS_PER_FLOW_REALTIME=yes CELLOS_PER_FLOW_BACKEND=nflog")
       assert.same({ 5, "" }, { code, out })
-      assert.matches("^cellflow: warning: CELLOS_PER_FLOW_BACKEND=nflog: without effect, as CELLOS_PER_FLOW_REALTIME " ..
-        "is not 1 %(or give: %-%-sources nflog%)\n", err)
+      assert.matches("^cellflow: warning: CELLOS_PER_FLOW_BACKEND=nflog: without effect, as " ..
+        "CELLOS_PER_FLOW_REALTIME is not 1 %(or give: %-%-sources nflog%)\n", err)
     end)
   end)
 

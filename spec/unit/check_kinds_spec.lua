@@ -22,14 +22,14 @@ describe("check warns of", function()
       warnings('events = "opened"', 'on("updated", function() end)'))
   end)
   it("a handler of the firewall's log where nothing reads it", function()
-    assert.same({ 'cellflow.lua:2: on "logged" is never called: no cell has logged events (a cell hears of them with ' ..
-      'sources = { "ebpf", "nflog" })' }, warnings('sources = "ebpf"', 'on("logged", function() end)'))
+    assert.same({ 'cellflow.lua:2: on "logged" is never called: no cell has logged events (a cell hears of ' ..
+      'them with sources = { "ebpf", "nflog" })' }, warnings('sources = "ebpf"', 'on("logged", function() end)'))
   end)
   it("a field that only the end of a flow has", function()
     assert.same({ "cellflow.lua:3: verdict reads close_reason, which is never there: " .. CLOSED },
       warnings("", 'function verdict(ev)\n  if ev.close_reason == "rst" then return "deny" end\nend'))
-    assert.same({ "cellflow.lua:2: dedup reads reply_byte_count, which is never there: no cell has updated or closed " ..
-      'events (a cell asks for them with events = { "opened", "closed", "logged" })' },
+    assert.same({ "cellflow.lua:2: dedup reads reply_byte_count, which is never there: no cell has updated " ..
+      'or closed events (a cell asks for them with events = { "opened", "closed", "logged" })' },
       warnings("", "function dedup(ev) return ev.reply_byte_count end"))
   end)
   it("a rule, or a handler of decisions, that only the end of a flow could meet", function()

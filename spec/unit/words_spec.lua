@@ -106,8 +106,8 @@ local ROOM = 'netns = "b", interface = "e"'
 local ERRORS = {
   { 'cell "web" { netsn = "b" }', 'cell "web": unknown option "netsn" (did you mean "netns"?)' },
   { 'cell "web" { ' .. ROOM .. ', nflg = 5 }', 'cell "web": unknown option "nflg" (did you mean "nflog_group"?)' },
-  { 'cell "web" { ' .. ROOM .. ', nflog_group = 0 }', 'cell "web": nflog_group must not be 0, where the kernel\'s own ' ..
-    "log messages go: a whole number from 1 to 65535" },
+  { 'cell "web" { ' .. ROOM .. ', nflog_group = 0 }', 'cell "web": nflog_group must not be 0, where the kernel\'s ' ..
+    "own log messages go: a whole number from 1 to 65535" },
   { 'cell "web" { ' .. ROOM .. ', nflog_group = 65536 }',
     'cell "web": nflog_group must be a whole number from 1 to 65535, got 65536' },
   { 'cell "web" { ' .. ROOM .. ', sources = {} }', 'cell "web": sources must not be empty' },
