@@ -163,7 +163,7 @@ describe("record", function()
   it("takes the name of the firewall's rule from the prefix", function()
     local cases = { ["cellflow:deny:no-ssh"] = "no-ssh", ["cellflow:allow:a:b c : "] = "a:b c", ["no-ssh"] = false,
       ["cellflow:deny:"] = false, ["cellflow:deny"] = false, ["cellflow::x"] = false, ["cellflow:"] = false,
-      ["Cellflow:deny:x"] = false, ["cellflow:d3ny:x"] = false, ['cellflow:deny:"\7'] = '"\7',
+      ["Cellflow:deny:x"] = false, ["cellflow:drop:x"] = false, ['cellflow:deny:"\7'] = '"\7',
       ["cellflow:deny:" .. ("x"):rep(113)] = ("x"):rep(113) }
     for prefix, want in pairs(cases) do
       local back = fields(event({ prefix = prefix }))

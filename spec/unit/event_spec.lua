@@ -69,6 +69,7 @@ describe("a flow event", function()
     { "ev.nft_rule", { prefix = "cellflow:deny:" } }, { "ev.nft_rule", { prefix = "cellflow:deny: : " } },
     { "ev.nft_rule", { prefix = "cellflow:no-ssh" } }, { "ev.nft_rule", { prefix = "xcellflow:deny:a" } },
     { "ev.nft_rule", { prefix = "cellflow:Deny:a" } },
+    { "ev.nft_rule", { prefix = "cellflow:log:a" } },
     { "ev.prefix" }, { "ev.cell_id", { cell = 9 } }, { "ev.interface", { cell = 9 } },
     { "ev.src_addr", { family = 0 } }, { "ev.dst_addr", { family = 0 } }, { "ev.family", { family = 0 } },
     { "ev.duration", { first_seen_ns = 0 } }, { "ev.first_seen", { first_seen_ns = 0 } },
