@@ -169,8 +169,9 @@ const char *cf_name_protocol(uint32_t number);
 /* TCP flags as letters, "SA" for SYN and ACK, in the order of the bits: FSRPAUEC. No flag: length 0. */
 size_t cf_tcp_flags_text(uint32_t flags, char *out);
 
-/* The rule that a log prefix names: "cellflow:WORD:NAME" gives where NAME begins << 8 | its length, without the blanks
- * and colons that people put behind a prefix. 0: it names none. `prefix` is NUL-terminated within CF_EVENT_PREFIX_LEN. */
+/* The rule that a log prefix names: "cellflow:deny:NAME" and "cellflow:allow:NAME" give where NAME begins << 8 | its
+ * length, without the blanks and colons that people put behind a prefix. 0: it names none. `prefix` is NUL-terminated
+ * within CF_EVENT_PREFIX_LEN. */
 uint32_t cf_prefix_rule(const char *prefix);
 
 /* Room for one more cell or output of the plan, zeroed; NULL when the plan is full. Owned by the plan. */

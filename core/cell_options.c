@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "cell_options.h"
-#include "worker.h"
+#include "event.h"
+#include "plan_check.h"
 
 /* By the bits of enum cf_plan_sources. */
 static const char *const source_names[] = { "ebpf", "nflog" };

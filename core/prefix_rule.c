@@ -4,21 +4,21 @@
 #include <string.h>
 #include "api.h"
 
-static const char tag[] = "cellflow:";
+static const char *const tags[] = { "cellflow:deny:", "cellflow:allow:" };
+
+static size_t tag_len(const char *prefix)
+{
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+		if (strncmp(prefix, tags[i], strlen(tags[i])) == 0)
+			return strlen(tags[i]);
+	return 0;
+}
 
 uint32_t cf_prefix_rule(const char *prefix)
 {
-	size_t len = strnlen(prefix, CF_EVENT_PREFIX_LEN);
-	size_t at = sizeof(tag) - 1;
+	size_t at = tag_len(prefix);
+	size_t len = at ? strnlen(prefix, CF_EVENT_PREFIX_LEN) : 0;
 
-	if (len <= at || memcmp(prefix, tag, at) != 0)
-		return 0;
-	while (at < len && prefix[at] >= 'a' && prefix[at] <= 'z')
-		at++;
-	/* A name needs a word before it: "cellflow::x" is nobody's. */
-	if (at == sizeof(tag) - 1 || at == len || prefix[at] != ':')
-		return 0;
-	at++;
 	while (len > at && (prefix[len - 1] == ' ' || prefix[len - 1] == ':'))
 		len--;
 	return len > at ? (uint32_t)(at << 8 | (len - at)) : 0;

@@ -39,52 +39,6 @@ static void merge_metadata(struct cf_plan_metadata *to, const struct cf_plan_met
 	MERGE(to, from, correlation_id);
 }
 
-/* What the command line says of a cell goes before what the policy says. Its sources and tc are choices that have a 0:
- * where they were given, CF_CELL_GIVEN is or-ed. */
-static void override_cell(struct cf_plan_cell *to, const struct cf_plan_cell *from)
-{
-	if (from->netns[0] || from->pid) {
-		memcpy(to->netns, from->netns, sizeof(to->netns));
-		to->pid = from->pid;
-	}
-	if (from->hooks)
-		to->hooks = from->hooks;
-	if (from->attach & CF_CELL_GIVEN)
-		to->attach = from->attach & ~CF_CELL_GIVEN;
-	if (from->sources & CF_CELL_GIVEN)
-		to->sources = from->sources & ~CF_CELL_GIVEN;
-	if (from->stand)
-		to->stand = from->stand;
-	if (from->nflog_group)
-		to->nflog_group = from->nflog_group;
-	if (from->events)
-		to->events = from->events;
-	MERGE(to, from, interface);
-	MERGE(to, from, bpf_object);
-}
-
-/* The command line's cell: one more, or the policy's cell of that name. Without a name it is all the policy's cells. */
-static int merge_cell(struct cf_plan *plan, const struct cf_plan_cell *from, struct cf_error *error)
-{
-	int found = from->name[0] == '\0';
-	struct cf_plan_cell *more;
-
-	for (uint32_t i = 0; i < plan->cell_count; i++)
-		if (!from->name[0] || strcmp(plan->cells[i].name, from->name) == 0) {
-			override_cell(&plan->cells[i], from);
-			found = 1;
-		}
-	if (found)
-		return 0;
-	more = cf_plan_add_cell(plan);
-	if (!more)
-		return cf_fail(error, CF_FAIL_POLICY, 0, "more than %d cells", CF_CELLS_MAX);
-	memcpy(more->name, from->name, sizeof(more->name));
-	memcpy(more->place, from->place, sizeof(more->place));
-	override_cell(more, from);
-	return 0;
-}
-
 struct loading {
 	const struct cf_opener *opener;
 	struct cf_digest digest;
@@ -119,7 +73,7 @@ int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener
 	if (config->policy.text && !plan->metadata.policy_digest[0])
 		cf_digest_end(&loading.digest, plan->metadata.policy_digest);
 	merge_metadata(&plan->metadata, config->metadata);
-	if (config->cell && merge_cell(plan, config->cell, error) < 0)
+	if (config->cell && cf_plan_merge_cell(plan, config->cell, error) < 0)
 		return -1;
 	for (uint32_t i = 0; i < plan->cell_count; i++)
 		cf_plan_cell_complete(&plan->cells[i]);

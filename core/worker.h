@@ -10,12 +10,9 @@
 #include "plan.h"
 #include "script.h"
 
-/* In a cell of the command line, or-ed to sources and attach: said, even if it is 0. */
-#define CF_CELL_GIVEN 0x40000000u
-
 struct cf_worker_config {
 	struct cf_policy policy;
-	const struct cf_plan_cell *cell; /* from the command line, see override_cell; NULL: none */
+	const struct cf_plan_cell *cell; /* from the command line, see cf_plan_merge_cell; NULL: none */
 	const struct cf_plan_metadata *metadata; /* from the command line: fields that are given win */
 	struct cf_shared *shared;
 	struct cf_progress *progress; /* where it notes what it is doing */

@@ -11,7 +11,9 @@ local M = {}
 local KINDS = { "opened", "updated", "closed", "logged" }
 -- Fields that only events of some kinds have.
 local ONLY = { close_reason = { closed = true } }
-for _, name in ipairs({ "reply_packet_count", "reply_byte_count" }) do ONLY[name] = { updated = true, closed = true } end
+for _, name in ipairs({ "reply_packet_count", "reply_byte_count" }) do
+  ONLY[name] = { updated = true, closed = true }
+end
 
 -- What the cells of a policy have between them: bits of kinds, and whether any of them listens to the firewall.
 local function what_comes(cells)

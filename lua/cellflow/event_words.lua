@@ -176,7 +176,8 @@ function M.new(core, cells)
     seq = plain(0, EXACT, "seq"), packet_count = plain(0, EXACT, "packets"), byte_count = plain(0, EXACT, "bytes"),
     reply_packet_count = plain(0, EXACT, "reply_packets"), reply_byte_count = plain(0, EXACT, "reply_bytes"),
     witnesses = witnesses(by_number.witnesses), nft_rule = nft_rule, nft_rule_ref = nft_rule,
-    prefix = prefix, duration = duration, duration_ms = duration_ms, cell_id = cell_id(cells), interface = interface(cells),
+    prefix = prefix, duration = duration, duration_ms = duration_ms, cell_id = cell_id(cells),
+    interface = interface(cells),
   }
   for _, name in ipairs({ "kind", "source", "hook", "direction", "verdict", "family", "protocol", "close_reason" }) do
     set[name] = named(by_number[name], name)

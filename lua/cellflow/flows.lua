@@ -12,12 +12,11 @@ local seconds = options.integer(1, C.CF_IDLE_S_MAX)
 local FLOWS = { tcp_idle = seconds, udp_idle = seconds, icmp_idle = seconds, other_idle = seconds, update = seconds }
 
 --- Returns { flows = the word, close() }; close completes the plan.
-function M.new(plan, phase)
+function M.new(plan)
   local given, declared = {}, nil
   local flows = {}
 
   function flows.flows(what)
-    if not phase.reading then place.raise("flows() may only be used while the file is read") end
     given = options.check("flows", what, FLOWS)
     if declared then place.raise("flows is declared twice; the first is at " .. declared) end
     declared = place.here() or "?"

@@ -35,12 +35,13 @@ function M.new(core, plan, parts)
   local phase, later = { reading = true }, { record = false, write_record = false }
   local time, all, every = clock.new(), handlers.new(on_match.new(core)), timers.new()
   local includes, bounds = include.new(parts.file, parts.read_include), limits.new(plan, phase)
-  local lifetimes = flows.new(plan, phase)
+  local lifetimes = flows.new(plan)
   local counters, name_counters = counter.new(core, phase)
   local self = { handlers = all, clock = time, timers = every, later = later, open = includes.open }
   self.words = {
     on = while_read(phase, "on", all.on), every = while_read(phase, "every", every.every),
-    include = includes.include, limits = bounds.limits, flows = lifetimes.flows, counter = counters,
+    include = includes.include, limits = bounds.limits, counter = counters,
+    flows = while_read(phase, "flows", lifetimes.flows),
     emit = extra.new(core, phase, parts.encoder, later),
     window = window.new(core, phase, time, sandbox.strict),
   }
