@@ -37,7 +37,8 @@ LUA_GEN  := $(HEADERS_FOR_LUA:%=$(BUILD)/lua/cellflow/%_h.lua)
 LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lua/cellflow/%.lua=$(BUILD)/lua/%.o)
 # Each file of spec/fuzz is one libFuzzer target; all are linked with what any of them calls.
 FUZZ_BIN := $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
-FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c
+FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c core/frozen_record.c core/own_record.c \
+	core/error.c
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
