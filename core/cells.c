@@ -201,10 +201,12 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 	detach(cells, cell);
 	if (was_current)
 		give_back_room(cells, cell->before);
-	if (was_current && cell->before)
+	if (was_current && cell->before) {
 		tell(cells, cell->before, CF_CLOSE_NONE);
-	else if (was_current && !cell->gone)
+	} else if (was_current && !cell->gone) {
+		cf_sources_end(cell);
 		tell(cells, cell, CF_CLOSE_SHUTDOWN);
+	}
 	add_stats(&cells->removed, &cell->stats);
 	cf_sources_close(cell);
 	cf_bpf_unload(&cell->object);
@@ -213,9 +215,12 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 
 void cf_cells_detach(struct cf_cells *cells)
 {
-	for (uint32_t i = 0; i < CF_CELLS_MAX; i++)
-		if (cells->by_slot[i])
-			detach(cells, cells->by_slot[i]);
+	for (uint32_t i = 0; i < CF_CELLS_MAX; i++) {
+		if (!cells->by_slot[i])
+			continue;
+		detach(cells, cells->by_slot[i]);
+		cf_sources_end(cells->by_slot[i]);
+	}
 }
 
 void cf_cells_close(struct cf_cells *cells)
@@ -233,6 +238,7 @@ static void note_gone(struct cf_cells *cells, struct cf_cell *cell)
 		cell->watched.state == CF_CELL_INTERFACE_GONE ? "interface" : "network namespace");
 	cell->gone = true;
 	detach(cells, cell);
+	cf_sources_end(cell);
 	tell(cells, cell, CF_CLOSE_CELL_GONE);
 	cf_sources_close(cell); /* the socket would keep the namespace, which nobody can enter any more */
 }

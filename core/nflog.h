@@ -24,6 +24,10 @@ struct cf_error;
  * What a rule's log says is as true as who may write rules: root of a cell that owns its namespace can log anything. */
 int cf_nflog_open(int nsfd, uint32_t group, int *fd, struct cf_error *error);
 
+/* Unbind: no more packets come, and what the kernel still kept back to fill a batch can be read at once. Needs the
+ * privileges of opening; whoever reads the socket goes on until it is empty. */
+void cf_nflog_end(int fd, uint32_t group);
+
 enum { CF_NFLOG_UNPARSED = CF_STAT_FLOW_HIT - CF_STAT_UNPARSED_NOT_IP };
 
 /* packets = parsed + all of unparsed. What the group's rules logged = packets + lost, exactly, once a later packet has

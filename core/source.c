@@ -72,6 +72,18 @@ static int open_ebpf(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 	return -1;
 }
 
+/* Only to name it in records, and to tell a forwarded packet's direction by: rules see every interface. */
+static void note_interface(struct cf_cell *cell, int nsfd)
+{
+	struct cf_interface interface;
+	struct cf_error ignored;
+
+	if (cf_interface_look(nsfd, &cell->plan, &interface, &ignored) < 0)
+		return;
+	cell->attachment.interface = interface;
+	memcpy(cell->interface, interface.name, sizeof(cell->interface));
+}
+
 static int open_nflog(struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
 	uint32_t group = cell->plan.nflog_group ? cell->plan.nflog_group : CF_NFLOG_GROUP_DEFAULT;
@@ -82,6 +94,8 @@ static int open_nflog(struct cf_cell *cell, int nsfd, struct cf_error *error)
 	else if (cf_nflog_open(nsfd, group, &cell->nflog_fd, error) < 0)
 		cell->nflog_fd = -1;
 	cell->nflog_group = cell->nflog_fd >= 0 ? group : 0;
+	if (cell->mode == CF_ATTACH_AUTO)
+		note_interface(cell, nsfd);
 	return cell->nflog_fd >= 0 ? 0 : -1;
 }
 
@@ -131,6 +145,12 @@ int cf_sources_open(struct cf_cells *cells, struct cf_cell *cell, int nsfd, stru
 			return 0;
 		return cells->options.required & CF_SOURCES_EBPF ? -1 : fall_back(cell, nsfd, error);
 	}
+}
+
+void cf_sources_end(struct cf_cell *cell)
+{
+	if (cell->nflog_fd >= 0)
+		cf_nflog_end(cell->nflog_fd, cell->nflog_group);
 }
 
 void cf_sources_close(struct cf_cell *cell)

@@ -14,6 +14,8 @@
 int cf_sources_open(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error);
 /* Attach the loaded program again, after cf_detach. */
 int cf_sources_attach(struct cf_cell *cell, int nsfd, struct cf_error *error);
+/* Nothing new is to come, of what is not the program's: what there is can be read at once. */
+void cf_sources_end(struct cf_cell *cell);
 /* Close what is not the program's; idempotent. */
 void cf_sources_close(struct cf_cell *cell);
 /* "ebpf by tcx", "nflog group 100", "ebpf by tcx and nflog group 100", "none": `text` has 64 bytes. */

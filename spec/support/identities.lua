@@ -49,7 +49,8 @@ function M.check(summary)
   check("decisions", w.records, summary.decisions.allow + summary.decisions.deny)
   local reasons, packets, flows = 0, 0, 0
   for _, count in pairs(summary.reasons) do reasons = reasons + count end
-  for _, cell in ipairs(summary.cells) do packets, flows = packets + cell.packets, flows + cell.flows end
+  -- A cell without a program of ours has neither.
+  for _, cell in ipairs(summary.cells) do packets, flows = packets + (cell.packets or 0), flows + (cell.flows or 0) end
   check("reasons", w.records, reasons)
   check("packets of the cells", k.packets, packets)
   check("flows of the cells", k.flow_new, flows)

@@ -68,7 +68,7 @@ describe("NFLOG", function()
 
   local function send(count, options)
     local path, expected = os.tmpname(), {}
-    here:send(("--flows %d --mix udp4,udp6 --list %s %s"):format(count, path, options or ""))
+    here:send(("--flows %d --mix udp4,udp6 --firewalled --list %s %s"):format(count, path, options or ""))
     flow_list.read(path, expected)
     os.remove(path)
     return expected
