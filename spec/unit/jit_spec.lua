@@ -37,6 +37,18 @@ local POLICIES = {
       counter("protocol", ev.protocol):add()
       if counter("port", ev.dst_port):get() < 0 then all:add(2) end
     end)]],
+  ["with what the firewall and the end of a flow say"] = [[
+    local named, both, reset = 0, 0, 0
+    on("opened", { nft_rule = "no-ssh", conflict = true }, function(ev) named = named + 1 end)
+    on("closed", { witnesses = "ebpf,nflog" }, function(ev) both = both + (ev.reply_byte_count or 0) end)
+    function verdict(ev)
+      if ev.nft_rule == "no-ssh" and not ev.midstream then return "deny", "firewall", ev.nft_rule end
+      if ev.close_reason == "rst" and ev.witnesses == "ebpf" and ev.reopened then reset = reset + 1 end
+    end]],
+  ["with rules on what the firewall and the end of a flow say"] = [[
+    deny "a" { nft_rule = "no-ssh", hook = "nf_output" }
+    deny "b" { witnesses = { "nflog", "ebpf,nflog" }, reply_packet_count = "2-" }
+    allow "c" { midstream = true, conflict = false }]],
   ["with windows"] = [[
     local seen = window(60)
     function verdict(ev)
@@ -89,7 +101,10 @@ local function compile(text)
   local batch = core.cf_batch_get()
   for i = 0, 255 do
     recording.fill(batch.events[i], { dst = ("10.%d.0.1"):format(i % 8), dst_port = i % 5 == 0 and 22 or 443,
-      protocol = i % 3 == 0 and 17 or 6, verdict = i % 4 == 0 and 2 or 1, last_seen_ns = 2000000000 + i % 7 })
+      protocol = i % 3 == 0 and 17 or 6, verdict = i % 4 == 0 and 2 or 1, last_seen_ns = 2000000000 + i % 7,
+      kind = i % 6 == 0 and 3 or 1, close_reason = i % 12 == 0 and 2 or 0, reply_packets = i % 6 == 0 and i or 0,
+      witnesses = i % 7 == 0 and 6 or 0, flags = i % 8 == 0 and 1 + 8 + 64 or i % 9 == 0 and 1 + 8 + 128 or 1 + 8,
+      prefix = i % 11 == 0 and "cellflow:deny:no-ssh" or i % 13 == 0 and "other" or "" })
   end
   local log = trace_log.record(function()
     for _ = 1, BATCHES do host.batch(256) end
