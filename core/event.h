@@ -63,6 +63,8 @@ enum cf_event_flag {
 	CF_EVENT_TCP = 8, /* tcp_flags */
 	CF_EVENT_VLAN = 16, /* vlan */
 	CF_EVENT_FRAGMENT = 32, /* a later fragment: its transport header is in another packet */
+	CF_EVENT_REOPENED = 64, /* not a field: the flow may have been open before, and was forgotten meanwhile */
+	CF_EVENT_MIDSTREAM = 128, /* not a field: TCP whose beginning was not seen */
 };
 
 enum {

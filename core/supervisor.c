@@ -74,6 +74,7 @@ static void gather(struct supervisor *sup, struct cf_summary_input *input, struc
 	*input = (struct cf_summary_input){
 		.cells = &sup->gen.cells,
 		.shared = sup->gen.shared,
+		.connections = sup->gen.config.connections,
 		.ring = &sup->gen.ring,
 		.plan = sup->gen.plan,
 		.sinks = sup->gen.outputs.sinks,

@@ -10,6 +10,7 @@
 #ifndef CF_TURN_H
 #define CF_TURN_H
 #include <stdint.h>
+#include "connections.h"
 #include "outcome.h"
 #include "ring.h"
 #include "script.h"
@@ -17,6 +18,7 @@
 
 struct cf_turn {
 	struct cf_shared *shared;
+	struct cf_connections *connections; /* NULL: not counted */
 	struct cf_ring ring;
 	struct cf_sink sinks[CF_OUTPUTS_MAX];
 	uint32_t sink_count;
