@@ -184,7 +184,7 @@ describe("connections", function()
 
   describe("beyond the cap", function()
     -- The key is random, so each set is a draw of its own: of 5 sigma, one of a million is outside.
-    for _, total in ipairs({ 1500, 5000, 60000, 200000 }) do
+    for _, total in ipairs({ 1500, 5000, 60000 }) do
       it(("are estimated as said: %d"):format(total), function()
         for _ = 1, 5 do
           make(1000)
@@ -264,7 +264,7 @@ describe("connections", function()
         assert.is_true(math.abs(expected[1] - got[1]) <= 1 and math.abs(expected[2] - got[2]) <= 1)
         assert.same({ unpack(expected, 3) }, { unpack(got, 3) })
         if not unfinished then break end
-        steps = steps + (steps < 600 and 1 or 17) -- under a sanitizer there are thousands
+        steps = steps + (steps < 150 and 1 or 11) -- after that it is hashes and, in a sanitizer, checks
       end
       assert.is_true(steps > 30)
     end
