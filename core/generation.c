@@ -34,8 +34,9 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	cf_member_init(&gen->worker);
 	gen->shared = cf_shared_new();
 	gen->includes = cf_includes_new();
+	gen->config.connections = cf_connections_new(options->connections_cap);
 	dedup = mmap(NULL, dedup_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!gen->shared || !gen->includes || dedup == MAP_FAILED)
+	if (!gen->shared || !gen->includes || !gen->config.connections || dedup == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s",
 			       strerror(errno));
 	gen->config = (struct cf_worker_config){
@@ -45,6 +46,7 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 		.shared = gen->shared,
 		.dedup = dedup,
 		.dedup_len = dedup_len,
+		.connections = gen->config.connections,
 		.linger_ns = options->wake_interval_ns,
 	};
 	if (cf_privilege_user(options->user, &gen->config.uid, &gen->config.gid, error) < 0)
@@ -68,6 +70,7 @@ void cf_generations_close(struct cf_generations *gen)
 	free((char *)(uintptr_t)gen->config.policy.text);
 	if (gen->config.dedup)
 		munmap(gen->config.dedup, gen->config.dedup_len);
+	cf_connections_free(gen->config.connections);
 	cf_shared_free(gen->shared);
 }
 

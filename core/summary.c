@@ -6,6 +6,7 @@
 #include "api.h"
 #include "log.h"
 #include "plan_check.h"
+#include "source.h"
 #include "summary.h"
 
 static void gather_output(struct cf_summary *summary, uint32_t i)
@@ -67,6 +68,45 @@ static uint64_t lost_collecting(const struct cf_collected *collected)
 	       collected->nflog_refused;
 }
 
+/* Flows of which no event got into the ring. */
+static int kernel_missed(const struct cf_stats *stats)
+{
+	return stats->n[CF_STAT_FLOW_FULL] || stats->n[CF_STAT_RING_FULL] || stats->n[CF_STAT_UNPARSED_EXT_TOO_DEEP] ||
+	       stats->n[CF_STAT_UNPARSED_VLAN_TOO_DEEP];
+}
+
+void cf_summary_connections(const struct cf_summary *summary, const struct cf_cell *cell,
+			    struct cf_connection_count *out)
+{
+	cf_connections_of_cell(summary->from->connections, cell->slot, out);
+	out->is_missing |= summary->is_missing || !(cell->plan.hooks & CF_PLAN_EGRESS) || cell->object.stats_fd < 0 ||
+			   kernel_missed(&cell->stats);
+}
+
+const char *cf_summary_connections_are(const struct cf_connection_count *count)
+{
+	return count->is_estimate ? "estimate" : count->is_missing ? "lower bound" : "exact";
+}
+
+/* A cell that was removed, or that another took the place of, is as good as unknown. */
+static void gather_connections(struct cf_summary *summary)
+{
+	const struct cf_outcome *outcome = &summary->outcome;
+	const struct cf_cells *cells = summary->from->cells;
+
+	cf_connections_of_run(summary->from->connections, &summary->connections);
+	summary->is_missing = outcome->refused || outcome->skipped || summary->in_ring ||
+			      lost_collecting(summary->from->collected) || cells->uncounted ||
+			      kernel_missed(&cells->removed);
+	summary->connections.is_missing |= summary->is_missing || kernel_missed(&summary->stats);
+	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
+		if (!cells->by_slot[i])
+			continue;
+		seen++;
+		summary->connections.is_missing |= !(cells->by_slot[i]->plan.hooks & CF_PLAN_EGRESS);
+	}
+}
+
 void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
 {
 	const struct cf_outcome *outcome = &summary->outcome;
@@ -85,10 +125,23 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		gather_output(summary, i);
 	summary->is_counted = !input->cells->uncounted;
+	gather_connections(summary);
 	summary->adds_up = worker_adds_up(outcome) && collector_adds_up(input->collected) &&
 			   (!summary->is_counted || kernel_adds_up(summary));
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		summary->adds_up = summary->adds_up && output_adds_up(&summary->outputs[i]);
+}
+
+static const char *connections_text(const struct cf_connection_count *count, char *text, size_t size)
+{
+	int len = snprintf(text, size, "%" PRIu64 " connection%s (%s", count->count, count->count == 1 ? "" : "s",
+			   cf_summary_connections_are(count));
+
+	if (count->is_estimate)
+		len += snprintf(text + len, size - (size_t)len, ", standard error %.2g %%%s", count->error * 100,
+				count->is_missing ? ", some were missed" : "");
+	snprintf(text + len, size - (size_t)len, ")");
+	return text;
 }
 
 static void log_head(const struct cf_summary *summary)
@@ -225,15 +278,21 @@ static void log_outputs(const struct cf_summary *summary)
 	}
 }
 
-static void log_cell(const struct cf_cell *cell)
+static void log_cell(const struct cf_summary *summary, const struct cf_cell *cell)
 {
 	char numbers[64] = "packets and flows unknown";
+	struct cf_connection_count count;
+	char connections[128];
+	char sources[64];
 
 	if (cell->object.stats_fd >= 0)
 		snprintf(numbers, sizeof(numbers), "%" PRIu64 " packets, %" PRIu64 " flows",
 			 cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
-	cf_info("  cell      %s: %s, ebpf by %s%s: %s", cell->plan.name, cell->interface,
-		cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx", cell->gone ? " (gone)" : "", numbers);
+	cf_summary_connections(summary, cell, &count);
+	cf_sources_text(cell, sources);
+	cf_info("  cell      %s: %s%s%s%s: %s, %s", cell->plan.name, cell->interface, cell->interface[0] ? ", " : "",
+		sources, cell->gone ? " (gone)" : "", numbers,
+		connections_text(&count, connections, sizeof(connections)));
 }
 
 static void log_nflog(const struct cf_collected *n)
@@ -278,17 +337,19 @@ static void log_cells(const struct cf_summary *summary)
 		if (!cells->by_slot[i])
 			continue;
 		seen++;
-		log_cell(cells->by_slot[i]);
+		log_cell(summary, cells->by_slot[i]);
 	}
 }
 
 void cf_summary_log(const struct cf_summary *summary)
 {
 	const struct cf_summary_input *from = summary->from;
+	char connections[128];
 
 	log_head(summary);
 	log_reasons(summary);
 	log_counters(summary);
+	cf_info("  egress    %s", connections_text(&summary->connections, connections, sizeof(connections)));
 	log_kernel(summary);
 	log_collected(summary);
 	log_decided(summary);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The summary as one JSON record: cf_summary_json of summary.h. Names are those of the counters in flow.h and
  * outcome.h; docs/records.md lists them. */
+#include <stdio.h>
 #include <string.h>
 #include "json.h"
 #include "summary.h"
@@ -28,6 +29,25 @@ static void text(struct cf_json *json, const char *name, const char *value)
 {
 	key(json, name);
 	cf_json_text(json, value, strlen(value));
+}
+
+/* Members that begin with `name`. One 32-bit field in the readers' schema, hence no more than that is written. */
+static void connections(struct cf_json *json, const char *name, const struct cf_connection_count *count)
+{
+	char member[64];
+	char error[16];
+
+	number(json, name, cf_connections_field(count->count));
+	snprintf(member, sizeof(member), "%s_are", name);
+	text(json, member, cf_summary_connections_are(count));
+	if (!count->is_estimate)
+		return;
+	snprintf(member, sizeof(member), "%s_error", name);
+	key(json, member);
+	cf_json_bytes(json, error, (size_t)snprintf(error, sizeof(error), "%.5f", count->error));
+	snprintf(member, sizeof(member), "%s_missing", name);
+	key(json, member);
+	cf_json_bytes(json, count->is_missing ? "true" : "false", count->is_missing ? 4 : 5);
 }
 
 static void kernel_numbers(struct cf_json *json, const struct cf_summary *summary)
@@ -208,6 +228,7 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 	key(json, "cells");
 	cf_json_literal(json, "[");
 	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < all->count; i++) {
+		struct cf_connection_count count;
 		const struct cf_cell *cell = all->by_slot[i];
 
 		if (!cell)
@@ -224,6 +245,8 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
+		cf_summary_connections(summary, cell, &count);
+		connections(json, "connections", &count);
 		cf_json_literal(json, "}");
 	}
 	cf_json_literal(json, "]");
@@ -242,6 +265,7 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	if (summary->is_counted)
 		number(&json, "flows", summary->stats.n[CF_STAT_FLOW_NEW]);
 	number(&json, "lost", summary->lost);
+	connections(&json, "exercised_egress_connections", &summary->connections);
 	key(&json, "adds_up");
 	cf_json_bytes(&json, summary->adds_up ? "true" : "false", summary->adds_up ? 4 : 5);
 	number(&json, "generation", summary->from->generation);

@@ -76,6 +76,7 @@ static void gather(struct supervisor *sup, struct cf_summary_input *input, struc
 	*input = (struct cf_summary_input){
 		.cells = &sup->gen.cells,
 		.shared = sup->gen.shared,
+		.connections = sup->gen.config.connections,
 		.feed = &sup->gen.feed,
 		.collected = sup->gen.collecting.config.numbers,
 		.collector_restarts = sup->gen.collecting.restarts,

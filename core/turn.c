@@ -98,6 +98,8 @@ static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 
 		if (cell == 0 || turn->slots[slot] != event->cell)
 			continue;
+		if (turn->connections) /* outside the transaction: what is counted already counts no more */
+			cf_connections_add(turn->connections, event);
 		event->cell = cell - 1;
 		if (kept != i)
 			batch->events[kept] = *event;

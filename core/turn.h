@@ -10,12 +10,14 @@
 #ifndef CF_TURN_H
 #define CF_TURN_H
 #include <stdint.h>
+#include "connections.h"
 #include "outcome.h"
 #include "script.h"
 #include "sink.h"
 
 struct cf_turn {
 	struct cf_shared *shared;
+	struct cf_connections *connections; /* NULL: not counted */
 	struct cf_feed feed;
 	struct cf_sink sinks[CF_OUTPUTS_MAX];
 	uint32_t sink_count;

@@ -228,6 +228,7 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	cf_emit_bind(config->shared, turn->sinks, turn->sink_count);
 	turn->interpreted = plan->limits.interpreted;
 	turn->slow_ms = plan->limits.slow_ms;
+	turn->connections = config->connections;
 	cf_turn_recover(turn);
 	if (cf_channel_send(channel, CF_MSG_READY, NULL, 0, NULL, 0) < 0)
 		_exit(1);
