@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
  * Packet bytes to a flow key and the few facts that an event needs beside it. Pure reading: nothing is counted,
  * kept or written here. Every outcome is one of CF_STAT_PARSED and CF_STAT_UNPARSED_*, so that the caller's
@@ -6,6 +6,7 @@
  */
 #ifndef CF_BPF_PARSE_H
 #define CF_BPF_PARSE_H
+#include "packet.h"
 
 enum {
 	CF_VLAN_TAGS_MAX = 2, /* in the payload; one more may be in the skb's metadata */
@@ -17,19 +18,6 @@ enum {
 	CF_ICMPV6_ECHO = 128,
 	CF_ICMPV6_ECHO_REPLY = 129,
 	CF_GSO_BY_FRAGS = 0xffff,
-};
-
-struct cf_packet {
-	__u32 network; /* offsets from the start of the buffer */
-	__u32 transport;
-	__u32 payload;
-	__u32 network_len; /* as the network header states it; 0: it does not (jumbo and GSO buffers) */
-	__u16 flags; /* enum cf_event_flag */
-	__u16 vlan;
-	__u8 tcp_flags;
-	__u8 icmp_type;
-	__u8 icmp_code;
-	__u8 copied; /* 1: some header was outside the linear part */
 };
 
 /* What all the transports with ports begin with; TCP's 20 bytes, and the first bytes of the others. */
