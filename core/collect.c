@@ -45,13 +45,10 @@ static int told_by_join(void *context, struct cf_event *event)
 	return cf_collect_put(context, event);
 }
 
-static int open_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table,
-		      struct cf_error *error)
+static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)
 {
 	collect->times.wants = collect->wants;
-	if (cf_sweep_open(sweep, table, &collect->times, cf_collect_flow, collect) == 0)
-		return 0;
-	return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "collector: no memory");
+	cf_sweep_init(sweep, table, &collect->times, cf_collect_flow, collect);
 }
 
 int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config *config, struct cf_error *error)
@@ -64,8 +61,7 @@ int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config
 	collect->join = cf_join_new(told_by_join, collect);
 	if (!collect->join)
 		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "collector: no memory");
-	if (open_sweep(collect, &collect->logged, &logged, error) < 0)
-		return -1;
+	begin_sweep(collect, &collect->logged, &logged);
 	return cf_host_producer_open(&collect->producer, config->ring, error);
 }
 
@@ -79,7 +75,8 @@ int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, str
 	if (table.sets == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "collector: mapping the flow table: %s",
 			       strerror(errno));
-	return open_sweep(collect, &collect->flows, &table, error);
+	begin_sweep(collect, &collect->flows, &table);
+	return 0;
 }
 
 void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *times)

@@ -144,7 +144,7 @@ static void close_gone(struct collector *collector)
 	while (collector->closing_count > 0) {
 		const struct cf_message_gone *gone = &collector->closing[collector->closing_count - 1];
 
-		if (close_both(&collector->collect, gone->slot % CF_CELLS_MAX, gone->reason) < 0)
+		if (close_both(&collector->collect, gone->slot, gone->reason) < 0)
 			return;
 		collector->closing_count--;
 	}
@@ -192,7 +192,7 @@ static void say_last_words(struct collector *collector)
 		close_gone(collector);
 		if (!left)
 			left = collector->closing_count > 0 || cf_join_due(collect->join) != 0 ||
-			       close_both(collect, (uint32_t)CF_SWEEP_ALL, CF_CLOSE_SHUTDOWN) < 0;
+			       close_both(collect, CF_SWEEP_ALL, CF_CLOSE_SHUTDOWN) < 0;
 		cf_host_ring_wake(&collect->producer);
 		if (left)
 			nanosleep(&(struct timespec){ .tv_nsec = FULL_MS * 1000000L }, NULL);

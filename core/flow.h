@@ -75,6 +75,15 @@ struct cf_flow_set {
 	struct cf_flow flow[15];
 };
 
+/* What had to make room for a flow, or was replaced by one between the same ends. */
+struct cf_flow_ended {
+	uint32_t kind; /* CF_KIND_CLOSED; 0: nothing ended */
+	uint32_t close_reason; /* enum cf_close_reason */
+	uint32_t stat; /* CF_STAT_FLOW_EVICTED or CF_STAT_FLOW_REUSED */
+	uint32_t pad0; /* zero */
+	struct cf_flow flow; /* with its final counts */
+};
+
 /* The secret of the hash that chooses set and fingerprint: without it, nobody can aim flows at one set. */
 enum {
 	CF_FLOW_SECRETS = 13,
@@ -118,6 +127,7 @@ struct cf_stats {
 	uint64_t seq; /* of the latest event with this cell's number that was attempted here */
 	uint64_t tick_ns; /* CLOCK_MONOTONIC, coarse, at which boot_ns was read */
 	uint64_t boot_ns; /* CLOCK_BOOTTIME */
+	struct cf_flow_ended ended; /* in the making: the program's stack has no room for it */
 };
 
 enum {

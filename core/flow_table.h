@@ -18,13 +18,6 @@ struct cf_flow_table {
 	struct cf_flow_secret secret; /* of a table that is only swept: does not matter */
 };
 
-/* What had to make room for a flow, or was replaced by one with the same ends. */
-struct cf_flow_ended {
-	uint32_t kind; /* CF_KIND_CLOSED; 0: nothing ended */
-	uint32_t close_reason; /* enum cf_close_reason */
-	struct cf_flow flow; /* with its final counts */
-};
-
 /* How many sets hold `entries` flows (0: the default): a power of two, CF_FLOW_SETS_MAX at most. */
 uint32_t cf_flow_sets_for(uint32_t entries);
 

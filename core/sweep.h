@@ -12,7 +12,6 @@
 enum {
 	CF_SWEEP_IDLES = 4, /* CF_IDLE_COUNT of plan.h */
 	CF_SWEEP_REASONS = 8, /* room for every enum cf_close_reason */
-	CF_SWEEP_ALL = -1, /* as a slot: all cells */
 };
 
 struct cf_sweep_options {
@@ -44,22 +43,21 @@ struct cf_sweep {
 	struct cf_sweep_numbers numbers;
 	uint32_t next_set; /* private from here on */
 	uint64_t seen; /* flows in use in this round so far */
-	void *closing; /* ways that are CLOSING, with time and reason: struct cf_closing */
-	uint32_t closing_count;
-	uint32_t closing_room;
 };
 
-/* 0, or -1 when out of memory. `wants` and the sets are borrowed until cf_sweep_close_down. Finds what a dead
- * predecessor left CLOSING. */
-int cf_sweep_open(struct cf_sweep *sweep, const struct cf_flow_table *table, const struct cf_sweep_options *options,
-		  cf_sweep_fn *fn, void *context);
-void cf_sweep_close_down(struct cf_sweep *sweep); /* frees what is its own; the table is left as it is; idempotent */
+#define CF_SWEEP_ALL UINT32_MAX /* in place of a cell's number: all cells */
 
-/* Look at `max_sets` sets (set_count or less), going round, and finish what was CLOSING for long enough. Returns how
- * many of them have a flow. A set without flows costs one cache line. */
+/* Nothing is allocated: what was begun is in the table itself, and a successor finds it there. `wants` and the sets are
+ * borrowed for as long as the sweep is used. */
+void cf_sweep_init(struct cf_sweep *sweep, const struct cf_flow_table *table, const struct cf_sweep_options *options,
+		   cf_sweep_fn *fn, void *context);
+
+/* Look at `max_sets` sets (set_count or less), going round. A flow that is over is marked in one round and told and
+ * taken out in a later one, CF_FLOW_CLOSING_NS after it at the earliest. Returns how many flows those sets have. A set
+ * without flows costs one cache line. */
 uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_sets);
 
-/* Close every flow of one cell (`slot`: index into the plan's slots, of any epoch), or CF_SWEEP_ALL, with
+/* Close every flow of one cell (`slot`: the number that its flows carry, with the epoch), or CF_SWEEP_ALL, with
  * `close_reason` (a finished flow keeps its own). Nobody counts into them any more: their programs are detached since
  * at least CF_FLOW_CLOSING_NS. 0: done; -1: fn had no room for all, call again. */
 int cf_sweep_close(struct cf_sweep *sweep, uint32_t slot, uint32_t close_reason, uint64_t now_ns);
