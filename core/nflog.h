@@ -88,7 +88,7 @@ uint32_t cf_nflog_decode(struct cf_nflog *nflog, const uint8_t *data, size_t len
 
 /* What a rule's log prefix says: `cellflow:deny:NAME` and `cellflow:allow:NAME` are verdicts of the rule NAME (drop and
  * accept); of any other text the verdict is unknown and there is no rule. Returns 1 and sets all three (`rule` points
- * into `prefix`, rule_len may be 0: NAME is empty), or 0 with CF_VERDICT_UNKNOWN, NULL and 0. Spaces at the end, which
- * rule sets often add, belong to no name. */
+ * into `prefix`, rule_len may be 0: NAME is empty), or 0 with CF_VERDICT_UNKNOWN, NULL and 0. Spaces and
+ * colons at the end, which rule sets often add, belong to no name. */
 int cf_prefix_parse(const char *prefix, uint8_t *verdict, const char **rule, size_t *rule_len);
 #endif

@@ -28,7 +28,7 @@ int cf_prefix_parse(const char *prefix, uint8_t *verdict, const char **rule, siz
 		*verdict = words[i].verdict;
 		*rule = prefix + words[i].len;
 		len = strlen(*rule);
-		while (len && (*rule)[len - 1] == ' ')
+		while (len && ((*rule)[len - 1] == ' ' || (*rule)[len - 1] == ':'))
 			len--;
 		*rule_len = len;
 		return 1;
