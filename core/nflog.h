@@ -31,7 +31,8 @@ void cf_nflog_end(int fd, uint32_t group);
 enum { CF_NFLOG_UNPARSED = CF_STAT_FLOW_HIT - CF_STAT_UNPARSED_NOT_IP };
 
 /* packets = parsed + all of unparsed. What the group's rules logged = packets + lost, exactly, once a later packet has
- * come: that one's number shows what is missing before it. */
+ * come: that one's number shows what is missing before it. (Unnumbered, so lost unseen, are only packets for which the
+ * kernel had no memory to say anything.) */
 struct cf_nflog_numbers {
 	uint64_t packets;
 	uint64_t parsed;

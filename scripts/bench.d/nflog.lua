@@ -108,6 +108,29 @@ local function measure(here, rate, seconds, times, buffer)
   return exact
 end
 
+-- From the system call that sends to the packet in hand, nothing else under way: mostly the kernel's flush interval.
+local function lone(here)
+  here:nft("flush ruleset\n" .. RULES:format(RULE))
+  local socket = assert(nflog_socket.open(here.cell, 100))
+  local ready, times = ffi.new("struct bench_pollfd[1]", { { fd = socket.fd, events = 1 } }), {}
+  for i = 1, 40 do
+    local sent = sockets.inside(here.cell, function()
+      local fd = C.socket(2, 2, 0)
+      local before = system.monotime()
+      C.sendto(fd, "x", 1, 0, ffi.new("uint8_t[16]", { 2, 0, 35, 40, 10, 77, 0, 1 }), 16)
+      C.close(fd)
+      return before
+    end)
+    C.poll(ready, 1, 1000)
+    assert(socket:count(BITE) == 1)
+    times[i] = system.monotime() - sent
+    system.sleep(0.013 + i * 0.0003) -- at no multiple of the kernel's clock tick
+  end
+  table.sort(times)
+  print(("a lone packet: %.1f ms (median), %.1f ms (longest of 40)"):format(times[20] * 1e3, times[40] * 1e3))
+  socket:close()
+end
+
 if arg[1] == "send" then return send(arg[2], tonumber(arg[3]), tonumber(arg[4])) end
 local rate, seconds = tonumber(arg[1] or 200000), tonumber(arg[2] or 5)
 if not (rate and seconds) then
@@ -117,6 +140,7 @@ end
 io.stdout:setvbuf("line")
 local here = lab.up()
 local ok, result = pcall(function()
+  lone(here)
   local exact = measure(here, rate, seconds, 1)
   exact = measure(here, rate, seconds, 4) and exact
   return measure(here, rate, seconds, 4, SMALL_BUFFER) and exact

@@ -116,7 +116,7 @@ describe("an NFLOG prefix", function()
   it("has a verdict and a rule when it follows the convention, and else neither", function()
     assert.same({ 1, 2, "web" }, parsed("cellflow:deny:web"))
     assert.same({ 1, 1, "a b:c" }, parsed("cellflow:allow:a b:c"))
-    assert.same({ 1, 2, "web" }, parsed("cellflow:deny:web  "))
+    assert.same({ 1, 2, "web" }, parsed("cellflow:deny:web:  "))
     assert.same({ 1, 2, "" }, parsed("cellflow:deny:"))
     for _, text in ipairs({ "", "cellflow:", "cellflow:deny", "cellflow:denyx:web", "Cellflow:deny:web",
       " cellflow:deny:x", "drop", "cellflow:reject:web" }) do
