@@ -7,10 +7,7 @@ local bit = require("bit")
 local helper = require("spec.helper")
 local bpf = require("bpf_libbpf")
 
-if not pcall(ffi.typeof, "struct cf_flow") then
-  local text = assert(io.open("core/flow.h")):read("*a")
-  ffi.cdef((("\n" .. text):gsub("\n#[^\n]*", "\n")))
-end
+require("core_headers")("flow")
 
 local STATS = {
   "packets", "parsed", "not_ip", "truncated", "bad_header", "ext_too_deep", "vlan_too_deep", "flow_hit", "flow_new",
