@@ -106,6 +106,19 @@ uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_
 	return passed;
 }
 
+const void *cf_ring_next(const struct cf_ring *ring, uint64_t *position, uint32_t *len)
+{
+	uint64_t producer = producer_position(ring);
+	const uint8_t *record;
+
+	while ((record = record_at(ring, *position, producer, len))) {
+		*position += record_span(*len);
+		if (!(*len & BPF_RINGBUF_DISCARD_BIT))
+			return record + BPF_RINGBUF_HDR_SZ;
+	}
+	return NULL;
+}
+
 uint64_t cf_ring_used(const struct cf_ring *ring)
 {
 	uint64_t position = cf_ring_position(ring);

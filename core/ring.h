@@ -35,6 +35,10 @@ void cf_ring_release(struct cf_ring *ring, uint64_t position);
 uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_batch *batch, uint32_t max,
 		      uint32_t *refused, uint32_t *refused_len);
 
+/* The next complete record of any length from *position on: its bytes, *len of them, readable until they are released.
+ * *position moves behind it, and behind discarded ones before it. NULL: there is none now. */
+const void *cf_ring_next(const struct cf_ring *ring, uint64_t *position, uint32_t *len);
+
 /* Bytes between the consumer's position and the producers', record headers included. */
 uint64_t cf_ring_used(const struct cf_ring *ring);
 /* Complete records from `position` on to the producers' position: what is still in the ring for who has committed as
