@@ -21,7 +21,7 @@ local function slot_of(a, b, c, d)
   hash = bxor(hash, rshift(hash, 6))
   hash = tobit(hash + lshift(hash, 3))
   hash = bxor(hash, rshift(hash, 11))
-  return band(hash, SLOTS - 1)
+  return (band(hash, SLOTS - 1))
 end
 
 --- A function (bytes, family) -> text, nil for a family that has no addresses. `bytes` points to 16 bytes.
@@ -50,7 +50,7 @@ function M.new(core)
       and known[base + 4] == family and family ~= 0 then
       return texts[slot]
     end
-    return fill(bytes, family, slot, base)
+    return (fill(bytes, family, slot, base))
   end
 end
 

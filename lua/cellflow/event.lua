@@ -61,12 +61,12 @@ function get.protocol_number(e) return cast(event_type, e).protocol end
 
 function get.src_addr(e)
   local event = cast(event_type, e)
-  return bound.address(event.src_addr, event.family)
+  return (bound.address(event.src_addr, event.family))
 end
 
 function get.dst_addr(e)
   local event = cast(event_type, e)
-  return bound.address(event.dst_addr, event.family)
+  return (bound.address(event.dst_addr, event.family))
 end
 
 function get.tcp_flags(e)
@@ -83,7 +83,7 @@ end
 
 function get.prefix(e)
   local event = cast(event_type, e)
-  if event.prefix[0] ~= 0 then return ffi.string(event.prefix) end
+  if event.prefix[0] ~= 0 then return (ffi.string(event.prefix)) end
 end
 
 function get.cell_id(e)
@@ -97,10 +97,10 @@ function get.interface(e)
 end
 
 local function seconds(ns)
-  if ns ~= 0 then return bound.wall(ns) end
+  if ns ~= 0 then return (bound.wall(ns)) end
 end
-function get.first_seen(e) return seconds(cast(event_type, e).first_seen_ns) end
-function get.last_seen(e) return seconds(cast(event_type, e).last_seen_ns) end
+function get.first_seen(e) return (seconds(cast(event_type, e).first_seen_ns)) end
+function get.last_seen(e) return (seconds(cast(event_type, e).last_seen_ns)) end
 get.time = get.last_seen
 
 function get.duration(e)
@@ -131,7 +131,7 @@ function M.copy(e)
   if not ffi.istype(M.handle_type, e) then
     place.raise("copy is called with a colon: ev:copy()")
   end
-  return copy_fields(e)
+  return (copy_fields(e))
 end
 
 --- Told of a field or member that does not exist, and the read gives nil, where somebody put a function here: for
@@ -156,7 +156,7 @@ local no_order = refuse("a flow event cannot be compared; compare one of its fie
 ffi.metatype("struct flow_event", {
   __index = function(e, name)
     local getter = get[name]
-    if getter then return getter(e) end
+    if getter then return (getter(e)) end
     if name == "copy" then return M.copy end
     return M.no_such(no_such_field(name))
   end,
