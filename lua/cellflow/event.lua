@@ -6,6 +6,7 @@ local bit = require("bit")
 local ffi = require("ffi")
 local place = require("cellflow.place")
 local suggest = require("cellflow.suggest")
+local table_new = require("table.new")
 
 local band, cast, tonumber = bit.band, ffi.cast, tonumber
 local C = ffi.C
@@ -17,13 +18,16 @@ local M = { handle_type = ffi.typeof("struct flow_event *") }
 
 -- What the getters need from the runtime in charge; a metatype lives as long as the Lua state, so it cannot be an
 -- argument of theirs.
-local bound = { names = nil, cells = nil, address = nil, wall = nil }
+local bound = { cells = nil, address = nil, wall = nil }
+local words_of = {} -- the words of a field by number: tables that stay, so that a getter has them at hand
 
 local get = {}
 
 local function named(name, member)
   member = member or name
-  get[name] = function(e) return bound.names[name][cast(event_type, e)[member]] end
+  local words = table_new(256, 1)
+  words_of[name] = words
+  get[name] = function(e) return words[cast(event_type, e)[member]] end
 end
 for _, name in ipairs({ "kind", "source", "hook", "direction", "verdict", "family", "protocol", "close_reason" }) do
   named(name)
@@ -69,9 +73,11 @@ function get.dst_addr(e)
   return (bound.address(event.dst_addr, event.family))
 end
 
+local flags_words = table_new(256, 1)
+words_of.tcp_flags = flags_words
 function get.tcp_flags(e)
   local event = cast(event_type, e)
-  if band(event.flags, C.CF_EVENT_TCP) ~= 0 then return bound.names.tcp_flags[event.tcp_flags] end
+  if band(event.flags, C.CF_EVENT_TCP) ~= 0 then return flags_words[event.tcp_flags] end
 end
 
 function get.fragment(e) return band(cast(event_type, e).flags, C.CF_EVENT_FRAGMENT) ~= 0 end
@@ -178,8 +184,9 @@ ffi.metatype("struct flow_event", {
 --- From now on events speak through this runtime: { names=, cells=, address=, wall= }, where cells is a table by
 --- index of { name=, interface= }, address a function of address.lua and wall is boot nanoseconds -> seconds.
 function M.bind(runtime)
-  for name in pairs({ names = 1, cells = 1, address = 1, wall = 1 }) do
-    bound[name] = assert(runtime[name], name)
+  for name in pairs({ cells = 1, address = 1, wall = 1 }) do bound[name] = assert(runtime[name], name) end
+  for name, words in pairs(words_of) do
+    for number = 0, 255 do words[number] = runtime.names[name][number] end
   end
 end
 
