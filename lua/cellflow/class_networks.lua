@@ -179,7 +179,8 @@ local slots, last, displacements, last_bucket = table.slots, table.last, table.d
 local slots6, last6, displacements6 = table6.slots, table6.last, table6.displacements
 local last_bucket6 = table6.last_bucket
 local cast, words = ffi.cast, ffi.typeof("const int32_t *")
-return function(raws, count, out)
+return function(...) -- see compiler.lua
+  local raws, count, out = ...
   for i = 0, count - 1 do
     local raw = raws[i]
     local w = cast(words, raw)

@@ -89,7 +89,8 @@ end
 --- and none inside it: a search step or the next event, because a loop within a loop is what the compiler is bad at.
 function M.search(ranges, base, get)
   local bounds, classes, bounds_count = ranges.bounds, ranges.classes, ranges.count
-  return function(handles, count, out)
+  return function(...) -- see compiler.lua
+    local handles, count, out = ...
     local i, from, to, value = -1, 0, 0, 0
     while true do
       if from < to then
@@ -122,7 +123,8 @@ function M.prefixes(map, base)
     kept[text], kept_count = map[text] or base, kept_count + 1
     return kept[text]
   end
-  return function(raws, count, out)
+  return function(...) -- see compiler.lua
+    local raws, count, out = ...
     for i = 0, count - 1 do
       local class = base
       if raws[i].prefix[0] ~= 0 then

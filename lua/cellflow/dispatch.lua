@@ -4,6 +4,7 @@
 -- next step of the same event, so that a faulty hook costs an event its hook and never the event. Reads policies
 -- nowhere, writes output nowhere.
 local ffi = require("ffi")
+local compiler = require("cellflow.compiler")
 local event = require("cellflow.event")
 local memory = require("cellflow.memory")
 local progress_of = require("cellflow.progress")
@@ -64,7 +65,7 @@ end
 local function plain_loop(self)
   local state, raws, decision = self.state, self.raws, self.decision
   local record_write, intern = self.core.cf_record_write, self.intern
-  return function()
+  return function(...) -- luacheck: ignore 212 (see compiler.lua)
     while state.index < state.count do
       local raw = raws[state.index]
       local verdict, code = default_mapping(raw)
@@ -78,7 +79,7 @@ end
 
 local function fill_decision(self)
   local answer, decision, intern = self.answer, self.decision, self.intern
-  return function()
+  return function(...) -- luacheck: ignore 212 (see compiler.lua)
     decision.decision = answer.decision == "deny" and C.CF_DENY or C.CF_ALLOW
     decision.rule, decision.place = intern(answer.rule), intern(answer.place)
     decision.error_place = intern(answer.error_place)
@@ -95,7 +96,7 @@ local function hook_loop(self)
     state.step = START
     state.index = state.index + 1
   end
-  return function()
+  return function(...) -- luacheck: ignore 212 (see compiler.lua)
     if state.step ~= START or state.at ~= 0 then finish_interrupted() end
     while state.index < state.count do
       take(START)
@@ -111,7 +112,7 @@ local function failing_handler(self)
   if state.at > 0 and (state.step == START or state.step == FORMAT) then return self.handlers.list[state.at] end
 end
 
-local function after_error(self, err)
+local after_error = compiler.once(function(self, err)
   self.relieve(err)
   local state, hooks, places = self.state, self.hooks, self.places
   local step, handler = state.step, failing_handler(self)
@@ -132,7 +133,7 @@ local function after_error(self, err)
     hooks[name] = false
     self.faults.quarantined(name, places[name] or "cellflow", M.QUARANTINE_AFTER)
   end
-end
+end)
 
 -- Tell what the hooks are called, and leave out those over which an earlier worker hung.
 local function switch_off(self, progress)
@@ -163,22 +164,20 @@ function M.new(core, setup)
   setup.clock.follow(self.state, self.raws)
   local loop = any and hook_loop(self) or self.rules.any and ruleset.loop(self.rules, self) or plain_loop(self)
   local state, capture = self.state, self.faults.capture
+  local protected = any and compiler.straight or xpcall
   local rules, raws, handles = self.rules, self.raws, self.handles
 
   --- Decide and end the first `count` events of the batch.
-  local function run(count)
+  local run = compiler.once(function(count)
     state.index, state.count, state.step, state.at = 0, count, START, 0
     rules.decide(raws, handles, count)
-    local ok, err = xpcall(loop, capture)
+    local ok, err = protected(loop, capture)
     while not ok do
       after_error(self, err)
-      ok, err = xpcall(loop, capture)
+      ok, err = protected(loop, capture)
     end
     state.step = START -- none of the policy's functions runs
-  end
-  -- One call a batch: nothing to gain here, and as a trace it would only run into the loop's own.
-  jit.off(run)
-  jit.off(after_error)
+  end)
   --- The record of the event in hand, once more.
   local function write_extra()
     self.fill()

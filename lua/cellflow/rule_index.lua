@@ -7,6 +7,7 @@ local ffi = require("ffi")
 local class_networks = require("cellflow.class_networks")
 local class_sets = require("cellflow.class_sets")
 local class_values = require("cellflow.class_values")
+local compiler = require("cellflow.compiler")
 local event = require("cellflow.event")
 
 local C = ffi.C
@@ -44,9 +45,9 @@ end
 local function by_search(self, name, search, over)
   local found = ffi.new("int32_t[?]", C.CF_BATCH_MAX)
   self.parts[#self.parts + 1] = { name = name, array = found, index = "i" }
-  self.searches[#self.searches + 1] = function(raws, handles, count)
+  self.searches[#self.searches + 1] = compiler.once(function(raws, handles, count)
     search(over == "handles" and handles or raws, count, found)
-  end
+  end)
 end
 
 local function add_cells(self, name, base, holders)
@@ -207,10 +208,10 @@ local function make_loops(self)
 end
 
 local function run_with(first_word, all_words, searches)
-  return function(raws, handles, count, out)
+  return compiler.once(function(raws, handles, count, out)
     for i = 1, #searches do searches[i](raws, handles, count) end
     all_words(first_word(raws, count, out), out)
-  end
+  end)
 end
 
 --- An index of `rules`, a list of { match = conditions of match.lua }, not empty:
@@ -232,7 +233,6 @@ function M.new(rules)
   self.sets.pack()
   self.first_word, self.all_words = make_loops(self)
   self.run = run_with(self.first_word, self.all_words, self.searches)
-  jit.off(self.run) -- a few calls for a batch, each of which is a loop of its own
   function self.bind(cells)
     for _, bind in ipairs(self.binds) do bind(cells) end
   end

@@ -3,6 +3,7 @@
 -- the whole batch before the first event is taken, and looks the answers up; a rule's answer depends on the event only,
 -- so the order of the steps is the same as if it were asked in its turn.
 local ffi = require("ffi")
+local compiler = require("cellflow.compiler")
 local rule_index = require("cellflow.rule_index")
 
 local C = ffi.C
@@ -44,7 +45,7 @@ function M.new(declared)
   local self = no_rules(declared.default)
   local index, decided = rule_index.new(list), self.decided
   self.list, self.index, self.bind, self.any = list, index, index.bind, true
-  function self.decide(raws, handles, count) index.run(raws, handles, count, decided) end
+  self.decide = compiler.once(function(raws, handles, count) index.run(raws, handles, count, decided) end)
   return self
 end
 
@@ -55,7 +56,7 @@ function M.loop(self, at)
   local list, decided = self.list, self.decided
   local decisions, shared = kept_decisions(list, intern, at.core.cf_intern_is_shared)
   local open = { decision = false, reason = false, place = false, name = false }
-  return function()
+  return function(...) -- luacheck: ignore 212 (see compiler.lua)
     while state.index < state.count do
       local index = state.index
       local raw, number = raws[index], decided[index]
