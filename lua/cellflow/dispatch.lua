@@ -62,18 +62,16 @@ local function pointers(batch)
 end
 
 -- Without hooks: no Lua string, table or closure for an event.
-local function plain_loop(self)
+local function plain_taker(self)
   local state, raws, decision = self.state, self.raws, self.decision
   local record_write, intern = self.core.cf_record_write, self.intern
-  return function(...) -- luacheck: ignore 212 (see compiler.lua)
-    while state.index < state.count do
-      local raw = raws[state.index]
-      local verdict, code = default_mapping(raw)
-      decision.decision = verdict == "deny" and C.CF_DENY or C.CF_ALLOW
-      decision.reason = intern(code)
-      state.index = state.index + 1
-      record_write(raw, decision)
-    end
+  return function()
+    local raw = raws[state.index]
+    local verdict, code = default_mapping(raw)
+    decision.decision = verdict == "deny" and C.CF_DENY or C.CF_ALLOW
+    decision.reason = intern(code)
+    state.index = state.index + 1
+    record_write(raw, decision)
   end
 end
 
@@ -87,22 +85,18 @@ local function fill_decision(self)
   end
 end
 
--- With hooks. An event that an error interrupted is finished first, outside of the loop: in the loop the first step is
--- a constant, so that all the questions about it are answered when the loop is compiled.
-local function hook_loop(self)
+-- With hooks. An event that an error interrupted goes on at the step noted; for all others the first step is a
+-- constant, so that the questions about it are answered when the loop is compiled.
+local function event_taker(self)
   local state, take = self.state, steps.new(self)
-  local function finish_interrupted()
-    if state.step < steps.DONE then take(state.step) end
+  return function()
+    if state.step == START then
+      take(START)
+    elseif state.step < steps.DONE then
+      take(state.step)
+    end
     state.step = START
     state.index = state.index + 1
-  end
-  return function(...) -- luacheck: ignore 212 (see compiler.lua)
-    if state.step ~= START or state.at ~= 0 then finish_interrupted() end
-    while state.index < state.count do
-      take(START)
-      state.step = START
-      state.index = state.index + 1
-    end
   end
 end
 
@@ -162,19 +156,19 @@ function M.new(core, setup)
   self.intern = interner(core)
   self.fill = fill_decision(self)
   setup.clock.follow(self.state, self.raws)
-  local loop = any and hook_loop(self) or self.rules.any and ruleset.loop(self.rules, self) or plain_loop(self)
+  local one = any and event_taker(self) or self.rules.any and ruleset.taker(self.rules, self) or plain_taker(self)
   local state, capture = self.state, self.faults.capture
-  local protected = any and compiler.straight or xpcall
+  local loop, few = compiler.batch_loop(state, one)
   local rules, raws, handles = self.rules, self.raws, self.handles
 
   --- Decide and end the first `count` events of the batch.
   local run = compiler.once(function(count)
     state.index, state.count, state.step, state.at = 0, count, START, 0
     rules.decide(raws, handles, count)
-    local ok, err = protected(loop, capture)
+    local ok, err = xpcall(count < compiler.FEW and few or loop, capture)
     while not ok do
       after_error(self, err)
-      ok, err = protected(loop, capture)
+      ok, err = xpcall(state.count - state.index < compiler.FEW and few or loop, capture)
     end
     state.step = START -- none of the policy's functions runs
   end)

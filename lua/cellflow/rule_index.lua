@@ -41,12 +41,12 @@ local function by_table(self, name, map, expression)
   self.parts[#self.parts + 1] = { name = name, array = map, index = expression }
 end
 
--- A part whose classes a loop of its own finds first, for the whole batch.
+-- A part whose classes a loop of its own finds first, for the whole batch: search(count, events, count, found).
 local function by_search(self, name, search, over)
   local found = ffi.new("int32_t[?]", C.CF_BATCH_MAX)
   self.parts[#self.parts + 1] = { name = name, array = found, index = "i" }
   self.searches[#self.searches + 1] = compiler.once(function(raws, handles, count)
-    search(over == "handles" and handles or raws, count, found)
+    search(count, over == "handles" and handles or raws, count, found)
   end)
 end
 
@@ -202,15 +202,17 @@ local function for_batch(width) return ffi.new("int32_t[?]", (C.CF_BATCH_MAX + 1
 local function make_loops(self)
   local arrays, count = {}, #self.parts
   for i, part in ipairs(self.parts) do arrays[i] = part.array end
-  return assert(load(spread(LOOPS, self.parts), "=rules"))(bit, math.min, self.sets.rows, self.sets.words,
+  local loops = compiler.loops(spread(LOOPS, self.parts), "=rules", bit, math.min, self.sets.rows, self.sets.words,
     class_sets.low, class_sets.high, for_batch(1), for_batch(1), for_batch(1), for_batch(1), for_batch(count),
     arrays, count)
+  return loops[1], loops[2]
 end
 
 local function run_with(first_word, all_words, searches)
   return compiler.once(function(raws, handles, count, out)
     for i = 1, #searches do searches[i](raws, handles, count) end
-    all_words(first_word(raws, count, out), out)
+    local waits = first_word(count, raws, count, out)
+    all_words(waits, waits, out)
   end)
 end
 
@@ -231,8 +233,8 @@ function M.new(rules)
     by_table(self, "", ffi.new("int32_t[1]", base_class(self.sets, rules, "")), "0")
   end
   self.sets.pack()
-  self.first_word, self.all_words = make_loops(self)
-  self.run = run_with(self.first_word, self.all_words, self.searches)
+  local first, others = make_loops(self)
+  self.first_word, self.run = first.loop, run_with(first.by_rounds, others.by_rounds, self.searches)
   function self.bind(cells)
     for _, bind in ipairs(self.binds) do bind(cells) end
   end

@@ -49,28 +49,27 @@ function M.new(declared)
   return self
 end
 
---- The loop of a policy without hooks. `at` is dispatch's own: state, raws, core, intern, default_mapping.
-function M.loop(self, at)
+--- A function that takes the event at state.index, of a policy without hooks. `at` is dispatch's own: state, raws,
+--- core, intern, default_mapping.
+function M.taker(self, at)
   local state, raws, intern = at.state, at.raws, at.intern
   local record_write, mapping, default = at.core.cf_record_write, at.default_mapping, self.default
   local list, decided = self.list, self.decided
   local decisions, shared = kept_decisions(list, intern, at.core.cf_intern_is_shared)
   local open = { decision = false, reason = false, place = false, name = false }
-  return function(...) -- luacheck: ignore 212 (see compiler.lua)
-    while state.index < state.count do
-      local index = state.index
-      local raw, number = raws[index], decided[index]
-      if number > 0 then
-        if shared[number] ~= 0 then fill(decisions[number], list[number], intern) end
-      elseif default then
-        fill(decisions[0], default, intern)
-      else
-        open.decision, open.reason = mapping(raw)
-        fill(decisions[0], open, intern)
-      end
-      state.index = index + 1
-      record_write(raw, decisions + number)
+  return function()
+    local index = state.index
+    local raw, number = raws[index], decided[index]
+    if number > 0 then
+      if shared[number] ~= 0 then fill(decisions[number], list[number], intern) end
+    elseif default then
+      fill(decisions[0], default, intern)
+    else
+      open.decision, open.reason = mapping(raw)
+      fill(decisions[0], open, intern)
     end
+    state.index = index + 1
+    record_write(raw, decisions + number)
   end
 end
 
