@@ -87,7 +87,8 @@ function M.class_of(ranges, value)
 end
 
 --- A function (count, handles, count, out) that finds the classes of a batch; `get` gives a handle's number or nil. One
---- loop and none inside it: a search step or the next event, because a loop within a loop is what the compiler is bad at.
+--- loop and none inside it: a search step or the next event, because a loop within a loop is what the compiler is bad
+--- at.
 function M.search(ranges, base, get)
   local bounds, classes, bounds_count = ranges.bounds, ranges.classes, ranges.count
   return function(...) -- see compiler.lua

@@ -56,6 +56,8 @@ end
 
 -- A function that is a loop takes its arguments as `...`, used or not: one of a variable number of arguments has no
 -- counter, so that the compiler begins at the loop and not in vain at the function's head; and it may be returned from
--- where a trace ends ("NYI: return to lower frame" otherwise), so that the end of a batch is compiled as well.
+-- where a trace ends ("NYI: return to lower frame" otherwise), so that the end of a batch is compiled as well. Only
+-- loops: the functions they call are better off with traces of their own, which go on where a hook does what cannot be
+-- compiled.
 
 return M

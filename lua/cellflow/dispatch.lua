@@ -77,7 +77,7 @@ end
 
 local function fill_decision(self)
   local answer, decision, intern = self.answer, self.decision, self.intern
-  return function(...) -- luacheck: ignore 212 (see compiler.lua)
+  return function()
     decision.decision = answer.decision == "deny" and C.CF_DENY or C.CF_ALLOW
     decision.rule, decision.place = intern(answer.rule), intern(answer.place)
     decision.error_place = intern(answer.error_place)

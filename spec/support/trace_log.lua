@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What the JIT compiler did while a function ran: traces that ended well, and aborts with the place they began at.
+-- What the JIT compiler did while a function ran: traces that ended well, aborts with their place, and what was left to
+-- the interpreter.
 local util = require("jit.util")
 local vmdef = require("jit.vmdef")
 
@@ -14,9 +15,8 @@ local function reason_of(code, what)
   return (vmdef.traceerr[code] or "error " .. code):gsub("%%.", tostring(what))
 end
 
---- Runs fn; returns { loops = { [function] = true }, aborts = { { func =, root =, head =, at =, reason = } } }: the
---- functions of which a loop was compiled, and what was not. `root`: not a side trace; `head`: began at a function's
---- head and not in a loop.
+--- Runs fn; returns { loops = { [function] = true }, aborts = { { at =, reason = } } }: the functions of which a loop was
+--- compiled, and what was not.
 function M.record(fn)
   local log, begun = { loops = {}, aborts = {} }, nil
   local function on_trace(what, _, func, pc, other, extra)
@@ -25,8 +25,7 @@ function M.record(fn)
     elseif what == "stop" and begun then
       if begun.root and not begun.head then log.loops[begun.func] = true end
     elseif what == "abort" and begun then
-      log.aborts[#log.aborts + 1] = { func = begun.func, root = begun.root, head = begun.head,
-        at = util.funcinfo(func, pc).loc, reason = reason_of(other, extra) }
+      log.aborts[#log.aborts + 1] = { at = util.funcinfo(func, pc).loc, reason = reason_of(other, extra) }
     end
   end
   jit.flush()
@@ -37,16 +36,45 @@ function M.record(fn)
   return log
 end
 
---- Run check() up to five times, until it raises nothing. Where the compiler begins a trace depends on counters that it
---- keeps by a hash of addresses, so that now and then it gives up on a loop which it takes the next time. What it can
---- never take fails every time.
-function M.at_best(check)
-  local ok, err
-  for _ = 1, 5 do
-    ok, err = pcall(check)
-    if ok then return end
+--- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
+--- good. The others are its way to begin: it tries again, from a loop's next round.
+function M.fatal(log)
+  local found = {}
+  for _, abort in ipairs(log.aborts) do
+    if abort.reason:find("NYI", 1, true) or abort.reason:find("blacklisted", 1, true) then
+      found[#found + 1] = abort.at .. ": " .. abort.reason
+    end
   end
-  error(err, 0)
+  return found
+end
+
+-- Instructions that the interpreter ran: compiled code does not count.
+local function count_interpreted(fn)
+  local count = 0
+  local function one() count = count + 1 end
+  jit.off(one)
+  debug.sethook(one, "", 1)
+  local ok, err = pcall(fn)
+  debug.sethook()
+  assert(ok, err)
+  return count
+end
+
+--- Runs fn, for which everything should be compiled already; returns { traces =, aborts =, flushes =, interpreted = }:
+--- numbers of traces made meanwhile, of those given up, of times that all were thrown away, and of instructions that
+--- were interpreted.
+function M.steady(fn)
+  local seen = { traces = 0, aborts = 0, flushes = 0 }
+  local function on_trace(what)
+    local name = what == "stop" and "traces" or what == "abort" and "aborts" or what == "flush" and "flushes"
+    if name then seen[name] = seen[name] + 1 end
+  end
+  jit.off(on_trace)
+  jit.attach(on_trace, "trace")
+  local ok, result = pcall(count_interpreted, fn)
+  jit.attach(on_trace)
+  seen.interpreted = assert(ok and result, result)
+  return seen
 end
 
 return M
