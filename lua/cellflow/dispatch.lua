@@ -172,10 +172,11 @@ function M.new(core, setup)
     end
     state.step = START -- none of the policy's functions runs
   end)
+  local extra_record = core.cf_extra_record
   --- The record of the event in hand, once more.
   local function write_extra()
     self.fill()
-    core.cf_extra_record(self.raws[state.index], self.decision)
+    extra_record(self.raws[state.index], self.decision)
   end
   return { run = run, loop = loop, write_extra = write_extra, default_mapping = default_mapping, handles = handles,
     raws = raws }

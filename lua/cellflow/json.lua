@@ -18,7 +18,7 @@ end
 
 local function string_encoder(core)
   local size = 1024
-  local out = ffi.new("char[?]", size)
+  local out, json_string = ffi.new("char[?]", size), core.cf_json_string
   return function(text)
     local need = 6 * #text + 2
     if need > size then
@@ -26,7 +26,7 @@ local function string_encoder(core)
       size = need
       out = ffi.new("char[?]", size)
     end
-    return (ffi.string(out, core.cf_json_string(text, #text, out, size)))
+    return (ffi.string(out, json_string(text, #text, out, size)))
   end
 end
 

@@ -50,13 +50,14 @@ local function add_event(get, now)
 end
 
 local function add_texts(get, core, now)
+  local id_text, time_text = core.cf_decision_id_text, core.cf_time_text
   local text = ffi.new("char[?]", math.max(ffi.C.CF_TIME_TEXT_LEN, ffi.C.CF_ID_TEXT_LEN))
   get.decision_id = function()
-    local len = core.cf_decision_id_text(now.event, text)
+    local len = id_text(now.event, text)
     if len > 0 then return (ffi.string(text, len)) end
   end
-  get.first_seen = function() return (ffi.string(text, core.cf_time_text(now.event.first_seen_ns, text))) end
-  get.observed_at = function() return (ffi.string(text, core.cf_time_text(now.event.last_seen_ns, text))) end
+  get.first_seen = function() return (ffi.string(text, time_text(now.event.first_seen_ns, text))) end
+  get.observed_at = function() return (ffi.string(text, time_text(now.event.last_seen_ns, text))) end
 end
 
 local function add_plan(get, now, cells, metadata)

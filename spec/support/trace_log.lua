@@ -15,8 +15,8 @@ local function reason_of(code, what)
   return (vmdef.traceerr[code] or "error " .. code):gsub("%%.", tostring(what))
 end
 
---- Runs fn; returns { loops = { [function] = true }, aborts = { { at =, reason = } } }: the functions of which a loop was
---- compiled, and what was not.
+--- Runs fn; returns { loops = { [function] = true }, aborts = { { at =, reason = } } }: the functions of which a loop
+--- was compiled, and what was not.
 function M.record(fn)
   local log, begun = { loops = {}, aborts = {} }, nil
   local function on_trace(what, _, func, pc, other, extra)
@@ -60,14 +60,13 @@ local function count_interpreted(fn)
   return count
 end
 
---- Runs fn, for which everything should be compiled already; returns { traces =, aborts =, flushes =, interpreted = }:
---- numbers of traces made meanwhile, of those given up, of times that all were thrown away, and of instructions that
---- were interpreted.
+--- Runs fn, for which everything should be compiled already; returns { aborts =, flushes =, interpreted = }: numbers of
+--- traces given up, of times that all were thrown away, and of instructions that were interpreted.
 function M.steady(fn)
-  local seen = { traces = 0, aborts = 0, flushes = 0 }
+  local seen = { aborts = 0, flushes = 0 }
   local function on_trace(what)
-    local name = what == "stop" and "traces" or what == "abort" and "aborts" or what == "flush" and "flushes"
-    if name then seen[name] = seen[name] + 1 end
+    if what == "abort" then seen.aborts = seen.aborts + 1 end
+    if what == "flush" then seen.flushes = seen.flushes + 1 end
   end
   jit.off(on_trace)
   jit.attach(on_trace, "trace")
