@@ -4,6 +4,8 @@
 local util = require("jit.util")
 local vmdef = require("jit.vmdef")
 
+jit.off(true, true) -- what watches is no part of what is watched
+
 local M = {}
 
 local function reason_of(code, what)
@@ -48,31 +50,26 @@ function M.fatal(log)
   return found
 end
 
--- Instructions that the interpreter ran: compiled code does not count.
-local function count_interpreted(fn)
-  local count = 0
-  local function one() count = count + 1 end
-  jit.off(one)
-  debug.sethook(one, "", 1)
+--- Runs fn, for which everything should be compiled already; returns { aborts =, flushes =, interpreted = }: list of
+--- the traces given up, as texts; times that all were thrown away; number of instructions that the interpreter ran, for
+--- compiled code calls no hook.
+function M.steady(fn)
+  local seen, interpreted = { aborts = {}, flushes = 0 }, 0
+  local function on_trace(what, _, func, pc, other, extra)
+    if what == "abort" then
+      seen.aborts[#seen.aborts + 1] = util.funcinfo(func, pc).loc .. ": " .. reason_of(other, extra)
+    elseif what == "flush" then
+      seen.flushes = seen.flushes + 1
+    end
+  end
+  -- The hook first: setting it ends what is being recorded, if anything is.
+  debug.sethook(function() interpreted = interpreted + 1 end, "", 1)
+  jit.attach(on_trace, "trace")
   local ok, err = pcall(fn)
+  jit.attach(on_trace)
   debug.sethook()
   assert(ok, err)
-  return count
-end
-
---- Runs fn, for which everything should be compiled already; returns { aborts =, flushes =, interpreted = }: numbers of
---- traces given up, of times that all were thrown away, and of instructions that were interpreted.
-function M.steady(fn)
-  local seen = { aborts = 0, flushes = 0 }
-  local function on_trace(what)
-    if what == "abort" then seen.aborts = seen.aborts + 1 end
-    if what == "flush" then seen.flushes = seen.flushes + 1 end
-  end
-  jit.off(on_trace)
-  jit.attach(on_trace, "trace")
-  local ok, result = pcall(count_interpreted, fn)
-  jit.attach(on_trace)
-  seen.interpreted = assert(ok and result, result)
+  seen.interpreted = interpreted
   return seen
 end
 

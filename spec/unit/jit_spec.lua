@@ -13,9 +13,11 @@ local REASON = 'function reason(ev, decision, code) if ev.protocol == "udp" then
 local DEDUP = "function dedup(ev) return ev.dst_addr, 60 end\n"
 local FORMAT = "function format(record) if record.decision == 'deny' then return record end end\n"
 
--- JSON made in Lua is taken apart (docs/policy.md): the rest of the loop is compiled, that is interpreted.
+-- The loop is compiled, and what it does now and then is interpreted (docs/policy.md): JSON made in Lua, and text.format
+-- with a number for %s.
 local TABLE = "with a table emitted in a rare branch"
-local IN_PART = { [TABLE] = true, ["of lua/examples/cloudevents.lua"] = true }
+local IN_PART = { [TABLE] = true, ["of lua/examples/cloudevents.lua"] = true,
+  ["of lua/examples/declared_versus_exercised.lua"] = true }
 
 local POLICIES = {
   ["without a policy"] = false,
@@ -125,7 +127,7 @@ local function check_steady(host)
   local seen = trace_log.steady(function() batches(host, STEADY, 256) end)
   assert.is_true(seen.interpreted < INTERPRETED * STEADY * 256, seen.interpreted .. " instructions interpreted")
   seen.interpreted = nil
-  assert.same({ aborts = 0, flushes = 0 }, seen)
+  assert.same({ aborts = {}, flushes = 0 }, seen)
 end
 
 describe("the batch loop is compiled", function()
