@@ -8,6 +8,9 @@ jit.off(true, true) -- what watches is no part of what is watched
 
 local M = {}
 
+-- The specs' own functions, where traces end that leave the batch loop, are no matter.
+local function is_of_spec(place) return place:find("_spec.lua", 1, true) ~= nil end
+
 local function reason_of(code, what)
   if type(code) ~= "number" then return tostring(code) end
   if type(what) == "function" then
@@ -27,7 +30,8 @@ function M.record(fn)
     elseif what == "stop" and begun then
       if begun.root and not begun.head then log.loops[begun.func] = true end
     elseif what == "abort" and begun then
-      log.aborts[#log.aborts + 1] = { at = util.funcinfo(func, pc).loc, reason = reason_of(other, extra) }
+      local at = util.funcinfo(func, pc).loc
+      if not is_of_spec(at) then log.aborts[#log.aborts + 1] = { at = at, reason = reason_of(other, extra) } end
     end
   end
   jit.flush()
@@ -50,26 +54,32 @@ function M.fatal(log)
   return found
 end
 
---- Runs fn, for which everything should be compiled already; returns { aborts =, flushes =, interpreted = }: list of
---- the traces given up, as texts; times that all were thrown away; number of instructions that the interpreter ran, for
---- compiled code calls no hook.
-function M.steady(fn)
-  local seen, interpreted = { aborts = {}, flushes = 0 }, 0
+--- Instructions that the interpreter runs in fn(): compiled code calls no hook. Nothing new is compiled meanwhile.
+function M.interpreted(fn)
+  local count = 0
+  debug.sethook(function() count = count + 1 end, "", 1)
+  local ok, err = pcall(fn)
+  debug.sethook()
+  assert(ok, err)
+  return count
+end
+
+--- Runs fn, for which everything should be compiled already; returns a list of the traces given up, as texts, and
+--- "flush" for each time that all were thrown away.
+function M.unsteady(fn)
+  local seen = {}
   local function on_trace(what, _, func, pc, other, extra)
-    if what == "abort" then
-      seen.aborts[#seen.aborts + 1] = util.funcinfo(func, pc).loc .. ": " .. reason_of(other, extra)
+    local at = what == "abort" and util.funcinfo(func, pc).loc
+    if at and not is_of_spec(at) then
+      seen[#seen + 1] = at .. ": " .. reason_of(other, extra)
     elseif what == "flush" then
-      seen.flushes = seen.flushes + 1
+      seen[#seen + 1] = what
     end
   end
-  -- The hook first: setting it ends what is being recorded, if anything is.
-  debug.sethook(function() interpreted = interpreted + 1 end, "", 1)
   jit.attach(on_trace, "trace")
   local ok, err = pcall(fn)
   jit.attach(on_trace)
-  debug.sethook()
   assert(ok, err)
-  seen.interpreted = interpreted
   return seen
 end
 
