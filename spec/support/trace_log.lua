@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What the JIT compiler did while a function ran: traces that ended well, aborts with their place, and what was left to
--- the interpreter.
+-- What the JIT compiler did while a function ran: what it gave up on and where, and what was left to the interpreter.
+local bit = require("bit")
 local util = require("jit.util")
 local vmdef = require("jit.vmdef")
 
@@ -20,19 +20,12 @@ local function reason_of(code, what)
   return (vmdef.traceerr[code] or "error " .. code):gsub("%%.", tostring(what))
 end
 
---- Runs fn; returns { loops = { [function] = true }, aborts = { { at =, reason = } } }: the functions of which a loop
---- was compiled, and what was not.
+--- Runs fn with nothing compiled at first; returns the traces given up meanwhile: { { at =, reason = } }.
 function M.record(fn)
-  local log, begun = { loops = {}, aborts = {} }, nil
+  local log = {}
   local function on_trace(what, _, func, pc, other, extra)
-    if what == "start" then
-      begun = { root = not extra, head = pc == 0, func = func }
-    elseif what == "stop" and begun then
-      if begun.root and not begun.head then log.loops[begun.func] = true end
-    elseif what == "abort" and begun then
-      local at = util.funcinfo(func, pc).loc
-      if not is_of_spec(at) then log.aborts[#log.aborts + 1] = { at = at, reason = reason_of(other, extra) } end
-    end
+    local at = what == "abort" and util.funcinfo(func, pc).loc
+    if at and not is_of_spec(at) then log[#log + 1] = { at = at, reason = reason_of(other, extra) } end
   end
   jit.flush()
   jit.attach(on_trace, "trace")
@@ -42,11 +35,28 @@ function M.record(fn)
   return log
 end
 
+--- A log to read.
+function M.text(log)
+  local lines = {}
+  for i, abort in ipairs(log) do lines[i] = abort.at .. ": " .. abort.reason end
+  return "given up on:\n" .. table.concat(lines, "\n")
+end
+
+--- Whether the loop of fn is compiled: its instruction says so.
+function M.is_compiled(fn)
+  for pc = 1, util.funcinfo(fn).bytecodes - 1 do
+    local op = bit.band(util.funcbc(fn, pc), 0xff)
+    local name = vmdef.bcnames:sub(6 * op + 1, 6 * op + 6):match("%u+")
+    if name == "JLOOP" or name == "JFORL" then return true end
+  end
+  return false
+end
+
 --- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
 --- good. The others are its way to begin: it tries again, from a loop's next round.
 function M.fatal(log)
   local found = {}
-  for _, abort in ipairs(log.aborts) do
+  for _, abort in ipairs(log) do
     if abort.reason:find("NYI", 1, true) or abort.reason:find("blacklisted", 1, true) then
       found[#found + 1] = abort.at .. ": " .. abort.reason
     end
