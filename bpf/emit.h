@@ -63,6 +63,7 @@ static __noinline void cf_event_fill(struct cf_event *event, struct __sk_buff *s
 	event->icmp_type = packet->icmp_type;
 	event->icmp_code = packet->icmp_code;
 	event->close_reason = CF_CLOSE_NONE;
+	event->witnesses = 0;
 	__builtin_memset(event->pad0, 0, sizeof(event->pad0));
 }
 
@@ -85,6 +86,8 @@ static __always_inline void cf_event_emit(struct __sk_buff *skb, struct cf_stats
 	event->last_seen_ns = load->now;
 	event->packets = load->packets;
 	event->bytes = load->bytes;
+	event->reply_packets = 0;
+	event->reply_bytes = 0;
 	event->seq = seq;
 	/* On its way out a packet comes here after netfilter, on its way in before it. */
 	event->hook = direction == CF_FLOW_EGRESS ? CF_HOOK_TC_EGRESS : CF_HOOK_TC_INGRESS;

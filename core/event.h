@@ -25,6 +25,13 @@ enum cf_source {
 enum cf_hook {
 	CF_HOOK_TC_EGRESS = 1,
 	CF_HOOK_TC_INGRESS = 2,
+	CF_HOOK_NF_PREROUTING = 3, /* netfilter's, of a packet that a rule logged */
+	CF_HOOK_NF_INPUT = 4,
+	CF_HOOK_NF_FORWARD = 5,
+	CF_HOOK_NF_OUTPUT = 6,
+	CF_HOOK_NF_POSTROUTING = 7,
+	CF_HOOK_NF_INGRESS = 8, /* of a device (nft family netdev) */
+	CF_HOOK_NF_EGRESS = 9,
 };
 
 /* Seen from the cell: egress leaves it. Not the same as the hook: a peer's ingress is the cell's egress. */
@@ -63,11 +70,15 @@ enum cf_event_flag {
 	CF_EVENT_TCP = 8, /* tcp_flags */
 	CF_EVENT_VLAN = 16, /* vlan */
 	CF_EVENT_FRAGMENT = 32, /* a later fragment: its transport header is in another packet */
+	CF_EVENT_REOPENED = 64, /* opened, but may have been open before: the table has evicted flows like it */
+	CF_EVENT_MIDSTREAM = 128, /* opened by a TCP packet without SYN: the connection is older than our sight of it */
+	CF_EVENT_CONFLICT = 256, /* netfilter says drop of a flow that tc saw leave */
 };
 
 enum {
 	CF_EVENT_PREFIX_LEN = 128, /* NF_LOG_PREFIXLEN: 127 bytes and a NUL */
-	CF_EVENT_RING_LEN = 112, /* what a ring record carries: all of the event but the prefix */
+	CF_EVENT_RING_LEN = 128, /* what a ring record carries: all of the event but the prefix */
+	CF_EVENT_FULL_LEN = 256, /* with the prefix: records of the host ring that have one */
 };
 
 struct cf_event {
@@ -75,6 +86,8 @@ struct cf_event {
 	uint64_t last_seen_ns; /* CLOCK_BOOTTIME; flow's latest packet up to this event */
 	uint64_t packets; /* on the wire: a GSO buffer counts as the segments it becomes */
 	uint64_t bytes; /* network-layer bytes (IP header and what follows), GSO headers included */
+	uint64_t reply_packets; /* of the direction opposite to the event's; closed and updated only */
+	uint64_t reply_bytes;
 	uint64_t seq; /* 1, 2, ... per cell and CPU over attempted events: a gap is a lost event */
 	uint8_t src_addr[16]; /* network order; IPv4 in the first 4 bytes, the rest 0 */
 	uint8_t dst_addr[16];
@@ -98,7 +111,8 @@ struct cf_event {
 	uint8_t icmp_type;
 	uint8_t icmp_code;
 	uint8_t close_reason; /* enum cf_close_reason */
-	uint8_t pad0[5]; /* zero */
+	uint8_t witnesses; /* 1 << enum cf_source, or-ed, of all that saw it; 0: `source` alone */
+	uint8_t pad0[4]; /* zero */
 	char prefix[CF_EVENT_PREFIX_LEN]; /* NFLOG prefix, NUL-terminated; empty from other sources */
 };
 #endif

@@ -34,6 +34,7 @@ struct cf_outcome {
 	uint64_t consumed;
 	uint64_t records; /* events that became a record, whatever its outputs did with it */
 	uint64_t deduplicated;
+	uint64_t dedup_forgotten; /* keys that made room before their window was over; no event's ending */
 	uint64_t suppressed;
 	uint64_t failed; /* could not be recorded at all */
 	uint64_t refused; /* ring record of the wrong length or of an unknown cell */

@@ -53,10 +53,60 @@ enum cf_attach_mode {
 	CF_ATTACH_CLSACT = 2,
 };
 
+/* How the sources of a cell are chosen. */
+enum cf_plan_sources {
+	CF_SOURCES_AUTO = 0, /* ebpf; nflog when that fails */
+	CF_SOURCES_EBPF = 1, /* bits from here on: ebpf alone */
+	CF_SOURCES_NFLOG = 2,
+	CF_SOURCES_BOTH = 3, /* joined per flow */
+	CF_SOURCES_NOOP = 4, /* none: yields nothing */
+};
+
+/* Where the interface is that a program is attached to, or-ed. */
+enum cf_plan_stand {
+	CF_STAND_INSIDE = 1, /* in the cell: the cell's egress is the hook's */
+	CF_STAND_PEER = 2, /* host side of the cell's veth: the cell's egress arrives as ingress */
+	CF_STAND_TAP = 4, /* a microVM's tap, in the namespace that `netns` names: as for a peer */
+};
+
+/* Which events of a flow a policy is given: 1 << enum cf_kind, or-ed. */
+enum {
+	CF_EVENTS_DEFAULT = 1 << 1 | 1 << 4, /* opened, logged */
+};
+
+enum cf_idle { /* index into idle_s: after how long without a packet a flow counts as over */
+	       CF_IDLE_TCP = 0,
+	       CF_IDLE_UDP = 1,
+	       CF_IDLE_ICMP = 2,
+	       CF_IDLE_OTHER = 3,
+	       CF_IDLE_COUNT = 4,
+};
+
+enum {
+	CF_IDLE_TCP_S = 300,
+	CF_IDLE_UDP_S = 60,
+	CF_IDLE_ICMP_S = 30,
+	CF_IDLE_OTHER_S = 60,
+	CF_IDLE_S_MAX = 86400,
+	CF_CLOSED_LINGER_MS = 1000, /* quiet after FIN or RST before a flow is told as closed: its last packets come */
+	CF_NFLOG_GROUP_DEFAULT = 100,
+	CF_NFLOG_GROUP_MAX = 65535, /* and 0 is refused: the kernel's own log messages go there */
+};
+
+struct cf_plan_flows { /* of the run: all cells share one table */
+	uint32_t idle_s[4]; /* by enum cf_idle */
+	uint32_t update_s; /* interval of `updated` events; 0: none */
+	uint32_t pad0; /* zero */
+};
+
 struct cf_plan_cell {
 	int32_t pid; /* of a process in the cell; 0 when netns is given */
 	uint32_t hooks; /* enum cf_plan_hook, or-ed */
 	uint32_t attach; /* enum cf_attach_mode */
+	uint32_t sources; /* enum cf_plan_sources */
+	uint32_t stand; /* enum cf_plan_stand, or-ed; 0: inside */
+	uint32_t nflog_group; /* 1..65535; 0: CF_NFLOG_GROUP_DEFAULT */
+	uint32_t events; /* 1 << enum cf_kind, or-ed; 0: CF_EVENTS_DEFAULT */
 	uint32_t pad0; /* zero */
 	char name[CF_NAME_LEN];
 	char interface[CF_IFNAME_LEN];
@@ -93,6 +143,7 @@ struct cf_plan {
 	uint32_t generation; /* given by the supervisor: 1, 2, ... for each policy put in force; 0: none */
 	uint32_t pad0; /* zero */
 	struct cf_plan_limits limits;
+	struct cf_plan_flows flows;
 	struct cf_plan_metadata metadata;
 	struct cf_plan_output outputs[CF_OUTPUTS_MAX];
 	struct cf_plan_cell cells[CF_CELLS_MAX];

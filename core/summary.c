@@ -178,6 +178,18 @@ static void log_decided(const struct cf_summary *summary)
 		outcome->refused, outcome->skipped);
 }
 
+/* Only where it happened: most policies never come near, and it is no loss that `lost` knows of. */
+static void log_dedup(const struct cf_summary *summary)
+{
+	uint64_t forgotten = summary->outcome.dedup_forgotten;
+
+	if (forgotten)
+		cf_info("  dedup     %" PRIu64
+			" key%s forgotten early, for want of room: duplicates may have become records, "
+			"no record is lost",
+			forgotten, forgotten == 1 ? "" : "s");
+}
+
 static void log_outputs(const struct cf_summary *summary)
 {
 	for (uint32_t i = 0; i < summary->from->sink_count; i++) {
@@ -224,6 +236,7 @@ void cf_summary_log(const struct cf_summary *summary)
 	log_counters(summary);
 	log_kernel(summary);
 	log_decided(summary);
+	log_dedup(summary);
 	log_outputs(summary);
 	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
 		summary->outcome.script_errors, from->worker_restarts, from->generation,

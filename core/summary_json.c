@@ -69,6 +69,7 @@ static void worker_numbers(struct cf_json *json, const struct cf_summary *summar
 	number(json, "records", outcome->records);
 	number(json, "extra", outcome->extra);
 	number(json, "deduplicated", outcome->deduplicated);
+	number(json, "dedup_forgotten", outcome->dedup_forgotten);
 	number(json, "suppressed", outcome->suppressed);
 	number(json, "failed", outcome->failed);
 	number(json, "refused", outcome->refused);

@@ -174,6 +174,8 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	decide(turn, batch);
 	took = cf_monotonic_seconds() - took;
 	cf_emit_begin(NULL);
+	/* Absolute: what an attempt without commit pushed out is gone as well. */
+	next->dedup_forgotten = cf_dedup_evictions();
 	cf_outcome_commit(shared, next);
 	cf_ring_release(&turn->ring, position);
 	if (shared->careful && --shared->careful == 0)

@@ -11,6 +11,7 @@ local event = require("cellflow.event")
 local fault = require("cellflow.fault")
 local limit = require("cellflow.limit")
 local lint = require("cellflow.lint")
+local match_review = require("cellflow.match_review")
 local place = require("cellflow.place")
 local rule_review = require("cellflow.rule_review")
 
@@ -149,6 +150,19 @@ local function try_event(setup, errors, before, decided, ev, raw)
   end
 end
 
+-- Why a handler is never called, or nil: its kind is a condition like those of its match.
+local function why_never(entry)
+  local match = { kind = entry.number and { kind = "bytes", list = { entry.number }, set = { [entry.number] = true } } }
+  for name, cond in pairs(entry.conditions or {}) do
+    -- A kind of its own beside that of the handler: both must hold.
+    if name == "kind" and match.kind and not cond.set[entry.number] then
+      return "its match asks for another kind"
+    end
+    match[name] = match[name] or cond
+  end
+  return match_review.never(match)
+end
+
 -- Handlers whose match no event met so far get events that are changed to meet it.
 local function try_fitted(setup, errors, list, warnings, ev, raw, cells)
   for _, step in ipairs(list) do
@@ -158,6 +172,11 @@ local function try_fitted(setup, errors, list, warnings, ev, raw, cells)
         step.tried = true
         try(setup, errors, step, ev, raw)
       end
+    end
+    local never = why_never(step.entry)
+    if never then
+      warnings[#warnings + 1] = ("%s: %s is never called: %s"):format(step.place, step.name, never)
+      step.tried = true
     end
     if not step.tried then check_events.each(raw, try_one) end
     if not step.tried then
@@ -187,8 +206,8 @@ local function run_all(host, setup, errors, warnings)
   end)
 end
 
---- `host`: the runtime's state in host.lua; `chunks`: the compiled files of the policy, or nil. Returns a list of
---- errors and a list of warnings, "file:line: what", each once. Overwrites the batch.
+--- `host`: the runtime's state in host.lua; `chunks`: the compiled files of the policy (sandbox.lua), or nil. Returns a
+--- list of errors and a list of warnings, "file:line: what", each once. Overwrites the batch.
 function M.run(host, chunks)
   local cell = host.cells[0]
   -- A policy whose cell comes from the command line would find an event without one, which no run has; and every cell
@@ -209,6 +228,7 @@ function M.run(host, chunks)
   if not ok then error(wrong, 0) end
   for _, line in ipairs(lint.names(chunks or {}, host.names, setup.hooks)) do add(errors, line) end
   for _, list in ipairs({ errors.reads.warnings(), lint.answers(setup.hooks, setup.places, errors.stuck),
+    lint.locals(chunks or {}, setup.hooks), lint.timers(setup.timers.list),
     rule_review.run(setup.rules, setup.places) }) do
     for _, line in ipairs(list) do warnings[#warnings + 1] = line end
   end

@@ -3,6 +3,7 @@
 -- defines, also on lines that no made-up event reaches, and hooks that cannot answer. Opcodes are learnt by compiling
 -- samples, as their numbers are LuaJIT's own affair.
 local bit = require("bit")
+local local_hooks = require("cellflow.local_hooks")
 local sandbox = require("cellflow.sandbox")
 local place = require("cellflow.place")
 local suggest = require("cellflow.suggest")
@@ -21,6 +22,7 @@ local function opcodes_of(text)
   end
 end
 
+local EMPTY = opcodes_of("return")[1]
 local GGET, GSET = opcodes_of("return name")[1], opcodes_of("name = 1")[2]
 
 -- Every way to return something; RET0 is the one that does not.
@@ -68,18 +70,22 @@ local function visit_names(self, fn, names, found)
   end
 end
 
---- Errors "file:line: what" about names in `chunks`, the compiled files of a policy. `names` is what it may name (of
---- sandbox.lua); of the hooks only those that are defined can be read.
+--- Errors "file:line: what" about names in `chunks`, the compiled files of a policy ({ fn =, text = }). `names` is what
+--- it may name (of sandbox.lua); of the hooks only those that are defined can be read.
 function M.names(chunks, names, hooks)
   local self, found = { known = {}, refused = sandbox.refused }, {}
   for _, name in ipairs(names) do self.known[name] = not is_hook[name] or hooks[name] and true end
   for _, chunk in ipairs(chunks) do
-    each_prototype(chunk, function(fn) visit_names(self, fn, names, found) end)
+    each_prototype(chunk.fn, function(fn) visit_names(self, fn, names, found) end)
   end
   return found
 end
 
+-- Those of the library that are written in C have none.
+local function has_bytecode(fn) return funcinfo(fn).bytecodes ~= nil end
+
 local function can_answer(fn)
+  if not has_bytecode(fn) then return true end
   for pc = 1, math.huge do
     local ins = funcbc(fn, pc)
     if not ins then return false end
@@ -100,6 +106,27 @@ function M.answers(hooks, places, stuck)
     if hooks[name] and not stuck[places[name]] and not can_answer(hooks[name]) then
       lines[#lines + 1] = ("%s: %s never returns anything, %s"):format(places[name] or "?", name, USELESS[name])
     end
+  end
+  return lines
+end
+
+--- Warnings about timers without a line: they do nothing, and an idle process without timers would sleep.
+function M.timers(list)
+  local lines = {}
+  for _, timer in ipairs(list) do
+    if timer.fn and has_bytecode(timer.fn) and bit.band(funcbc(timer.fn, 1), 0xff) == EMPTY then
+      lines[#lines + 1] = ("%s: %s does nothing, and wakes the process for it"):format(timer.place, timer.title)
+    end
+  end
+  return lines
+end
+
+--- Warnings about functions with the name of a hook that are local. `chunks` as for names.
+function M.locals(chunks, hooks)
+  local lines = {}
+  for _, chunk in ipairs(chunks) do
+    local file = place.of_function(chunk.fn):match("^(.*):%d+$")
+    for _, line in ipairs(local_hooks.warnings(chunk.text, file, hooks)) do lines[#lines + 1] = line end
   end
   return lines
 end

@@ -4,6 +4,7 @@
 local bit = require("bit")
 local ffi = require("ffi")
 local class_sets = require("cellflow.class_sets")
+local match_review = require("cellflow.match_review")
 local network = require("cellflow.network")
 
 local band, bxor, rshift = bit.band, bit.bxor, bit.rshift
@@ -114,7 +115,9 @@ end
 
 local function review_rule(self, number, warn)
   local rule = self.list[number]
-  local other = covered_by(self, number)
+  local why_never = match_review.never(rule.match)
+  if why_never then return warn(("%s: %s never applies: %s"):format(rule.place, title(rule), why_never)) end
+  local other = number > 1 and covered_by(self, number)
   if not other then return end
   local same = M.covers(rule.match, other.match)
   local why = same and (rule.decision == other.decision and "has the same match" or
@@ -123,11 +126,13 @@ local function review_rule(self, number, warn)
     why))
 end
 
--- After a rule that matches everything nothing is asked any more: one line for all of it.
-local function review_rest(self, number, places, warn)
+-- After a rule that matches everything, alone or with those before it, nothing is asked any more: one line for all of
+-- it.
+local function review_rest(self, number, alone, places, warn)
   local rule, after = self.list[number], #self.list - number
   local function never(place, what)
-    warn(("%s: %s: %s at %s matches every event"):format(place, what, title(rule), rule.place))
+    warn(("%s: %s: %s at %s %s"):format(place, what, title(rule), rule.place,
+      alone and "matches every event" or "and the rules before it match every event"))
   end
   if after > 0 then
     never(self.list[number + 1].place, after == 1 and title(self.list[number + 1]) .. " never applies"
@@ -147,12 +152,14 @@ function M.run(self, places)
       left_out = left_out + 1
     end
   end
+  local together = match_review.together()
   for number, rule in ipairs(self.list) do
-    if not next(rule.match) then
-      review_rest(self, number, places, warn)
+    local alone = match_review.always(rule.match)
+    if not alone then review_rule(self, number, warn) end
+    if alone or together(rule.match) then
+      review_rest(self, number, alone, places, warn)
       break
     end
-    if number > 1 then review_rule(self, number, warn) end
   end
   if left_out > 0 then lines[#lines + 1] = ("%s: and %d more warnings"):format(self.list[1].place, left_out) end
   return lines

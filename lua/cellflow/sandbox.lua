@@ -163,8 +163,8 @@ function M.new(parts)
   return self
 end
 
---- A list of every chunk that is compiled, where somebody put one here: for `check`, which looks at functions that
---- nothing calls. Elsewhere chunks are garbage once they ran, and may be large.
+--- A list of every chunk that is compiled ({ fn =, text = }), where somebody put one here: for `check`, which looks at
+--- functions that nothing calls. Elsewhere chunks are garbage once they ran, and may be large.
 M.compiled = nil
 
 --- Compile a policy's text for `env`; returns the function, or nil and "file:line: what".
@@ -177,7 +177,7 @@ function M.compile(text, file, env)
   if not chunk then
     return nil, place.line(tostring(wrong))
   end
-  if M.compiled then M.compiled[#M.compiled + 1] = chunk end
+  if M.compiled then M.compiled[#M.compiled + 1] = { fn = chunk, text = text } end
   return chunk
 end
 

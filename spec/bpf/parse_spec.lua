@@ -194,7 +194,7 @@ describe("the tc program, parsing", function()
     assert.equal(33, tonumber(event.bytes))
     assert.equal(event.first_seen_ns, event.last_seen_ns)
     assert.equal(("\0"):rep(12), ffi.string(event.src_addr + 4, 12))
-    assert.equal(("\0"):rep(5), ffi.string(event.pad0, 5))
+    assert.equal(("\0"):rep(4), ffi.string(event.pad0, 4))
   end)
 
   it("says less of a packet on its way in: no rule has seen it yet", function()

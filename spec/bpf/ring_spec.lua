@@ -45,7 +45,7 @@ describe("the tc program's ring", function()
       end
       assert.equal(("\0"):rep(12), ffi.string(event.src_addr + 4, 12))
       assert.equal(("\0"):rep(12), ffi.string(event.dst_addr + 4, 12))
-      assert.equal(("\0"):rep(5), ffi.string(event.pad0, 5))
+      assert.equal(("\0"):rep(4), ffi.string(event.pad0, 4))
     end
     cell:close()
   end)

@@ -51,12 +51,12 @@ describe("ring", function()
     local marks, passed, _, _, position = take()
     assert.same({ 1, 2, 3 }, marks)
     assert.equal(3, passed)
-    assert.equal(3 * 120, position)
+    assert.equal(3 * (8 + LEN), position)
     assert.equal(0, tonumber(core.cf_ring_position(ring)))
     assert.equal(3, in_ring())
     core.cf_ring_release(ring, position)
-    assert.equal(360, tonumber(core.cf_ring_position(ring)))
-    assert.equal(360, tonumber(made:consumer()[0]))
+    assert.equal(3 * (8 + LEN), tonumber(core.cf_ring_position(ring)))
+    assert.equal(3 * (8 + LEN), tonumber(made:consumer()[0]))
     assert.equal(0, in_ring())
   end)
 
@@ -80,7 +80,7 @@ describe("ring", function()
     assert.same({ 2 }, marks)
     assert.equal(1, passed)
     assert.equal(0, refused)
-    assert.equal(120 + 120 + 24, position)
+    assert.equal(2 * (8 + LEN) + 24, position)
     assert.equal(1, in_ring())
   end)
 
@@ -122,23 +122,23 @@ describe("ring", function()
     produce(78)
     local marks, _, _, _, position = take(start)
     assert.same({ 77, 78 }, marks)
-    assert.equal(start + 240, position)
+    assert.equal(start + 2 * (8 + LEN), position)
     assert.equal(2, in_ring())
   end)
 
   it("is counted from any position, whatever the consumer's page says", function()
     for i = 1, 3 do produce(i) end
-    for _, page in ipairs({ 0, 240, 2 ^ 40 }) do
+    for _, page in ipairs({ 0, 2 * (8 + LEN), 2 ^ 40 }) do
       core.cf_ring_release(ring, page)
       assert.equal(3, in_ring(0))
-      assert.equal(2, in_ring(120))
-      assert.equal(0, in_ring(360))
+      assert.equal(2, in_ring(8 + LEN))
+      assert.equal(0, in_ring(3 * (8 + LEN)))
     end
   end)
 
   it("has nothing from a position that cannot be", function()
     for i = 1, 3 do produce(i) end
-    assert.equal(0, in_ring(361))
+    assert.equal(0, in_ring(3 * (8 + LEN) + 1))
     made:producer()[0] = 2 ^ 50
     assert.equal(0, in_ring(0)) -- would take hours
     assert.equal(0, in_ring(2 ^ 50 - SIZE - 8))

@@ -8,6 +8,7 @@ local made_ring = require("made_ring")
 require("core_headers")("error", "confine", "outcome", "ring", "sink", "turn")
 
 local core = helper.core
+local dedup = require("output_core")
 
 describe("a turn", function()
   local made, turn, shared
@@ -50,6 +51,21 @@ describe("a turn", function()
     assert.equal(7, shared.careful)
     core.cf_turn_once(turn)
     assert.equal(7, shared.careful)
+  end)
+
+  it("carries on how many keys of dedup were forgotten early, also those of an attempt that was cut off", function()
+    local size = tonumber(dedup.cf_dedup_size(8))
+    local mem = ffi.new("uint64_t[?]", (size + 7) / 8)
+    assert(dedup.cf_dedup_bind(mem, size) == 0)
+    finally(function() dedup.cf_dedup_bind(nil, 0) end)
+    for i = 1, 10 do core.cf_dedup_seen("key" .. i, #("key" .. i), 60, 1000000000ULL) end
+    core.cf_outcome_begin(shared)
+    made:produce(event(3))
+    assert.equal(1, core.cf_turn_once(turn))
+    assert.equal(2, tonumber(outcome().dedup_forgotten))
+    made:produce(event(3))
+    assert.equal(1, core.cf_turn_once(turn))
+    assert.equal(2, tonumber(outcome().dedup_forgotten))
   end)
 
   it("writes nothing while there is nothing", function()

@@ -96,6 +96,45 @@ describe("check", function()
       (findings("function verdict() end")))
   end)
 
+  it("says nothing about hooks and timers that are functions of the library", function()
+    assert.same({}, (findings("format = json.encode every(60, log.debug)")))
+    assert.matches('^error: p.lua:2: verdict must return "allow", "deny" or nil', findings("verdict = tostring")[1])
+  end)
+
+  it("warns of functions with the name of a hook that are local, so that nobody calls them", function()
+    assert.same({
+      'warning: p.lua:3: verdict is local, so it is no hook and is never called; write "function verdict"',
+      'warning: p.lua:7: reason is local, so it is no hook and is never called; write "function reason"',
+      'warning: p.lua:9: dedup is local, so it is no hook and is never called; write "function dedup"',
+    }, (findings([==[
+      local secs, verb = "function", [[ verdict ]] -- verdict
+      local function verdict(ev) return "deny" end
+      --[[ verdict(1) ]]
+      deny "x" { dst_port = 22, reason = "no" .. secs .. verb .. "\" reason" }
+      local reason
+      function reason(ev, decision, code) return ev.reason end
+      --[==[ dedup
+      ]==] .. "]==] local dedup = function(ev) return 1 end\n" ..
+      'on("decision", function(r) return r.verdict end)')))
+  end)
+
+  it("does not take helpers, values and members for such functions", function()
+    assert.same({}, (findings([[
+      local function verdict(ev) return ev.dst_port == 22 end
+      on("opened", function(ev) if verdict(ev) then log.debug("x") end end)
+      local reason = "x"
+      local function dedup() return dedup() end
+      local t = {}
+      function t.format(x) return x end
+      function format(record) return t.format("x" ..reason) end]])))
+  end)
+
+  it("warns of timers that do nothing", function()
+    assert.same({ "warning: p.lua:3: every(60) does nothing, and wakes the process for it" }, (findings([[
+      every(10, function() log.debug("x") end)
+      every(60, function() end)]])))
+  end)
+
   it("tells rules that never apply", function()
     assert.matches('^warning: p.lua:3: allow "b" never applies: ', findings('deny "a" {}\nallow "b" { mark = 1 }')[1])
   end)

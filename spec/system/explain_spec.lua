@@ -168,6 +168,7 @@ describe("explain", function()
     ["-c egress.lua protocol=tpc"] = 'event: protocol must be one of "icmp", "icmpv6", "tcp", "udp", got "tpc" ' ..
       '(did you mean "tcp"?)',
     ["-c egress.lua tcp_flags=SX"] = 'event: tcp_flags "SX": there is no flag "X", only letters of FSRPAUEC',
+    ["-c egress.lua '{\"tcp_flags\":3}'"] = "event: tcp_flags must be letters of FSRPAUEC, got 3",
     ["-c egress.lua fragment=maybe"] = 'event: fragment must be true or false, got "maybe"',
     ["-c egress.lua observed_at=2026-02-30T00:00:00Z"] = 'event: observed_at must be a time like ' ..
       '"2026-01-31T12:00:00Z" or seconds since 1970, got "2026-02-30T00:00:00Z"',

@@ -7,7 +7,7 @@ local flow_list = require("flow_list")
 local identities = require("identities")
 
 local RING = 1048576
-local RECORD = 8 + 112 -- header and event
+local RECORD = 8 + 128 -- header and event
 local FLOWS = 12000
 
 describe("a ring that is too small", function()
