@@ -11,6 +11,12 @@
 #include "flow.h"
 #include "packet.h"
 
+#ifdef __clang__
+#define CF_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CF_UNROLL
+#endif
+
 enum {
 	CF_TCP_FIN = 1,
 	CF_TCP_SYN = 2,
@@ -30,7 +36,7 @@ static __always_inline uint64_t cf_flow_hash(const struct cf_flow_key *key, cons
 	uint64_t hash = secret->word[0];
 
 	__builtin_memcpy(words, key, sizeof(words));
-#pragma unroll
+	CF_UNROLL
 	for (int i = 0; i < (int)sizeof(*key) / 4; i += 2)
 		hash += (words[i] + secret->word[i + 1]) * (words[i + 1] + secret->word[i + 2]);
 	return hash;
@@ -54,7 +60,7 @@ static __always_inline int cf_flow_key_equal(const struct cf_flow_key *a, const 
 
 	__builtin_memcpy(x, __builtin_assume_aligned(a, 8), sizeof(x));
 	__builtin_memcpy(y, __builtin_assume_aligned(b, 8), sizeof(y));
-#pragma unroll
+	CF_UNROLL
 	for (int i = 0; i < (int)sizeof(*a) / 8; i++)
 		differ |= x[i] ^ y[i];
 	return !differ;
@@ -176,7 +182,7 @@ static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_en
 	ended->close_reason = close_reason;
 	ended->stat = stat;
 	__builtin_memcpy(&ended->flow, flow, sizeof(ended->flow));
-#pragma unroll
+	CF_UNROLL
 	for (int i = 0; i < 2; i++) {
 		ended->flow.packets[i] = __sync_lock_test_and_set(&flow->packets[i], 0);
 		ended->flow.bytes[i] = __sync_lock_test_and_set(&flow->bytes[i], 0);

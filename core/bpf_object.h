@@ -15,17 +15,20 @@ struct cf_stats;
  * Records of an operator's object may not say which cell they are from: give such a load a struct of its own. */
 struct cf_bpf_maps {
 	int ring_fd; /* FLOW_EVENTS, else flow_events */
-	int flows_fd; /* FLOWS, when it is of struct cf_flow_key and struct cf_flow */
+	int flows_fd; /* FLOWS, when it is of struct cf_flow_set, to be mapped */
 	int wake_fd; /* WAKE, when it is of struct cf_wake */
 };
 
 struct cf_bpf_options {
 	uint64_t wake_interval_ns;
+	uint64_t seed; /* of the flow table's hash: the same for all loads that share FLOWS, and unknown to cells */
 	uint32_t cell;
 	uint32_t link_len; /* from cf_interface_look */
 	uint32_t flow_entries; /* 0: as the object says; counts for the load that creates the map */
+	uint32_t events; /* 1 << enum cf_kind, or-ed: of opened and closed, what goes to the ring */
 	uint32_t ring_bytes; /* as above; made a power of two of pages */
 	uint32_t hooks; /* wanted: enum cf_plan_hook, or-ed */
+	uint32_t flags; /* enum cf_bpf_flag, or-ed */
 	uint32_t pad0; /* zero */
 	const char *path; /* operator's object; NULL: the built-in one */
 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include "cells.h"
 #include "descriptors.h"
@@ -23,6 +24,8 @@ int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options
 	memset(cells, 0, sizeof(*cells));
 	cells->options = *options;
 	cf_bpf_maps_init(&cells->maps);
+	if (getrandom(&cells->seed, sizeof(cells->seed), 0) != (ssize_t)sizeof(cells->seed))
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no random numbers: %s", strerror(errno));
 	return cf_cell_watch_open(&cells->watch, error);
 }
 
@@ -85,7 +88,9 @@ static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct 
 	struct cf_bpf_options load = {
 		.wake_interval_ns = cells->options.wake_interval_ns,
 		.cell = cell->slot,
+		.seed = cells->seed,
 		.flow_entries = cells->options.flow_entries,
+		.events = cell->plan.events ? cell->plan.events : CF_EVENTS_DEFAULT,
 		.ring_bytes = cells->options.ring_bytes,
 		.hooks = cell->plan.hooks,
 		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,

@@ -40,6 +40,7 @@ struct cf_cells_options {
 struct cf_cells {
 	struct cf_cells_options options;
 	struct cf_bpf_maps maps;
+	uint64_t seed; /* of the flow table's hash */
 	struct cf_cell_watch watch;
 	size_t ring_size; /* bytes; 0 until a cell was attached */
 	uint32_t next_slot;
