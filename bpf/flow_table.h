@@ -23,7 +23,7 @@ enum {
 	CF_TCP_RST = 4,
 	CF_TCP_ACK = 16,
 	CF_TCP_NUMBER = 6, /* IPPROTO_TCP */
-	CF_LOCK_TRIES = 256, /* a few microseconds: the holder needs a tenth of that, unless its CPU was taken away */
+	CF_LOCK_TRIES = 1024, /* tens of microseconds: enough for a holder that is interrupted, if its CPU stays ours */
 	CF_BLOOM_FULL = 64, /* evictions after which the filter forgets: later it would say yes to one in six */
 	CF_BLOOM_BITS = CF_BLOOM_WORDS * 64,
 };
@@ -247,8 +247,11 @@ static __always_inline int cf_flow_insert(struct cf_flow_set *set, uint32_t tag,
 	int result;
 
 	ended->kind = 0;
-	if (!cf_flow_lock(set))
-		return CF_STAT_FLOW_FULL;
+	if (!cf_flow_lock(set)) {
+		*entry = cf_flow_find(set, tag, &fresh->key); /* the holder's flow may be ours */
+		return *entry && !cf_flow_is_reuse(*entry, fresh->tcp_flags[direction]) ? CF_STAT_FLOW_HIT
+											: CF_STAT_FLOW_FULL;
+	}
 	result = cf_flow_replace(set, tag, fresh, direction, ended, entry);
 	cf_flow_unlock(set);
 	return result;
