@@ -29,16 +29,20 @@ enum {
 };
 
 /* Multilinear, with pairs: of two different keys the upper 32 bits of the sums are equal for one secret in 2^32, so
- * nobody who does not know the secret can choose flows that meet in one set. */
-static __always_inline uint64_t cf_flow_hash(const struct cf_flow_key *key, const struct cf_flow_secret *secret)
+ * nobody who does not know the secret can choose flows that meet in one set. Volatile, or the tc program's compiler
+ * takes the words that the object was built with for those that it is loaded with. */
+static __always_inline uint64_t cf_flow_hash(const struct cf_flow_key *key,
+					     const volatile struct cf_flow_secret *secret)
 {
-	uint32_t words[sizeof(*key) / 4];
 	uint64_t hash = secret->word[0];
+	uint32_t a, b;
 
-	__builtin_memcpy(words, key, sizeof(words));
 	CF_UNROLL
-	for (int i = 0; i < (int)sizeof(*key) / 4; i += 2)
-		hash += (words[i] + secret->word[i + 1]) * (words[i + 1] + secret->word[i + 2]);
+	for (int i = 0; i < (int)sizeof(*key) / 4; i += 2) {
+		__builtin_memcpy(&a, (const uint8_t *)key + 4 * i, 4);
+		__builtin_memcpy(&b, (const uint8_t *)key + 4 * i + 4, 4);
+		hash += (a + secret->word[i + 1]) * (b + secret->word[i + 2]);
+	}
 	return hash;
 }
 
