@@ -65,7 +65,7 @@ describe("the built-in object", function()
     local found
     for id in netns.must("bpftool map show --json"):gmatch('"id":(%d+)[^{}]-"name":"%.rodata%.config"') do
       local dump = netns.run("bpftool map dump id %s | grep -q '\"cell\": 77'", id)
-      local flat = netns.must("bpftool map dump id %s", id)
+      local flat = dump and netns.must("bpftool map dump id %s", id) -- others of the host come and go
       if dump and flat:find('"link_len": 0', 1, true) and flat:find('"wake_interval_ns": 1000000', 1, true) then
         found = true
       end
