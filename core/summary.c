@@ -241,14 +241,16 @@ static void log_kernel(const struct cf_summary *summary)
 
 static void log_decided(const struct cf_summary *summary)
 {
+	const struct cf_collected *collected = summary->from->collected;
 	const struct cf_outcome *outcome = &summary->outcome;
 
+	char kernel[24] = "unknown";
+
 	if (summary->is_counted)
-		cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
-			summary->stats.n[CF_STAT_EVENT_SUBMITTED], outcome->consumed, summary->in_ring);
-	else
-		cf_info("  ring      unknown submitted, %" PRIu64 " consumed, %" PRIu64 " still in the ring",
-			outcome->consumed, summary->in_ring);
+		snprintf(kernel, sizeof(kernel), "%" PRIu64, summary->stats.n[CF_STAT_EVENT_SUBMITTED]);
+	cf_info("  rings     %s submitted by programs + %" PRIu64 " by the collector = %" PRIu64 " consumed + %" PRIu64
+		" still there + %" PRIu64 " to the collector",
+		kernel, collected->submitted, outcome->consumed, summary->in_ring, collected->own_taken);
 	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
 		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
 		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
@@ -319,9 +321,8 @@ static void log_collected(const struct cf_summary *summary)
 	if (n->joined)
 		cf_info("  joined    %" PRIu64 " flows seen by both sources, %" PRIu64 " conflicts", n->joined,
 			n->conflicts);
-	if (n->own_taken)
-		cf_info("  objects   %" PRIu64 " records of operators' objects, %" PRIu64 " refused", n->own_taken,
-			n->own_refused);
+	if (n->own_refused)
+		cf_info("  objects   %" PRIu64 " records of operators' objects refused", n->own_refused);
 	cf_info("  ended     %" PRIu64 " flows: %" PRIu64 " fin, %" PRIu64 " rst, %" PRIu64 " idle, %" PRIu64
 		" evicted, %" PRIu64 " with their cell, %" PRIu64 " with the run",
 		ended, n->ended[CF_CLOSE_FIN], n->ended[CF_CLOSE_RST], n->ended[CF_CLOSE_IDLE],
