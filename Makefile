@@ -11,7 +11,7 @@ PREFIX   ?= /usr/local
 Q := $(if $(V),,@)
 msg = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(patsubst $(abspath .)/%,%,$(2))")
 
-PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log
+PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log libzstd libxxhash
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 CFLAGS   ?= -O2 -g
 comma := ,
