@@ -2,14 +2,19 @@
  * Frames with the events in columns: see recording_pack.h.
  *
  * Packed: struct head; the frames without their events; the first 128 bytes of all events as 128 columns of one byte
- * each; their prefixes, whole. Before that, per event: last_seen_ns minus its first_seen_ns, then first_seen_ns and seq
- * minus those of the event before, as zigzag numbers, so that small ones are small whatever their sign.
+ * each; their prefixes, whole. Three fields are replaced before that, by differences that are mostly small, as zigzag
+ * numbers, so that small ones are small whatever their sign: last_seen_ns, from that of the event before (events come
+ * in its order); first_seen_ns, from the event's own last_seen_ns; seq, from that of the event before of the same slot,
+ * which is one for each cell and CPU as long as there are not too many of them.
  */
 #include <string.h>
 #include "frame.h"
 #include "recording_pack.h"
 
-enum { ROWS = 8 }; /* events are turned into columns by so many at a time */
+enum {
+	ROWS = 64, /* events are turned into columns by so many at a time: a cache line of each column */
+	SLOTS = 1024, /* of sequence numbers; part of the format */
+};
 
 struct head {
 	uint32_t frames_len; /* bytes of frames without events */
@@ -20,17 +25,17 @@ struct head {
 
 _Static_assert(sizeof(struct head) == CF_PACK_HEAD, "recording_pack.h tells its length");
 
-/* The event before, for the differences. */
+/* What came before, for the differences. */
 struct before {
-	uint64_t first_seen_ns;
-	uint64_t seq;
+	uint64_t last_seen_ns;
+	uint64_t seq[SLOTS];
 };
 
 /* Events on their way into columns, or out of them. */
 struct columns {
 	uint8_t *at; /* column c of event i is at[c * count + i] */
 	size_t count;
-	size_t done; /* events; of them done % ROWS are in `rows` only */
+	size_t done; /* events */
 	struct before before;
 	uint8_t rows[ROWS][CF_EVENT_RING_LEN] __attribute__((aligned(8)));
 };
@@ -58,28 +63,41 @@ static void store(uint8_t *at, uint64_t value)
 	memcpy(at, &value, sizeof(value));
 }
 
+static uint64_t *slot(struct before *before, const uint8_t *row)
+{
+	uint32_t cell;
+	uint16_t cpu;
+
+	memcpy(&cell, row + offsetof(struct cf_event, cell), sizeof(cell));
+	memcpy(&cpu, row + offsetof(struct cf_event, cpu), sizeof(cpu));
+	return &before->seq[(cell * 16 + cpu) % SLOTS];
+}
+
 static void subtract(struct before *before, uint8_t *row)
 {
 	uint64_t first = load(row + offsetof(struct cf_event, first_seen_ns));
 	uint64_t last = load(row + offsetof(struct cf_event, last_seen_ns));
-	uint64_t seq = load(row + offsetof(struct cf_event, seq));
+	uint64_t seq = load(row + offsetof(struct cf_event, seq)), *seq_before = slot(before, row);
 
-	store(row + offsetof(struct cf_event, last_seen_ns), zigzag(last - first));
-	store(row + offsetof(struct cf_event, first_seen_ns), zigzag(first - before->first_seen_ns));
-	store(row + offsetof(struct cf_event, seq), zigzag(seq - before->seq));
-	*before = (struct before){ first, seq };
+	store(row + offsetof(struct cf_event, last_seen_ns), zigzag(last - before->last_seen_ns));
+	store(row + offsetof(struct cf_event, first_seen_ns), zigzag(last - first));
+	store(row + offsetof(struct cf_event, seq), zigzag(seq - *seq_before));
+	before->last_seen_ns = last;
+	*seq_before = seq;
 }
 
 static void add(struct before *before, uint8_t *row)
 {
-	uint64_t first = before->first_seen_ns + unzigzag(load(row + offsetof(struct cf_event, first_seen_ns)));
-	uint64_t last = first + unzigzag(load(row + offsetof(struct cf_event, last_seen_ns)));
-	uint64_t seq = before->seq + unzigzag(load(row + offsetof(struct cf_event, seq)));
+	uint64_t last = before->last_seen_ns + unzigzag(load(row + offsetof(struct cf_event, last_seen_ns)));
+	uint64_t first = last - unzigzag(load(row + offsetof(struct cf_event, first_seen_ns)));
+	uint64_t *seq_before = slot(before, row);
+	uint64_t seq = *seq_before + unzigzag(load(row + offsetof(struct cf_event, seq)));
 
 	store(row + offsetof(struct cf_event, last_seen_ns), last);
 	store(row + offsetof(struct cf_event, first_seen_ns), first);
 	store(row + offsetof(struct cf_event, seq), seq);
-	*before = (struct before){ first, seq };
+	before->last_seen_ns = last;
+	*seq_before = seq;
 }
 
 /* An 8 by 8 matrix of bytes, mirrored: word r's byte c becomes word c's byte r. Halves, quarters, then single bytes
@@ -101,59 +119,49 @@ static void mirror(uint64_t *m)
 #undef SWAP
 }
 
-/* Eight rows from event `from` on, to their columns; `back`: from them. */
-static void turn_rows(struct columns *columns, size_t from, int back)
+/* The `count` rows of events `from` and following to their columns; `back`: from them. */
+static void turn_rows(struct columns *columns, size_t from, size_t count, int back)
 {
-	uint64_t m[ROWS];
+	size_t eights = count & ~(size_t)7;
+	uint64_t m[8];
 
-	for (size_t c = 0; c < CF_EVENT_RING_LEN; c += 8) {
-		uint8_t *column = columns->at + c * columns->count + from;
+	for (size_t c = 0; c < CF_EVENT_RING_LEN; c += 8)
+		for (size_t r = 0; r < eights; r += 8) {
+			uint8_t *column = columns->at + c * columns->count + from + r;
 
-		for (size_t i = 0; i < ROWS; i++)
-			m[i] = load(back ? column + i * columns->count : columns->rows[i] + c);
-		mirror(m);
-		for (size_t i = 0; i < ROWS; i++)
-			store(back ? columns->rows[i] + c : column + i * columns->count, m[i]);
-	}
-}
-
-/* The last rows of a block, fewer than eight. */
-static void turn_rest(struct columns *columns, size_t from, int back)
-{
-	for (size_t i = from; i < columns->count; i++)
+			for (size_t i = 0; i < 8; i++)
+				m[i] = load(back ? column + i * columns->count : columns->rows[r + i] + c);
+			mirror(m);
+			for (size_t i = 0; i < 8; i++)
+				store(back ? columns->rows[r + i] + c : column + i * columns->count, m[i]);
+		}
+	for (size_t r = eights; r < count; r++)
 		for (size_t c = 0; c < CF_EVENT_RING_LEN; c++) {
-			uint8_t *one = columns->at + c * columns->count + i, *other = &columns->rows[i - from][c];
+			uint8_t *one = columns->at + c * columns->count + from + r, *other = &columns->rows[r][c];
 
-			if (back)
-				*other = *one;
-			else
-				*one = *other;
+			*(back ? other : one) = *(back ? one : other);
 		}
 }
 
 static void put_row(struct columns *columns, const uint8_t *event)
 {
-	uint8_t *row = columns->rows[columns->done % ROWS];
+	size_t i = columns->done % ROWS;
 
-	memcpy(row, event, CF_EVENT_RING_LEN);
-	subtract(&columns->before, row);
+	memcpy(columns->rows[i], event, CF_EVENT_RING_LEN);
+	subtract(&columns->before, columns->rows[i]);
 	columns->done++;
-	if (columns->done % ROWS == 0)
-		turn_rows(columns, columns->done - ROWS, 0);
-	else if (columns->done == columns->count)
-		turn_rest(columns, columns->done / ROWS * ROWS, 0);
+	if (i == ROWS - 1 || columns->done == columns->count)
+		turn_rows(columns, columns->done - i - 1, i + 1, 0);
 }
 
 static void get_row(struct columns *columns, uint8_t *event)
 {
-	uint8_t *row = columns->rows[columns->done % ROWS];
+	size_t i = columns->done % ROWS, left = columns->count - columns->done;
 
-	if (columns->done % ROWS == 0 && columns->count - columns->done >= ROWS)
-		turn_rows(columns, columns->done, 1);
-	else if (columns->done % ROWS == 0)
-		turn_rest(columns, columns->done, 1);
-	add(&columns->before, row);
-	memcpy(event, row, CF_EVENT_RING_LEN);
+	if (i == 0)
+		turn_rows(columns, columns->done, left < ROWS ? left : ROWS, 1);
+	add(&columns->before, columns->rows[i]);
+	memcpy(event, columns->rows[i], CF_EVENT_RING_LEN);
 	columns->done++;
 }
 
