@@ -35,10 +35,15 @@ CORE_OBJ := $(CORE_SRC:core/%.c=$(BUILD)/core/%.o) $(BUILD)/core/bpf_embedded.o
 MAIN_OBJ := $(MAIN_SRC:core/%.c=$(BUILD)/core/%.o)
 LUA_GEN  := $(HEADERS_FOR_LUA:%=$(BUILD)/lua/cellflow/%_h.lua)
 LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lua/cellflow/%.lua=$(BUILD)/lua/%.o)
+# Each file of spec/fuzz is one libFuzzer target; all are linked with what any of them calls.
+FUZZ_BIN := $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
+FUZZ_SRC := core/error.c core/clock.c core/json.c core/frame.c core/frame_read.c core/recording_open.c \
+	core/recording_pack.c core/recording_read.c
+FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
-.PHONY: all lib bpf flowgen lint format test bench install clean help compile_commands
+.PHONY: all lib bpf flowgen fuzz lint format test bench install clean help compile_commands
 .SECONDARY:
 
 all: $(BUILD)/cellflow lib bpf ## build the executable, the library for specs and the BPF objects
@@ -59,6 +64,14 @@ $(BUILD)/flowgen: $(wildcard scripts/flowgen*.c) scripts/flowgen.h Makefile
 	$(call msg,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
+
+fuzz: $(FUZZ_BIN) ## build the fuzz targets (scripts/deps --fuzz; scripts/soak fuzz runs them)
+
+build/fuzz/%: spec/fuzz/%.c $(FUZZ_SRC) $(wildcard core/*.h) Makefile
+	$(call msg,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -Icore -O1 -g -fno-omit-frame-pointer \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
 
 $(BUILD)/core/%.o: core/%.c Makefile
 	$(call msg,CC,$@)

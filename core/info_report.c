@@ -30,7 +30,11 @@ enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]) };
 
 static const char *state(const struct cf_info *info)
 {
-	return info->damage ? "damaged" : !info->is_ended ? "not_ended" : info->continues ? "continues" : "ended";
+	return info->damage && !info->meta_bytes ? "unreadable"
+	       : info->damage			 ? "damaged"
+	       : !info->is_ended		 ? "not_ended"
+	       : info->continues		 ? "continues"
+						 : "ended";
 }
 
 static double seconds(const struct cf_info *info)
