@@ -119,7 +119,8 @@ describe("a frame", function()
   end)
 
   it("tells of a cell, a clock, a moment, losses and the end", function()
-    local cell = ffi.new("struct cf_plan_cell", { name = "web", interface = "eth7", run_id = "r", sources = 3, hooks = 2 })
+    local cell = ffi.new("struct cf_plan_cell", { name = "web", interface = "eth7", run_id = "r", sources = 3,
+      hooks = 2 })
     local frame = sound(core.cf_frame_put_cell(room, size, 4095, cell))
     local got = ffi.cast("const struct cf_frame_cell *", frame.bytes)
     assert.same({ "web", "eth7", "r", 3, 2, 4095 }, { ffi.string(got.name), ffi.string(got.interface),
@@ -191,7 +192,8 @@ describe("a frame", function()
     refused("a loss", core.cf_frame_put_loss(room, size, 1, loss, 1), function(words) words[4] = 2 end)
     for _, what in ipairs({ 0, 9 }) do
       loss[0].what = what
-      assert.truthy(wrong(only(tonumber(core.cf_frame_put_loss(room, size, 1, loss, 1)))):find("a loss does not", 1, true))
+      local frame = only(tonumber(core.cf_frame_put_loss(room, size, 1, loss, 1)))
+      assert.truthy(wrong(frame):find("a loss does not", 1, true))
     end
     refused("its length", core.cf_frame_put_clock(room, size, 1, 1), function(words)
       words[0] = 32
@@ -215,12 +217,11 @@ describe("a frame", function()
   end)
 
   it("never passes, and is never read past its end, whatever bytes it has", function()
-    local frame, at, meta = ffi.new("struct cf_frame"), ffi.new("size_t[1]"), ffi.new("struct cf_meta")
+    local frame, at, got = ffi.new("struct cf_frame"), ffi.new("size_t[1]"), ffi.new("struct cf_meta")
     local passed = 0
     for round = 1, 3000 do
-      local kept, len
-      meta, kept = made.meta()
-      len = tonumber(core.cf_frame_put_meta(room, size, C.CF_FRAME_META, meta))
+      local meta, kept = made.meta()
+      local len = tonumber(core.cf_frame_put_meta(room, size, C.CF_FRAME_META, meta))
       local bytes = ffi.new("uint8_t[?]", len)
       ffi.copy(bytes, room, len)
       for _ = 0, r:below(3) do bytes[8 + r:below(len - 8)] = r:below(256) end
@@ -228,7 +229,7 @@ describe("a frame", function()
       assert.equal(1, core.cf_frame_next(bytes, len, at, frame))
       if wrong(frame) == nil then
         passed = passed + 1
-        core.cf_frame_get_meta(frame, meta)
+        core.cf_frame_get_meta(frame, got)
       end
       assert.is_true(#kept > 0, round)
     end

@@ -4,6 +4,7 @@
 local ffi = require("ffi")
 local helper = require("spec.helper")
 local descriptors = require("descriptors")
+local made = require("made_recording")
 require("core_headers")("error", "recording", "frame", "recording_write", "recording_read", "recording_pack")
 
 -- Found through libcellflow.so, which is linked with both.
@@ -15,6 +16,38 @@ uint64_t XXH64(const void *in, size_t len, uint64_t seed);
 
 local core, C = helper.core, ffi.C
 local M = { HEAD_LEN = ffi.sizeof("struct cf_block_head") }
+local room, size = made.room()
+M.room, M.room_size = room, size
+
+--- The first `len` bytes of the room where frames are made.
+function M.frame(len) return ffi.string(room, tonumber(len)) end
+
+--- Frames as texts.
+function M.meta_frame()
+  local meta, kept = made.meta()
+  local text = M.frame(core.cf_frame_put_meta(room, size, C.CF_FRAME_META, meta))
+  assert(#kept > 0)
+  return text
+end
+
+function M.clock_frame(now) return M.frame(core.cf_frame_put_clock(room, size, now or 1, 1)) end
+
+function M.end_frame(batches, events) return M.frame(core.cf_frame_put_end(room, size, 9, batches, events, 0)) end
+
+--- A batch of `count` random events, which `change` may change.
+function M.batch_frame(r, count, change)
+  local batch = ffi.new("struct cf_batch")
+  batch.count = count
+  for i = 0, count - 1 do made.any_event(r, batch.events[i]) end
+  if change then change(batch) end
+  return M.frame(core.cf_frame_put_batch(room, size, 5, batch))
+end
+
+--- A frame of a type that nobody knows.
+function M.strange_frame(r)
+  local body = r:bytes(8 * r:below(20))
+  return ffi.string(ffi.new("struct cf_frame_head", 8 + #body, 9 + r:below(60000)), 8) .. body
+end
 
 --- A memfd that holds `bytes`, to be read from its begin.
 function M.descriptor(bytes)
@@ -79,12 +112,12 @@ function M.block(number, text, lies)
   local head = ffi.new("struct cf_block_head")
   ffi.copy(head.magic, "cellflow", 8)
   head.major, head.number, head.raw_len = C.CF_RECORDING_MAJOR, number, #text
-  head.recording = require("made_recording").RECORDING
+  head.recording = made.RECORDING
   sum(head, text)
   local plain = lies.data or text
-  local size = tonumber(core.ZSTD_compressBound(#plain))
-  local out = ffi.new("uint8_t[?]", size)
-  local data = lies.compressed or ffi.string(out, tonumber(core.ZSTD_compress(out, size, plain, #plain, 1)))
+  local bound = tonumber(core.ZSTD_compressBound(#plain))
+  local out = ffi.new("uint8_t[?]", bound)
+  local data = lies.compressed or ffi.string(out, tonumber(core.ZSTD_compress(out, bound, plain, #plain, 1)))
   head.data_len = #data
   for name, value in pairs(lies) do
     if name ~= "data" and name ~= "compressed" then head[name] = value end
