@@ -38,7 +38,7 @@ LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lu
 # Each file of spec/fuzz is one libFuzzer target; all are linked with what any of them calls.
 FUZZ_BIN := $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
 FUZZ_SRC := core/error.c core/clock.c core/json.c core/frame.c core/frame_read.c core/recording_open.c \
-	core/recording_pack.c core/recording_read.c
+	core/recording_columns.c core/recording_pack.c core/recording_read.c
 FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 

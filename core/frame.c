@@ -7,6 +7,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a recording is little
 _Static_assert(sizeof(struct cf_frame_batch) + CF_BATCH_MAX / 8 + CF_BATCH_MAX * CF_EVENT_FULL_LEN ==
 		       CF_FRAME_BATCH_MAX,
 	       "frame.h says how long a BATCH frame may be");
+_Static_assert(sizeof(struct cf_block_head) == 80 && sizeof(struct cf_frame_meta) == 40 &&
+		       sizeof(struct cf_frame_cell) == 368 && sizeof(struct cf_frame_batch) == 24 &&
+		       sizeof(struct cf_frame_moment) == 40 && sizeof(struct cf_frame_end) == 40,
+	       "docs/recordings.md says so");
 _Static_assert(sizeof(((struct cf_meta *)0)->texts) / sizeof(char *) == CF_META_TEXTS, "one for each name");
 _Static_assert(sizeof(((struct cf_meta *)0)->args) / sizeof(char *) == 2 * CF_META_ARGS_MAX + 1, "and a NULL");
 

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * Frames with the events in columns: see recording_pack.h.
  *
- * Packed: struct head; the frames without their events; the first 128 bytes of all events as 128 columns of one byte
- * each; their prefixes, whole. Three fields are replaced before that, by differences that are mostly small, as zigzag
- * numbers, so that small ones are small whatever their sign: last_seen_ns, from that of the event before (events come
- * in its order); first_seen_ns, from the event's own last_seen_ns; seq, from that of the event before of the same slot,
- * which is one for each cell and CPU as long as there are not too many of them.
- */
+ * Packed: struct head; the frames without their events; the first 128 bytes of all events as columns
+ * (recording_columns.h); their prefixes, whole. */
 #include <string.h>
 #include "frame.h"
+#include "recording_columns.h"
 #include "recording_pack.h"
-
-enum {
-	ROWS = 64, /* events are turned into columns by so many at a time: a cache line of each column */
-	SLOTS = 1024, /* of sequence numbers; part of the format */
-};
 
 struct head {
 	uint32_t frames_len; /* bytes of frames without events */
@@ -24,146 +16,6 @@ struct head {
 };
 
 _Static_assert(sizeof(struct head) == CF_PACK_HEAD, "recording_pack.h tells its length");
-
-/* What came before, for the differences. */
-struct before {
-	uint64_t last_seen_ns;
-	uint64_t seq[SLOTS];
-};
-
-/* Events on their way into columns, or out of them. */
-struct columns {
-	uint8_t *at; /* column c of event i is at[c * count + i] */
-	size_t count;
-	size_t done; /* events */
-	struct before before;
-	uint8_t rows[ROWS][CF_EVENT_RING_LEN] __attribute__((aligned(8)));
-};
-
-static uint64_t zigzag(uint64_t difference)
-{
-	return difference << 1 ^ -(difference >> 63);
-}
-
-static uint64_t unzigzag(uint64_t number)
-{
-	return number >> 1 ^ -(number & 1);
-}
-
-static uint64_t load(const uint8_t *at)
-{
-	uint64_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
-static void store(uint8_t *at, uint64_t value)
-{
-	memcpy(at, &value, sizeof(value));
-}
-
-static uint64_t *slot(struct before *before, const uint8_t *row)
-{
-	uint32_t cell;
-	uint16_t cpu;
-
-	memcpy(&cell, row + offsetof(struct cf_event, cell), sizeof(cell));
-	memcpy(&cpu, row + offsetof(struct cf_event, cpu), sizeof(cpu));
-	return &before->seq[(cell * 16 + cpu) % SLOTS];
-}
-
-static void subtract(struct before *before, uint8_t *row)
-{
-	uint64_t first = load(row + offsetof(struct cf_event, first_seen_ns));
-	uint64_t last = load(row + offsetof(struct cf_event, last_seen_ns));
-	uint64_t seq = load(row + offsetof(struct cf_event, seq)), *seq_before = slot(before, row);
-
-	store(row + offsetof(struct cf_event, last_seen_ns), zigzag(last - before->last_seen_ns));
-	store(row + offsetof(struct cf_event, first_seen_ns), zigzag(last - first));
-	store(row + offsetof(struct cf_event, seq), zigzag(seq - *seq_before));
-	before->last_seen_ns = last;
-	*seq_before = seq;
-}
-
-static void add(struct before *before, uint8_t *row)
-{
-	uint64_t last = before->last_seen_ns + unzigzag(load(row + offsetof(struct cf_event, last_seen_ns)));
-	uint64_t first = last - unzigzag(load(row + offsetof(struct cf_event, first_seen_ns)));
-	uint64_t *seq_before = slot(before, row);
-	uint64_t seq = *seq_before + unzigzag(load(row + offsetof(struct cf_event, seq)));
-
-	store(row + offsetof(struct cf_event, last_seen_ns), last);
-	store(row + offsetof(struct cf_event, first_seen_ns), first);
-	store(row + offsetof(struct cf_event, seq), seq);
-	before->last_seen_ns = last;
-	*seq_before = seq;
-}
-
-/* An 8 by 8 matrix of bytes, mirrored: word r's byte c becomes word c's byte r. Halves, quarters, then single bytes
- * change places (Warren, Hacker's Delight, 7-3). */
-static void mirror(uint64_t *m)
-{
-#define SWAP(i, j, bits, mask)                                                                                         \
-	do {                                                                                                           \
-		uint64_t t = (m[i] >> (bits) ^ m[j]) & (mask);                                                         \
-		m[j] ^= t;                                                                                             \
-		m[i] ^= t << (bits);                                                                                   \
-	} while (0)
-	for (int i = 0; i < 4; i++)
-		SWAP(i, i + 4, 32, UINT64_C(0x00000000ffffffff));
-	for (int i = 0; i < 8; i += i % 4 == 1 ? 3 : 1)
-		SWAP(i, i + 2, 16, UINT64_C(0x0000ffff0000ffff));
-	for (int i = 0; i < 8; i += 2)
-		SWAP(i, i + 1, 8, UINT64_C(0x00ff00ff00ff00ff));
-#undef SWAP
-}
-
-/* The `count` rows of events `from` and following to their columns; `back`: from them. */
-static void turn_rows(struct columns *columns, size_t from, size_t count, int back)
-{
-	size_t eights = count & ~(size_t)7;
-	uint64_t m[8];
-
-	for (size_t c = 0; c < CF_EVENT_RING_LEN; c += 8)
-		for (size_t r = 0; r < eights; r += 8) {
-			uint8_t *column = columns->at + c * columns->count + from + r;
-
-			for (size_t i = 0; i < 8; i++)
-				m[i] = load(back ? column + i * columns->count : columns->rows[r + i] + c);
-			mirror(m);
-			for (size_t i = 0; i < 8; i++)
-				store(back ? columns->rows[r + i] + c : column + i * columns->count, m[i]);
-		}
-	for (size_t r = eights; r < count; r++)
-		for (size_t c = 0; c < CF_EVENT_RING_LEN; c++) {
-			uint8_t *one = columns->at + c * columns->count + from + r, *other = &columns->rows[r][c];
-
-			*(back ? other : one) = *(back ? one : other);
-		}
-}
-
-static void put_row(struct columns *columns, const uint8_t *event)
-{
-	size_t i = columns->done % ROWS;
-
-	memcpy(columns->rows[i], event, CF_EVENT_RING_LEN);
-	subtract(&columns->before, columns->rows[i]);
-	columns->done++;
-	if (i == ROWS - 1 || columns->done == columns->count)
-		turn_rows(columns, columns->done - i - 1, i + 1, 0);
-}
-
-static void get_row(struct columns *columns, uint8_t *event)
-{
-	size_t i = columns->done % ROWS, left = columns->count - columns->done;
-
-	if (i == 0)
-		turn_rows(columns, columns->done, left < ROWS ? left : ROWS, 1);
-	add(&columns->before, columns->rows[i]);
-	memcpy(event, columns->rows[i], CF_EVENT_RING_LEN);
-	columns->done++;
-}
 
 /* How much of each part the frames make. */
 static void measure(const uint8_t *raw, size_t len, struct head *head)
@@ -184,7 +36,7 @@ static void measure(const uint8_t *raw, size_t len, struct head *head)
 
 void cf_pack(const uint8_t *raw, size_t len, uint8_t *out)
 {
-	struct columns columns = { 0 };
+	struct cf_columns columns = { 0 };
 	uint8_t *frames = out + CF_PACK_HEAD, *prefixes;
 	struct cf_frame frame;
 	struct head head;
@@ -203,7 +55,7 @@ void cf_pack(const uint8_t *raw, size_t len, uint8_t *out)
 		memcpy(frames, frame.bytes, lead);
 		frames += lead;
 		for (uint32_t i = 0; i < count; i++) {
-			put_row(&columns, event);
+			cf_columns_put(&columns, event);
 			event += CF_EVENT_RING_LEN;
 			if (!cf_frame_has_prefix(frame.bytes, i))
 				continue;
@@ -218,7 +70,7 @@ void cf_pack(const uint8_t *raw, size_t len, uint8_t *out)
 struct source {
 	const uint8_t *frames, *prefixes;
 	size_t frames_left, prefixes_left; /* bytes; pieces */
-	struct columns columns;
+	struct cf_columns columns;
 };
 
 /* One frame, back at `out`, which has room for `left` bytes. Returns its length, or 0: these are no frames. */
@@ -249,7 +101,7 @@ static size_t get_frame(struct source *source, uint8_t *out, size_t left)
 	memcpy(out, source->frames, lead);
 	out += lead;
 	for (uint32_t i = 0; i < count; i++) {
-		get_row(&source->columns, out);
+		cf_columns_get(&source->columns, out);
 		out += CF_EVENT_RING_LEN;
 		if (!cf_frame_has_prefix(source->frames, i))
 			continue;

@@ -104,6 +104,20 @@ describe("a recording", function()
     assert.equal(20000, tonumber(found.numbers.events))
   end)
 
+  it("is what docs/recordings.md says, to a reader that was made from it", function()
+    local frames = { meta_frame(), clock_frame(), strange_frame(r) }
+    for _ = 1, 30 do frames[#frames + 1] = batch_frame(r, r:below(100) + 1) end
+    for _, bytes in ipairs({ made.bytes(3000, { flush = 3, seed = 8, cells = 90 }), (write(frames, nil, true)) }) do
+      local by_the_book = require("recording_by_the_book").frames(bytes)
+      local found = {}
+      for _, text in ipairs(by_the_book) do
+        if file.type(text) <= 8 then found[#found + 1] = text end
+      end
+      assert.is_true(#found > 10)
+      assert.same(file.read(bytes).frames, found)
+    end
+  end)
+
   it("without an end is read as far as whole blocks go, without an error", function()
     local found = file.read(made.bytes(2000, { flush = 2, cut = true }))
     assert.is_nil(found.error)
