@@ -97,6 +97,17 @@ static int read_head(struct cf_reader *reader)
 	return 1;
 }
 
+/* One frame of today's zstd and nothing else: a library may know formats of long ago, which nobody looks after. */
+static int is_zstd(const uint8_t *data, size_t len)
+{
+	uint32_t magic;
+
+	if (len < sizeof(magic))
+		return 0;
+	memcpy(&magic, data, sizeof(magic));
+	return magic == ZSTD_MAGICNUMBER && ZSTD_findFrameCompressedSize(data, len) == len;
+}
+
 /* The frames of the block whose head was read, into `raw`. */
 static int read_data(struct cf_reader *reader)
 {
@@ -111,6 +122,8 @@ static int read_data(struct cf_reader *reader)
 		return damaged(reader, CF_DAMAGE_CUT_OFF, 0, "is cut off within a block");
 	if (XXH64(reader->data, head->data_len, 0) != head->data_hash)
 		return damaged(reader, CF_DAMAGE_CHECKSUM, 0, "is damaged: the checksum of a block's data is wrong");
+	if (!is_zstd(reader->data, head->data_len))
+		return damaged(reader, CF_DAMAGE_CONTENT, 0, "is damaged: a block is not compressed as it should be");
 	len = ZSTD_decompressDCtx(reader->zstd, out, head->raw_len + columns, reader->data, head->data_len);
 	if (ZSTD_isError(len) || len != head->raw_len + columns)
 		return damaged(reader, CF_DAMAGE_CONTENT, 0, "is damaged: a block cannot be decompressed");

@@ -245,6 +245,18 @@ describe("a recording", function()
     assert.equal(CUT_OFF, file.read(file.block(0, frames, { data_len = 4000 })).damage)
   end)
 
+  it("whose data are several pieces, or have something behind them, is damaged", function()
+    local frames = meta_frame() .. clock_frame()
+    local block = file.block(0, frames)
+    local data, skippable = block:sub(file.HEAD_LEN + 1), "\x50\x2a\x4d\x18\4\0\0\0none"
+    assert.is_nil(file.read(file.block(0, frames, { compressed = data })).error)
+    for _, other in ipairs({ data .. skippable, skippable .. data, data .. "\0", data .. data }) do
+      local found = file.read(file.block(0, frames, { compressed = other }))
+      assert.equal(CONTENT, found.damage)
+      assert.truthy(found.error:find("not compressed as it should be", 1, true))
+    end
+  end)
+
   it("may have its frames in columns or as they are", function()
     local frames = meta_frame() .. batch_frame(r, 100) .. clock_frame()
     local packed = ffi.new("uint8_t[?]", #frames + 16)
