@@ -249,7 +249,7 @@ static int conclude_all(struct replaying *self, int rc, const struct cf_error *e
 		return conclude(self, 1);
 	if (rc < 0)
 		cf_error_log("%s", error->text);
-	if (rc < 0 && error->kind != CF_FAIL_RECORDING)
+	if (rc < 0 && (error->kind != CF_FAIL_RECORDING || cf_replay_numbers(self->replay)->recordings == 0))
 		return cf_failure_exit_code(error->kind);
 	if (ending)
 		cf_warn("ended by a signal, after %llu events",
