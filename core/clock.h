@@ -14,6 +14,8 @@
 void cf_clock_refresh(void);
 /* Fix the difference (time of day minus boot clock, ns): replay and specs must give the same bytes each time. */
 void cf_clock_set_offset(int64_t offset_ns);
+/* The difference in force, ns; sampled where none is known. */
+int64_t cf_clock_offset(void);
 /* Back to the host's clocks, after cf_clock_set_offset. */
 void cf_clock_follow(void);
 

@@ -127,7 +127,8 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 		gather_output(summary, i);
 	summary->is_counted = !input->cells->uncounted;
 	gather_connections(summary);
-	summary->adds_up = worker_adds_up(outcome) && collector_adds_up(input->collected) &&
+	cf_recording_summary(input->recorder, outcome, &summary->recording);
+	summary->adds_up = worker_adds_up(outcome) && summary->recording.adds_up && collector_adds_up(input->collected) &&
 			   (!summary->is_counted || kernel_adds_up(summary));
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		summary->adds_up = summary->adds_up && output_adds_up(&summary->outputs[i]);
@@ -359,6 +360,7 @@ void cf_summary_log(const struct cf_summary *summary)
 	log_decided(summary);
 	log_dedup(summary);
 	log_outputs(summary);
+	cf_recording_summary_log(&summary->recording);
 	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));
