@@ -110,6 +110,13 @@ void cf_clock_set_offset(int64_t offset_ns)
 	offset.fixed = true;
 }
 
+int64_t cf_clock_offset(void)
+{
+	if (!offset.known)
+		cf_clock_refresh();
+	return offset.seconds * NS_PER_SECOND + offset.ns;
+}
+
 void cf_clock_follow(void)
 {
 	offset.fixed = false;

@@ -14,6 +14,8 @@
 void cf_clock_refresh(void);
 /* Fix the difference (time of day minus boot clock, ns): replay and specs must give the same bytes each time. */
 void cf_clock_set_offset(int64_t offset_ns);
+/* The difference in force, ns; sampled where none is known. */
+int64_t cf_clock_offset(void);
 /* Stop the boot clock at `boot_ns` until the next call: a recording's time. 0: the host's again. */
 void cf_clock_set_boot(uint64_t boot_ns);
 /* Back to the host's clocks, after cf_clock_set_offset and cf_clock_set_boot. */

@@ -138,7 +138,8 @@ static void gather_live(struct cf_summary *summary)
 			outcome->skipped + summary->in_ring + input->lost_before + lost_collecting(input->collected);
 	summary->is_counted = !input->cells->uncounted;
 	gather_connections(summary);
-	summary->adds_up = worker_adds_up(outcome) && collector_adds_up(input->collected) &&
+	cf_recording_summary(input->recorder, outcome, &summary->recording);
+	summary->adds_up = worker_adds_up(outcome) && summary->recording.adds_up && collector_adds_up(input->collected) &&
 			   (!summary->is_counted || kernel_adds_up(summary));
 }
 
@@ -421,6 +422,7 @@ static void log_live(const struct cf_summary *summary)
 	log_decided(summary);
 	log_dedup(summary);
 	log_outputs(summary);
+	cf_recording_summary_log(&summary->recording);
 	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));

@@ -302,8 +302,10 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 		collector_numbers(&json, summary);
 	worker_numbers(&json, summary);
 	outputs(&json, summary);
-	if (!summary->from->recorded)
+	if (!summary->from->recorded) {
+		cf_recording_summary_json(&json, &summary->recording);
 		cells(&json, summary);
+	}
 	cf_json_literal(&json, "}");
 	return json.overflow ? 0 : (size_t)(json.at - out);
 }

@@ -76,6 +76,7 @@ void cf_turn_recover(struct cf_turn *turn)
 		if (ring->consumer_page && cf_ring_position(ring) != done->position[i])
 			cf_ring_release(ring, done->position[i]);
 	}
+	cf_record_stream_publish(&turn->stream, done);
 	for (uint32_t i = 0; i < turn->sink_count; i++)
 		cf_sink_recover(&turn->sinks[i], done->outputs[i].head);
 	turn->pending = (1U << turn->sink_count) - 1;
@@ -141,14 +142,17 @@ static void log_refused(struct cf_turn *turn, uint32_t refused_len)
 	turn->refused_len = refused_len;
 }
 
-static void refresh_clock(struct cf_turn *turn)
+/* The boot clock now, and what records need to tell the time of day by it. Only here: what is in force when a
+ * transaction begins is what the recording says of it. */
+static uint64_t look_at_clock(struct cf_turn *turn)
 {
 	uint64_t now = cf_boot_ns();
 
-	if (now - turn->clock_refreshed_ns < 1000000000ULL)
-		return;
-	turn->clock_refreshed_ns = now;
-	cf_clock_refresh();
+	if (now - turn->clock_refreshed_ns >= 1000000000ULL) {
+		turn->clock_refreshed_ns = now;
+		cf_clock_refresh();
+	}
+	return now;
 }
 
 /* Records that their producer took back: nothing to decide, but their space has to be given back as well. */
@@ -191,7 +195,6 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 			pass_discarded(turn, from, position);
 		return 0;
 	}
-	refresh_clock(turn);
 	refused += map_cells(turn, batch);
 	shared->attempt_from = from;
 	shared->attempt_count = taken; /* before begin: who finds an unfinished attempt reads this */
@@ -199,8 +202,10 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	next->position[from] = position;
 	next->consumed += taken;
 	next->refused += refused;
+	cf_record_stream_batch(&turn->stream, next, look_at_clock(turn), batch);
 	took = cf_turn_decide(turn, next, batch);
 	cf_outcome_commit(shared, next);
+	cf_record_stream_publish(&turn->stream, next);
 	cf_ring_release(ring, position);
 	if (shared->careful && --shared->careful == 0)
 		cf_script_interpret((int)turn->interpreted);
@@ -213,15 +218,13 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 
 void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost)
 {
-	struct cf_script_moment now = { .moment = moment };
+	struct cf_script_moment now = { .moment = moment, .now_ns = look_at_clock(turn) };
 	uint64_t told = cf_outcome_current(turn->shared)->lost_told;
 
-	refresh_clock(turn);
 	if (moment == CF_MOMENT_LOST) {
 		now.lost = lost > told ? lost - told : 0;
 		now.lost_total = lost;
 	}
-	now.now_ns = cf_boot_ns();
 	cf_turn_tell(turn, &now);
 }
 
@@ -234,10 +237,12 @@ void cf_turn_tell(struct cf_turn *turn, const struct cf_script_moment *now)
 	next = cf_outcome_begin(turn->shared);
 	if (now->moment == CF_MOMENT_LOST)
 		next->lost_told = now->lost_total;
+	cf_record_stream_moment(&turn->stream, next, now);
 	cf_emit_begin(next);
 	if (cf_script_moment(now, &turn->timer_ns, &error) < 0)
 		cf_error_log("%s", error.text);
 	cf_emit_begin(NULL);
 	next->batches--; /* the commit counts one, and this was none */
 	cf_outcome_commit(turn->shared, next);
+	cf_record_stream_publish(&turn->stream, next);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "connections.h"
 #include "outcome.h"
+#include "record_stream.h"
 #include "script.h"
 #include "sink.h"
 
@@ -19,6 +20,7 @@ struct cf_turn {
 	struct cf_shared *shared;
 	struct cf_connections *connections; /* NULL: not counted */
 	struct cf_feed feed;
+	struct cf_record_stream stream;
 	struct cf_sink sinks[CF_OUTPUTS_MAX];
 	uint32_t sink_count;
 	uint32_t pending; /* bit i: output i has bytes that could not be written yet */
