@@ -16,6 +16,7 @@ static struct {
 	struct cf_sink *sinks;
 	uint32_t sink_count;
 	uint32_t ended;
+	struct cf_emit_tap tap; /* .ended NULL: none */
 	uint16_t reason_slots[CF_INTERN_NAME_MAX + 1]; /* by intern id */
 } out;
 
@@ -54,6 +55,19 @@ void cf_emit_begin(struct cf_outcome *next)
 	cf_counters_begin(next);
 }
 
+void cf_emit_tap(const struct cf_emit_tap *tap)
+{
+	out.tap = tap ? *tap : (struct cf_emit_tap){ 0 };
+}
+
+/* Events end in the order of the batch, each once: the one in hand is the first that has not. */
+static void end_one(const struct cf_decision *decision, uint32_t ending)
+{
+	if (out.tap.ended && out.ended < out.batch.count)
+		out.tap.ended(out.tap.context, &out.batch.events[out.ended], decision, ending);
+	out.ended++;
+}
+
 uint32_t cf_emit_ended(void)
 {
 	return out.ended;
@@ -79,7 +93,7 @@ static void count_record(const struct cf_decision *decision)
 	out.next->reasons[reason_slot(decision->reason)]++;
 	if (decision->decision <= CF_DENY)
 		out.next->decisions[decision->decision]++;
-	out.ended++;
+	end_one(decision, 0);
 }
 
 /* Where output i takes its next line, and the length it may have without its newline; 0: none. */
@@ -202,7 +216,7 @@ void cf_event_end(uint32_t ending)
 {
 	if (!out.next)
 		return;
-	out.ended++;
+	end_one(NULL, ending);
 	if (ending == CF_ENDING_DEDUPLICATED)
 		out.next->deduplicated++;
 	else if (ending == CF_ENDING_SUPPRESSED)
