@@ -55,7 +55,8 @@ static int open_all(struct diffing *self, struct cf_error *error)
 
 static void close_all(struct diffing *self)
 {
-	/* Both have told their end, or are of no use any more; in a policy's loop they would not see their pipe close. */
+	/* Both have told their end, or are of no use any more; in a policy's loop they would not see their pipe close.
+	 */
 	for (int i = 0; i < CF_DIFF_SIDES; i++) {
 		if (self->pids[i] > 0) {
 			close(self->fds[i]);
@@ -65,6 +66,11 @@ static void close_all(struct diffing *self)
 		free(self->texts[i]);
 	}
 	cf_diff_join_free(self->join);
+}
+
+static int names_policy(const struct cf_error *error, const char *name)
+{
+	return strncmp(error->text, name, strlen(name)) == 0;
 }
 
 /* 1: there is something to tell, of what could be read. */
@@ -77,9 +83,9 @@ static int say_failures(const struct diffing *self)
 	for (int i = 0; i < CF_DIFF_SIDES; i++) {
 		const struct cf_diff_end *end = &self->ends[i], *other = &self->ends[!i];
 
-		if (end->error.kind == CF_FAIL_RECORDING && i == 1 && strcmp(a->text, b->text) == 0)
+		if (end->error.kind != CF_OK && i == 1 && strcmp(a->text, b->text) == 0)
 			continue;
-		if (end->error.kind == CF_FAIL_RECORDING)
+		if (end->error.kind == CF_FAIL_RECORDING || names_policy(&end->error, self->sides[i].policy.name))
 			cf_error_log("%s", end->error.text);
 		else if (end->error.kind != CF_OK)
 			cf_error_log("%s: %s", self->sides[i].policy.name, end->error.text);
@@ -165,6 +171,7 @@ static int run(int argc, char **argv)
 	for (int i = 0; i < CF_DIFF_SIDES; i++)
 		self.sides[i] = (struct cf_diff_side){ .policy = { .name = argv[i], .args = list.count ? args : NULL },
 						       .paths = argv + 2,
+						       .opener = &cf_cmd_opener,
 						       .path_count = operands - 2,
 						       .tells_flows = i == 0,
 						       .log_level = verbose ? CF_LOG_DEBUG : CF_LOG_ERROR };

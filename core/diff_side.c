@@ -7,7 +7,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 #include "api.h"
-#include "cmd.h"
 #include "diff_side.h"
 #include "diff_stream.h"
 #include "emit.h"
@@ -103,7 +102,7 @@ static void replay(struct telling *self)
 {
 	static struct cf_replay_files files;
 	const struct cf_emit_tap tap = { .ended = ended, .context = self };
-	struct cf_replay_options options = { .policy = self->side->policy, .opener = &cf_cmd_opener };
+	struct cf_replay_options options = { .policy = self->side->policy, .opener = self->side->opener };
 	struct cf_error error = { 0 }, last = { 0 };
 
 	self->replay = cf_replay_new(&options);

@@ -10,6 +10,7 @@
 
 struct cf_diff_side {
 	struct cf_policy policy;
+	const struct cf_opener *opener; /* of what it includes */
 	char *const *paths; /* of the recordings */
 	int path_count;
 	int tells_flows; /* 1: with each event goes what it is of */
