@@ -10,6 +10,7 @@ extern const struct cf_verb cf_verb_explain;
 extern const struct cf_verb cf_verb_info;
 extern const struct cf_verb cf_verb_replay;
 extern const struct cf_verb cf_verb_diff;
+extern const struct cf_verb cf_verb_suggest;
 extern const struct cf_verb cf_verb_doctor;
 extern const struct cf_verb cf_verb_version;
 
