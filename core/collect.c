@@ -304,13 +304,14 @@ void cf_collect_remove(struct cf_collect *collect, uint32_t slot)
 void cf_collect_release(struct cf_collect *collect, int all)
 {
 	struct cf_collected *numbers = collect->config->numbers;
-	struct cf_join_numbers before = cf_join_numbers(collect->join), now;
+	struct cf_join_numbers now, *counted = &collect->join_counted;
 
 	cf_join_release(collect->join, collect->now_ns, all);
 	now = cf_join_numbers(collect->join);
-	numbers->joined += now.joined - before.joined;
-	numbers->conflicts += now.conflicts - before.conflicts;
-	numbers->join_early += now.early - before.early;
+	numbers->joined += now.joined - counted->joined;
+	numbers->conflicts += now.conflicts - counted->conflicts;
+	numbers->join_early += now.early - counted->early;
+	*counted = now;
 }
 
 static void count_sweep(struct cf_collected *to, const struct cf_sweep *sweep, struct cf_sweep_numbers *counted)

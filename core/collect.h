@@ -32,6 +32,7 @@ struct cf_collect {
 	struct cf_sweep_options times;
 	struct cf_sweep_numbers counted[2]; /* what of the sweeps' numbers is in config->numbers */
 	struct cf_join *join;
+	struct cf_join_numbers join_counted; /* what of its numbers is in config->numbers */
 	uint64_t seq; /* of the events made here */
 	uint64_t now_ns; /* CLOCK_BOOTTIME of this turn */
 	uint32_t nflog_count; /* sources that have a socket */
