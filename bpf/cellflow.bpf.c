@@ -47,9 +47,17 @@ static __always_inline void cf_load_measure(struct __sk_buff *skb, const struct 
 	load->bytes += (__u64)(segments - 1) * (packet->payload - packet->network);
 }
 
-/* Counters are plain additions: the programs run with bottom halves off, one at a time on a CPU. */
-static __always_inline int cf_observe(struct __sk_buff *skb, int direction)
+/* Of a buffer that was not parsed: the kernel's count, which both ends of a veth pair have alike. */
+static __always_inline __u64 cf_segments(struct __sk_buff *skb)
 {
+	return skb->gso_size && skb->gso_segs ? skb->gso_segs : 1;
+}
+
+/* Counters are plain additions: the programs run with bottom halves off, one at a time on a CPU. */
+static __always_inline int cf_observe(struct __sk_buff *skb, int hook)
+{
+	int direction = cf_config.flags & CF_BPF_FLIPPED ? !hook : hook;
+	int only_counts = cf_config.flags & CF_BPF_COUNT_ONLY;
 	struct cf_flow_key key = { .cell = cf_config.cell };
 	struct cf_packet packet = {};
 	struct cf_stats *stats;
@@ -62,21 +70,34 @@ static __always_inline int cf_observe(struct __sk_buff *skb, int direction)
 	if (!stats)
 		return TC_ACT_UNSPEC;
 	stats->n[CF_STAT_PACKETS]++;
-	result = cf_parse(skb, &packet, &key);
-	stats->n[result]++;
-	if (result != CF_STAT_PARSED)
+	if (only_counts && !skb->gso_size) {
+		stats->n[CF_STAT_EGRESS_PACKETS] += direction == CF_FLOW_EGRESS;
 		return TC_ACT_UNSPEC;
+	}
+	result = cf_parse(skb, &packet, &key);
+	if (result != CF_STAT_PARSED) {
+		if (direction == CF_FLOW_EGRESS)
+			stats->n[CF_STAT_EGRESS_PACKETS] += cf_segments(skb);
+		if (!only_counts)
+			stats->n[result]++;
+		return TC_ACT_UNSPEC;
+	}
+	cf_load_measure(skb, &packet, key.protocol, &load);
+	if (direction == CF_FLOW_EGRESS)
+		stats->n[CF_STAT_EGRESS_PACKETS] += load.packets;
+	if (only_counts)
+		return TC_ACT_UNSPEC;
+	stats->n[CF_STAT_PARSED]++;
 	if (key.fragment)
 		stats->n[CF_STAT_LATER_FRAGMENTS]++;
 	if (packet.copied)
 		stats->n[CF_STAT_NON_LINEAR]++;
 	source_end = cf_flow_key_sort(&key);
-	cf_load_measure(skb, &packet, key.protocol, &load);
 	load.now = bpf_ktime_get_boot_ns();
 	result = cf_flow_account(&key, &load, packet.tcp_flags, direction, source_end);
 	stats->n[result]++;
 	if (result == CF_STAT_FLOW_NEW)
-		cf_event_emit(skb, stats, &packet, &key, &load, direction, source_end);
+		cf_event_emit(skb, stats, &packet, &key, &load, hook, direction, source_end);
 	return TC_ACT_UNSPEC;
 }
 

@@ -68,8 +68,8 @@ static __noinline void cf_event_fill(struct cf_event *event, struct __sk_buff *s
 }
 
 static __always_inline void cf_event_emit(struct __sk_buff *skb, struct cf_stats *stats, const struct cf_packet *packet,
-					  const struct cf_flow_key *key, const struct cf_load *load, int direction,
-					  __u8 source_end)
+					  const struct cf_flow_key *key, const struct cf_load *load, int hook,
+					  int direction, __u8 source_end)
 {
 	__u64 seq = ++stats->n[CF_STAT_EVENT_ATTEMPTED];
 	/* A copy: a pointer to the caller's would keep that one out of registers, and offsets that were in memory
@@ -89,8 +89,8 @@ static __always_inline void cf_event_emit(struct __sk_buff *skb, struct cf_stats
 	event->reply_packets = 0;
 	event->reply_bytes = 0;
 	event->seq = seq;
-	/* On its way out a packet comes here after netfilter, on its way in before it. */
-	event->hook = direction == CF_FLOW_EGRESS ? CF_HOOK_TC_EGRESS : CF_HOOK_TC_INGRESS;
+	/* On its way out a packet comes here after the cell's netfilter, on its way in before it. */
+	event->hook = hook == CF_FLOW_EGRESS ? CF_HOOK_TC_EGRESS : CF_HOOK_TC_INGRESS;
 	event->direction = direction == CF_FLOW_EGRESS ? CF_DIRECTION_EGRESS : CF_DIRECTION_INGRESS;
 	event->verdict = direction == CF_FLOW_EGRESS ? CF_VERDICT_ACCEPT : CF_VERDICT_UNKNOWN;
 	cf_event_fill(event, skb, &facts, key, source_end);

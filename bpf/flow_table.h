@@ -58,16 +58,18 @@ static __always_inline void cf_flow_add(struct cf_flow *flow, const struct cf_lo
 static __always_inline int cf_flow_insert(const struct cf_flow_key *key, const struct cf_load *load, __u8 tcp_flags,
 					  int direction, __u8 source_end)
 {
+	int out = direction == CF_FLOW_EGRESS;
+	/* By value, not by index: the verifier takes no computed address on the stack. */
 	struct cf_flow flow = {
+		.packets = { out ? load->packets : 0, out ? 0 : load->packets },
+		.bytes = { out ? load->bytes : 0, out ? 0 : load->bytes },
+		.tcp_flags = { out ? tcp_flags : 0, out ? 0 : tcp_flags },
 		.first_seen_ns = load->now,
 		.last_seen_ns = load->now,
 		.origin = direction,
 		.origin_end = source_end,
 	};
 
-	flow.packets[direction] = load->packets;
-	flow.bytes[direction] = load->bytes;
-	flow.tcp_flags[direction] = tcp_flags;
 	return bpf_map_update_elem(&FLOWS, key, &flow, BPF_NOEXIST);
 }
 

@@ -136,6 +136,7 @@ static int write_config(struct load *load, const struct cf_bpf_options *options)
 		.wake_interval_ns = options->wake_interval_ns,
 		.cell = options->cell,
 		.link_len = options->link_len,
+		.flags = options->flags,
 	};
 
 	if (map && bpf_map__set_initial_value(map, &config, sizeof(config)) < 0)

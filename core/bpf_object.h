@@ -26,7 +26,7 @@ struct cf_bpf_options {
 	uint32_t flow_entries; /* 0: as the object says; counts for the load that creates the map */
 	uint32_t ring_bytes; /* as above; made a power of two of pages */
 	uint32_t hooks; /* wanted: enum cf_plan_hook, or-ed */
-	uint32_t pad0; /* zero */
+	uint32_t flags; /* enum cf_bpf_flag, or-ed */
 	const char *path; /* operator's object; NULL: the built-in one */
 };
 

@@ -30,6 +30,7 @@ static void read_stats(struct cf_cell *cell)
 {
 	struct cf_stats sum;
 
+	cf_bypass_read(&cell->bypass); /* first: what passes meanwhile is no bypass */
 	if (cell->object.stats_fd >= 0 && cf_bpf_stats(cell->object.stats_fd, &sum) == 0)
 		cell->stats = sum;
 }
@@ -47,7 +48,9 @@ static void detach(struct cf_cells *cells, struct cf_cell *cell)
 	if (cell->is_watched)
 		cf_cell_watch_remove(&cells->watch, &cell->watched);
 	cell->is_watched = false;
-	if (cf_detach(&cell->attachment, &cell->plan, &error) < 0 && !cell->gone)
+	if (cf_bypass_detach(&cell->bypass, &error) < 0 && !cell->gone)
+		cf_warn("%s", error.text);
+	if (cf_detach(&cell->attachment, &cell->stand.at, &error) < 0 && !cell->gone)
 		cf_warn("%s", error.text);
 	read_stats(cell);
 }
@@ -67,15 +70,14 @@ static int ring_size(struct cf_cells *cells, struct cf_error *error)
 
 static int attach(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
-	struct cf_interface interface;
-
-	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0 ||
-	    cf_attach(nsfd, &cell->plan, &interface, cell->object.prog_fd, &cell->attachment, error) < 0 ||
+	if (cf_stand_attach(&cell->stand, nsfd, &cell->object, &cell->attachment, error) < 0 ||
+	    cf_bypass_attach(&cell->bypass, nsfd, error) < 0 ||
 	    cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, &cell->attachment, &cell->watched, error) < 0)
 		return -1;
 	cell->is_watched = true;
+	cell->watched.inner = cell->stand.inner;
 	cell->mode = cell->attachment.mode;
-	memcpy(cell->interface, interface.name, sizeof(cell->interface));
+	memcpy(cell->interface, cell->stand.interface.name, sizeof(cell->interface));
 	return 0;
 }
 
@@ -90,17 +92,20 @@ static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct 
 		.hooks = cell->plan.hooks,
 		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
 	};
-	struct cf_interface interface;
 	int nsfd = cf_netns_open(&cell->plan, error);
 	int rc = -1;
 
 	if (nsfd < 0)
 		return -1;
-	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0)
+	if (cf_stand_resolve(nsfd, &cell->plan, cf_stand_first(&cell->plan), &cell->stand, error) < 0)
 		goto out;
-	load.link_len = interface.link_len;
-	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) == 0 && ring_size(cells, error) == 0)
-		rc = attach(cells, cell, nsfd, error);
+	cf_stand_options(&cell->stand, &load);
+	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) < 0 || ring_size(cells, error) < 0)
+		goto out;
+	if (cf_bypass_wanted(&cell->plan) &&
+	    cf_bypass_load(&cell->bypass, &cells->maps, nsfd, &cell->plan, &load, error) < 0)
+		goto out;
+	rc = attach(cells, cell, nsfd, error);
 out:
 	close(nsfd);
 	return rc;
@@ -123,6 +128,7 @@ static int free_slot(struct cf_cells *cells, struct cf_error *error)
 static void free_cell(struct cf_cells *cells, struct cf_cell *cell)
 {
 	detach(cells, cell);
+	cf_bypass_unload(&cell->bypass);
 	cf_bpf_unload(&cell->object);
 	free(cell);
 }
@@ -180,6 +186,7 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	cell->before = before;
 	cf_bpf_object_init(&cell->object);
 	cf_attachment_init(&cell->attachment);
+	cf_bypass_init(&cell->bypass);
 	make_room(cells, before);
 	if (load_and_attach(cells, cell, error) < 0) {
 		name_cell(plan, error);
@@ -213,6 +220,9 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 	if (was_current)
 		give_back_room(cells, cell->before);
 	add_stats(&cells->removed, &cell->stats);
+	if (cell->object.stats_fd >= 0)
+		cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
+	cf_bypass_unload(&cell->bypass);
 	cf_bpf_unload(&cell->object);
 	free(cell);
 }

@@ -10,13 +10,17 @@
 #include <stdint.h>
 #include "attach.h"
 #include "bpf_object.h"
+#include "bypass.h"
 #include "cell_watch.h"
 #include "flow.h"
+#include "stand.h"
 
 struct cf_cell {
 	struct cf_plan_cell plan;
 	struct cf_bpf_object object;
+	struct cf_stand stand; /* where it is attached */
 	struct cf_attachment attachment;
+	struct cf_bypass bypass;
 	struct cf_cell_watched watched;
 	struct cf_stats stats; /* as last read; final once detached */
 	struct cf_cell *before; /* in the same slot, while both are there; NULL: none */

@@ -40,7 +40,8 @@ struct cf_flow {
  *   packets      = parsed + unparsed_*
  *   parsed       = flow_hit + flow_new + flow_full
  *   flow_new     = event_attempted
- *   event_attempted = event_submitted + ring_full */
+ *   event_attempted = event_submitted + ring_full
+ * An object that only counts (CF_BPF_COUNT_ONLY) has packets and egress_packets, and nothing of the others. */
 enum cf_stat {
 	CF_STAT_PACKETS = 0, /* buffers the hook saw (a GSO buffer is one) */
 	CF_STAT_PARSED,
@@ -58,6 +59,7 @@ enum cf_stat {
 	CF_STAT_WAKEUPS, /* submits that woke the consumer */
 	CF_STAT_LATER_FRAGMENTS, /* parsed without ports */
 	CF_STAT_NON_LINEAR, /* parsed by copying: the header was not in the linear part */
+	CF_STAT_EGRESS_PACKETS, /* what the cell sent, in segments as they are on the wire */
 	CF_STAT_COUNT,
 };
 
@@ -70,11 +72,18 @@ enum {
 		12, /* CF_CELLS_MAX slots; above them the epoch: how often the slot was given before, modulo 2^20 */
 };
 
+enum cf_bpf_flag {
+	CF_BPF_COUNT_ONLY = 1, /* count packets; no flow table, no events */
+	CF_BPF_FLIPPED = 2, /* outside of the cell (its veth peer, its tap): the hook's ingress is the cell's egress */
+};
+
 /* What differs from cell to cell: read-only data in section .rodata.config, set between open and load. */
 struct cf_bpf_config {
 	uint64_t wake_interval_ns; /* at most one consumer wake-up in this time; 0: wake for every event */
 	uint32_t cell; /* stamped on every event and flow key: slot | epoch << CF_SLOT_BITS */
 	uint32_t link_len; /* bytes before the network header: 14 for Ethernet, 0 for a layer-3 device */
+	uint32_t flags; /* enum cf_bpf_flag, or-ed */
+	uint32_t pad0; /* zero */
 };
 
 /* The one entry of map WAKE, shared by all cells of a ring. */

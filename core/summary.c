@@ -215,6 +215,16 @@ static void log_cell(const struct cf_cell *cell)
 		cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx", cell->gone ? " (gone)" : "", numbers);
 }
 
+/* What a cell's own counters do not have they cannot be compared with. */
+static void log_bypass(struct cf_cell *cell)
+{
+	if (!cell->bypass.counts || cell->object.stats_fd < 0)
+		return;
+	cf_info("  peer      %s: %" PRIu64 " packets left the cell, %" PRIu64 " of them not seen inside",
+		cell->plan.name, cell->bypass.packets, cf_bypass_count(&cell->bypass, &cell->stats));
+	cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
+}
+
 static void log_cells(const struct cf_summary *summary)
 {
 	const struct cf_cells *cells = summary->from->cells;
@@ -224,6 +234,7 @@ static void log_cells(const struct cf_summary *summary)
 			continue;
 		seen++;
 		log_cell(cells->by_slot[i]);
+		log_bypass(cells->by_slot[i]);
 	}
 }
 

@@ -49,6 +49,7 @@ static void kernel_numbers(struct cf_json *json, const struct cf_summary *summar
 		[CF_STAT_WAKEUPS] = "wakeups",
 		[CF_STAT_LATER_FRAGMENTS] = "later_fragments",
 		[CF_STAT_NON_LINEAR] = "non_linear",
+		[CF_STAT_EGRESS_PACKETS] = "egress_packets",
 	};
 
 	key(json, "kernel");
@@ -167,6 +168,10 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
+		if (cell->bypass.counts)
+			number(json, "peer_packets", cell->bypass.packets);
+		if (cell->bypass.counts && cell->object.stats_fd >= 0)
+			number(json, "bypassed", cf_bypass_count(&cell->bypass, &cell->stats));
 		cf_json_literal(json, "}");
 	}
 	cf_json_literal(json, "]");

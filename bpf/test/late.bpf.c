@@ -36,7 +36,7 @@ static __always_inline int emit_late(struct __sk_buff *skb, int direction)
 		return TC_ACT_UNSPEC;
 	load.now = bpf_ktime_get_boot_ns() - LATE_INTERVALS * cf_config.wake_interval_ns;
 	bpf_map_update_elem(&FLOWS, &key, &flow, BPF_ANY);
-	cf_event_emit(skb, stats, &packet, &key, &load, direction, 0);
+	cf_event_emit(skb, stats, &packet, &key, &load, direction, direction, 0);
 	return TC_ACT_UNSPEC;
 }
 
