@@ -7,7 +7,7 @@ files["lua/examples"] = {
   globals = { "verdict", "reason", "dedup", "format" },
   read_globals = {
     "cell", "metadata", "output", "net", "log", "json", "args", "kB", "MB", "GB", "sec", "minute", "hour",
-    "allow", "deny", "default", "on", "every", "include", "limits", "emit", "counter", "window",
+    "allow", "deny", "default", "on", "every", "include", "limits", "flows", "emit", "counter", "window",
   },
   ignore = { "212" },
 }

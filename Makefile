@@ -35,10 +35,14 @@ CORE_OBJ := $(CORE_SRC:core/%.c=$(BUILD)/core/%.o) $(BUILD)/core/bpf_embedded.o
 MAIN_OBJ := $(MAIN_SRC:core/%.c=$(BUILD)/core/%.o)
 LUA_GEN  := $(HEADERS_FOR_LUA:%=$(BUILD)/lua/cellflow/%_h.lua)
 LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lua/cellflow/%.lua=$(BUILD)/lua/%.o)
+# Each file of spec/fuzz is one libFuzzer target; all are linked with what any of them calls.
+FUZZ_BIN := $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
+FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c core/frozen_record.c core/own_record.c \
+	core/error.c
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
-.PHONY: all lib bpf flowgen lint format test bench install clean help compile_commands
+.PHONY: all lib bpf flowgen fuzz lint format test bench install clean help compile_commands
 .SECONDARY:
 
 all: $(BUILD)/cellflow lib bpf ## build the executable, the library for specs and the BPF objects
@@ -60,6 +64,14 @@ $(BUILD)/flowgen: $(wildcard scripts/flowgen*.c) scripts/flowgen.h Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
 
+fuzz: $(FUZZ_BIN) ## build the fuzz targets (scripts/deps --fuzz; scripts/soak fuzz runs them)
+
+build/fuzz/%: spec/fuzz/%.c $(FUZZ_SRC) $(wildcard core/*.h) bpf/parse.h Makefile
+	$(call msg,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -Icore -O1 -g -fno-omit-frame-pointer \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $(filter %.c,$^)
+
 $(BUILD)/core/%.o: core/%.c Makefile
 	$(call msg,CC,$@)
 	$(Q)mkdir -p $(@D)
@@ -70,7 +82,8 @@ $(BUILD)/core/bpf_embedded.o: core/bpf_embedded.S $(BUILD)/bpf/cellflow.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -DCF_BPF_OBJECT='"$(BUILD)/bpf/cellflow.bpf.o"' -c -o $@ $<
 
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) core/event.h core/flow.h Makefile
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/test/*.h) core/event.h core/flow.h core/packet.h \
+	core/frozen_record.h Makefile
 	$(call msg,BPF,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<
@@ -97,7 +110,7 @@ lint: ## luacheck, shellcheck, and both compilers with warnings as errors
 	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-clang CC=clang WERROR=1 all flowgen
 
 format: ## clang-format all C (changes files)
-	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h scripts/*.c scripts/*.h
+	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h spec/fuzz/*.c scripts/*.c scripts/*.h
 
 test: ## all specs (needs root; installs what is missing)
 	scripts/test

@@ -6,13 +6,6 @@
 #ifndef CF_BPF_FLOW_TABLE_H
 #define CF_BPF_FLOW_TABLE_H
 
-/* What one buffer is on the wire. */
-struct cf_load {
-	__u64 packets;
-	__u64 bytes;
-	__u64 now; /* CLOCK_BOOTTIME, ns */
-};
-
 static __always_inline int cf_address_compare(const __u8 *a, const __u8 *b)
 {
 #pragma unroll

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
  * Packet bytes to a flow key and the few facts that an event needs beside it. Pure reading: nothing is counted,
  * kept or written here. Every outcome is one of CF_STAT_PARSED and CF_STAT_UNPARSED_*, so that the caller's
@@ -6,6 +6,7 @@
  */
 #ifndef CF_BPF_PARSE_H
 #define CF_BPF_PARSE_H
+#include "packet.h"
 
 enum {
 	CF_VLAN_TAGS_MAX = 2, /* in the payload; one more may be in the skb's metadata */
@@ -19,19 +20,6 @@ enum {
 	CF_GSO_BY_FRAGS = 0xffff,
 };
 
-struct cf_packet {
-	__u32 network; /* offsets from the start of the buffer */
-	__u32 transport;
-	__u32 payload;
-	__u32 network_len; /* as the network header states it; 0: it does not (jumbo and GSO buffers) */
-	__u16 flags; /* enum cf_event_flag */
-	__u16 vlan;
-	__u8 tcp_flags;
-	__u8 icmp_type;
-	__u8 icmp_code;
-	__u8 copied; /* 1: some header was outside the linear part */
-};
-
 /* What all the transports with ports begin with; TCP's 20 bytes, and the first bytes of the others. */
 struct cf_transport {
 	__be16 src_port;
@@ -41,6 +29,12 @@ struct cf_transport {
 	__u8 tcp_flags;
 	__u8 tcp_rest[6];
 };
+
+/* Where the bytes are: the tc program's buffer, or what user space defines before it includes this (core/packet.c):
+ * CF_PARSE_BUFFER, a type with the members len, protocol, vlan_present and vlan_tci of struct __sk_buff, and the
+ * functions cf_bound, cf_read and cf_link_len on it. */
+#ifdef __bpf__
+#define CF_PARSE_BUFFER struct __sk_buff
 
 /* The same bounds wherever an offset came from. Two bytes of stack are where the verifier forgets what it knew of
  * a number; with that knowledge it would walk everything below once for each length that the headers above can have.
@@ -71,6 +65,13 @@ static __always_inline int cf_read(struct __sk_buff *skb, struct cf_packet *pack
 	return 0;
 }
 
+static __always_inline __u32 cf_link_len(const struct __sk_buff *skb)
+{
+	(void)skb;
+	return cf_config.link_len;
+}
+#endif
+
 static __always_inline void cf_parse_ports(const struct cf_transport *header, struct cf_packet *packet,
 					   struct cf_flow_key *key)
 {
@@ -79,7 +80,7 @@ static __always_inline void cf_parse_ports(const struct cf_transport *header, st
 	packet->flags |= CF_EVENT_PORTS;
 }
 
-static __always_inline int cf_parse_tcp(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+static __always_inline int cf_parse_tcp(CF_PARSE_BUFFER *skb, struct cf_packet *packet, struct cf_flow_key *key)
 {
 	struct cf_transport header;
 	__u32 len;
@@ -96,7 +97,7 @@ static __always_inline int cf_parse_tcp(struct __sk_buff *skb, struct cf_packet 
 
 /* UDP, UDP-Lite, SCTP and DCCP: ports in the first 4 bytes, but a packet that ends inside the fixed header
  * has no such flow, whatever its first bytes look like. */
-static __always_inline int cf_parse_datagram(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key,
+static __always_inline int cf_parse_datagram(CF_PARSE_BUFFER *skb, struct cf_packet *packet, struct cf_flow_key *key,
 					     __u32 len)
 {
 	struct cf_transport header;
@@ -110,7 +111,7 @@ static __always_inline int cf_parse_datagram(struct __sk_buff *skb, struct cf_pa
 
 /* All that the messages of ICMP have in common is 4 bytes, and ICMPv6 has messages of 6 (RPL's solicitation). Asking
  * for 8 of them would let a cell send ICMP that no policy is asked about. Only echo has its identifier after that. */
-static __always_inline int cf_parse_icmp(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+static __always_inline int cf_parse_icmp(CF_PARSE_BUFFER *skb, struct cf_packet *packet, struct cf_flow_key *key)
 {
 	struct {
 		__u8 type;
@@ -145,7 +146,7 @@ static __always_inline int cf_parse_icmp(struct __sk_buff *skb, struct cf_packet
 	return CF_STAT_PARSED;
 }
 
-static __always_inline int cf_parse_transport(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+static __always_inline int cf_parse_transport(CF_PARSE_BUFFER *skb, struct cf_packet *packet, struct cf_flow_key *key)
 {
 	/* Nothing below reads a header of an unknown protocol or of a later fragment, so this is the one place that
 	 * sees a packet end inside IPv4 options or an IPv6 extension header. */
@@ -173,7 +174,7 @@ static __always_inline int cf_parse_transport(struct __sk_buff *skb, struct cf_p
 	return CF_STAT_PARSED;
 }
 
-static __always_inline int cf_parse_ipv4(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+static __always_inline int cf_parse_ipv4(CF_PARSE_BUFFER *skb, struct cf_packet *packet, struct cf_flow_key *key)
 {
 	struct iphdr header;
 
@@ -199,7 +200,7 @@ static __always_inline int cf_is_extension(__u8 header)
 	       header == IPPROTO_AH || header == IPPROTO_DSTOPTS;
 }
 
-static __always_inline int cf_parse_extensions(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+static __always_inline int cf_parse_extensions(CF_PARSE_BUFFER *skb, struct cf_packet *packet, struct cf_flow_key *key)
 {
 	struct {
 		__u8 next;
@@ -207,7 +208,9 @@ static __always_inline int cf_parse_extensions(struct __sk_buff *skb, struct cf_
 		__be16 offset; /* in a fragment header */
 	} header;
 
+#ifdef __clang__
 #pragma clang loop unroll(disable)
+#endif
 	for (int i = 0; cf_is_extension(key->protocol); i++) {
 		if (i == CF_EXTENSIONS_MAX)
 			return CF_STAT_UNPARSED_EXT_TOO_DEEP;
@@ -229,7 +232,7 @@ static __always_inline int cf_parse_extensions(struct __sk_buff *skb, struct cf_
 	return CF_STAT_PARSED;
 }
 
-static __always_inline int cf_parse_ipv6(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+static __always_inline int cf_parse_ipv6(CF_PARSE_BUFFER *skb, struct cf_packet *packet, struct cf_flow_key *key)
 {
 	struct ipv6hdr header;
 
@@ -248,7 +251,7 @@ static __always_inline int cf_parse_ipv6(struct __sk_buff *skb, struct cf_packet
 }
 
 /* Walks the tags. A tag can be in the metadata, in the bytes, or in both; the one in the metadata is outermost. */
-static __always_inline int cf_parse_vlan(struct __sk_buff *skb, struct cf_packet *packet, __be16 *protocol)
+static __always_inline int cf_parse_vlan(CF_PARSE_BUFFER *skb, struct cf_packet *packet, __be16 *protocol)
 {
 	struct {
 		__be16 tci;
@@ -275,14 +278,14 @@ static __always_inline int cf_parse_vlan(struct __sk_buff *skb, struct cf_packet
 }
 
 /* The ends of key are left in the packet's order: 0 is the source. key is complete only if CF_STAT_PARSED. */
-static __always_inline int cf_parse(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+static __always_inline int cf_parse(CF_PARSE_BUFFER *skb, struct cf_packet *packet, struct cf_flow_key *key)
 {
 	__be16 protocol = skb->protocol;
 	int result;
 
-	packet->network = cf_config.link_len;
+	packet->network = cf_link_len(skb);
 	/* The bytes decide, not skb->protocol: that one is whatever a packet socket's owner said. */
-	if (cf_config.link_len == ETH_HLEN &&
+	if (cf_link_len(skb) == ETH_HLEN &&
 	    cf_read(skb, packet, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol)))
 		return CF_STAT_UNPARSED_TRUNCATED;
 	result = cf_parse_vlan(skb, packet, &protocol);

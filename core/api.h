@@ -129,11 +129,14 @@ uint32_t cf_window_least(struct cf_window_slot *slots, uint32_t count, uint32_t 
 
 /* One JSON object without a newline into `out`; returns its length, or 0 when it does not fit in `size` bytes or no
  * plan is bound. Members in this order, and only those that are known: schema_version, type, kind, cell_id, run_id,
- * decision_id, direction, decision, reason_code, rule, decided_at, error_at, src_addr, src_port, dst_addr, dst_port,
- * protocol (four have a label), protocol_number, family, icmp_type, icmp_code, icmp_id, tcp_flags, fragment (only when
- * true), vlan, mark (not 0), source, verdict, packet_count, byte_count (not 0), close_reason (of closed), interface,
- * generation, policy_digest, keyset_id, issuer_kid, correlation_id, first_seen, observed_at, prefix. An event of a cell
- * that the plan does not have has no cell_id. */
+ * decision_id, direction, decision, reason_code, rule, nft_rule_ref (of the prefix, see cf_prefix_rule), decided_at,
+ * error_at, src_addr, src_port, dst_addr, dst_port, protocol (four have a label), protocol_number, family, icmp_type,
+ * icmp_code, icmp_id, tcp_flags, fragment (only when true), vlan, mark (not 0), source, witnesses (a list; not for one
+ * that saw it alone, unless that is nflog), hook (netfilter's only: of tc, direction says it), verdict, conflict,
+ * reopened, midstream (only when true), packet_count, byte_count (not 0), reply_packet_count, reply_byte_count (not 0;
+ * of updated and closed), duration_ms (of updated and closed), close_reason (of closed), interface, generation,
+ * policy_digest, keyset_id, issuer_kid, correlation_id, first_seen, observed_at, prefix. An event of a cell that the
+ * plan does not have has no cell_id. */
 size_t cf_record_json(const struct cf_event *event, const struct cf_decision *decision, char *out, size_t size);
 
 /* 1: `key` was seen less than `seconds` before now_ns (event's boot clock); 0: not, and now it is remembered. */
@@ -156,6 +159,7 @@ size_t cf_json_string(const char *text, size_t len, char *out, size_t size);
 const char *cf_name_kind(uint32_t number);
 const char *cf_name_source(uint32_t number);
 const char *cf_name_hook(uint32_t number);
+const char *cf_name_witnesses(uint32_t bits); /* "ebpf,nflog": 1 << enum cf_source, or-ed */
 const char *cf_name_direction(uint32_t number);
 const char *cf_name_family(uint32_t number);
 const char *cf_name_verdict(uint32_t number);
@@ -164,6 +168,11 @@ const char *cf_name_decision(uint32_t number);
 const char *cf_name_protocol(uint32_t number);
 /* TCP flags as letters, "SA" for SYN and ACK, in the order of the bits: FSRPAUEC. No flag: length 0. */
 size_t cf_tcp_flags_text(uint32_t flags, char *out);
+
+/* The rule that a log prefix names: "cellflow:deny:NAME" and "cellflow:allow:NAME" give where NAME begins << 8 | its
+ * length, without the blanks and colons that people put behind a prefix. 0: it names none. `prefix` is NUL-terminated
+ * within CF_EVENT_PREFIX_LEN. */
+uint32_t cf_prefix_rule(const char *prefix);
 
 /* Room for one more cell or output of the plan, zeroed; NULL when the plan is full. Owned by the plan. */
 struct cf_plan_cell *cf_plan_add_cell(struct cf_plan *plan);

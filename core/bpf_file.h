@@ -12,6 +12,8 @@ enum {
 	CF_BPF_FILE_MAX = 16777216, /* bytes */
 };
 
-/* The file's bytes, to be freed by the caller, and their number; NULL with CF_FAIL_OBJECT_MISSING. Never blocks. */
+/* Along the whole path, given without symbolic links, each directory must be root's and writable by root alone (or
+ * sticky, as /tmp): who can write a directory chooses what lies in it.
+ * The file's bytes, to be freed by the caller, and their number; NULL with CF_FAIL_OBJECT_MISSING. Never blocks. */
 void *cf_bpf_file_read(const char *path, size_t *len, struct cf_error *err);
 #endif

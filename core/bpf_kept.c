@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "bpf_object.h"
+#include "error.h"
 #include "flow.h"
 
 static void close_all(const int *fds, int count)
@@ -18,14 +19,14 @@ static void close_all(const int *fds, int count)
 
 void cf_bpf_object_init(struct cf_bpf_object *object)
 {
-	*object = (struct cf_bpf_object){ .prog_fd = { -1, -1 }, .stats_fd = -1 };
+	*object = (struct cf_bpf_object){ .prog_fd = { -1, -1 }, .stats_fd = -1, .ring_fd = -1 };
 }
 
 void cf_bpf_unload(struct cf_bpf_object *object)
 {
-	int fds[] = { object->prog_fd[0], object->prog_fd[1], object->stats_fd };
+	int fds[] = { object->prog_fd[0], object->prog_fd[1], object->stats_fd, object->ring_fd };
 
-	close_all(fds, 3);
+	close_all(fds, 4);
 	cf_bpf_object_init(object);
 }
 
@@ -40,6 +41,27 @@ void cf_bpf_maps_close(struct cf_bpf_maps *maps)
 
 	close_all(fds, 3);
 	cf_bpf_maps_init(maps);
+}
+
+int cf_bpf_ring_size(struct cf_bpf_object *object, struct cf_error *err)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(object->ring_fd, &info, &len) < 0)
+		return cf_fail(err, CF_FAIL_RING_OPEN, errno, "ring open failed: %s", strerror(errno));
+	object->ring_size = info.max_entries;
+	return 0;
+}
+
+int cf_bpf_maps_ring(struct cf_bpf_maps *maps, uint32_t bytes, struct cf_error *err)
+{
+	if (maps->ring_fd < 0)
+		maps->ring_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "FLOW_EVENTS", 0, 0,
+					       bytes ? bytes : CF_BPF_RING_BYTES, NULL);
+	if (maps->ring_fd < 0)
+		return cf_fail(err, CF_FAIL_RING_OPEN, errno, "ring open failed: %s", strerror(errno));
+	return 0;
 }
 
 int cf_bpf_stats(int stats_fd, struct cf_stats *sum)

@@ -231,8 +231,8 @@ static int take_over(const struct load *load, struct cf_bpf_maps *maps, struct c
 				  load->name, strerror(errno));
 }
 
-int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
-		struct cf_error *err)
+static int load_with(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
+		     struct cf_error *err)
 {
 	struct load load = { .name = options->path ? options->path : "(built in)", .err = err };
 	int ret = -1, cause;
@@ -258,4 +258,59 @@ out:
 	free(load.file);
 	free(load.log);
 	return ret;
+}
+
+/* Sizes that an operator gave for our maps say nothing of theirs. */
+static int load_own(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
+		    struct cf_error *err)
+{
+	struct cf_bpf_options alone = *options;
+	struct cf_bpf_maps own;
+	int ret;
+
+	alone.flow_entries = 0;
+	alone.ring_bytes = 0;
+	cf_bpf_maps_init(&own);
+	ret = load_with(&own, &alone, out, err);
+	if (ret == 0) {
+		out->ring_fd = own.ring_fd;
+		own.ring_fd = -1;
+		ret = cf_bpf_ring_size(out, err);
+	}
+	if (ret == 0)
+		ret = cf_bpf_maps_ring(maps, options->ring_bytes, err);
+	if (ret < 0)
+		cf_bpf_unload(out);
+	cf_bpf_maps_close(&own);
+	return ret;
+}
+
+/* The built-in object with a ring for one cell. What it shares is the flow table. */
+static int load_apart(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
+		      struct cf_error *err)
+{
+	struct cf_bpf_maps apart = { .ring_fd = -1, .flows_fd = maps->flows_fd, .wake_fd = -1 };
+	int ret = load_with(&apart, options, out, err);
+
+	maps->flows_fd = apart.flows_fd;
+	apart.flows_fd = -1;
+	if (ret == 0) {
+		out->ring_fd = apart.ring_fd;
+		apart.ring_fd = -1;
+		ret = cf_bpf_ring_size(out, err);
+	}
+	if (ret == 0)
+		ret = cf_bpf_maps_ring(maps, options->ring_bytes, err);
+	if (ret < 0)
+		cf_bpf_unload(out);
+	cf_bpf_maps_close(&apart);
+	return ret;
+}
+
+int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
+		struct cf_error *err)
+{
+	if (options->path)
+		return load_own(maps, options, out, err);
+	return options->own_ring ? load_apart(maps, options, out, err) : load_with(maps, options, out, err);
 }

@@ -11,22 +11,29 @@ struct cf_error;
 struct cf_stats;
 
 /* The maps that loads share, owned here (O_CLOEXEC); -1: not there yet. The first load that brings a map fills it in
- * and the next ones use it, when their map has the same type and sizes (else they keep their own).
- * Records of an operator's object may not say which cell they are from: give such a load a struct of its own. */
+ * and the next ones use it, when their map has the same type and sizes (else they keep their own). An operator's object
+ * shares none, because its records may not say which cell they are from; the shared ring is there after its load too.
+ */
 struct cf_bpf_maps {
 	int ring_fd; /* FLOW_EVENTS, else flow_events */
 	int flows_fd; /* FLOWS, when it is of struct cf_flow_key and struct cf_flow */
 	int wake_fd; /* WAKE, when it is of struct cf_wake */
 };
 
+enum {
+	CF_BPF_RING_BYTES = 16777216, /* of the built-in object's ring */
+};
+
 struct cf_bpf_options {
 	uint64_t wake_interval_ns;
 	uint32_t cell;
 	uint32_t link_len; /* from cf_interface_look */
-	uint32_t flow_entries; /* 0: as the object says; counts for the load that creates the map */
+	uint32_t flow_entries; /* 0: as the object says; counts for the load that creates the map, and the built-in one
+				*/
 	uint32_t ring_bytes; /* as above; made a power of two of pages */
 	uint32_t hooks; /* wanted: enum cf_plan_hook, or-ed */
 	uint32_t flags; /* enum cf_bpf_flag, or-ed */
+	uint32_t own_ring; /* 1: the built-in object gets a ring of its own, too */
 	const char *path; /* operator's object; NULL: the built-in one */
 };
 
@@ -34,15 +41,23 @@ struct cf_bpf_options {
 struct cf_bpf_object {
 	int prog_fd[2]; /* by enum cf_flow_direction; -1: not wanted */
 	int stats_fd; /* per-CPU struct cf_stats; -1: the object has none */
+	int ring_fd; /* an operator's object, or options.own_ring: its own ring, for own_ring.h; -1: the built-in one,
+			which uses maps->ring_fd */
+	uint32_t ring_size; /* of that ring, bytes */
 };
 
 void cf_bpf_maps_init(struct cf_bpf_maps *maps);
 void cf_bpf_maps_close(struct cf_bpf_maps *maps); /* idempotent; loaded programs keep using the maps */
+/* Make the shared ring (0 bytes: of the built-in object's size), if there is none; -1 with CF_FAIL_RING_OPEN. */
+int cf_bpf_maps_ring(struct cf_bpf_maps *maps, uint32_t bytes, struct cf_error *err);
 
-/* Returns 0, or -1 with CF_FAIL_OBJECT_MISSING (file), CF_FAIL_LOAD (no such program or ring map, verifier's words) or
- * CF_FAIL_UNSUPPORTED_HOST (privileges). `out` is freed by cf_bpf_unload; after a failure it holds nothing. */
+/* Returns 0, or -1 with CF_FAIL_OBJECT_MISSING (file), CF_FAIL_LOAD (no such program or ring map, verifier's words),
+ * CF_FAIL_RING_OPEN or CF_FAIL_UNSUPPORTED_HOST (privileges). `out` is freed by cf_bpf_unload; after a failure it holds
+ * nothing. */
 int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		struct cf_error *err);
+/* Fill in object->ring_size; -1 with CF_FAIL_RING_OPEN. */
+int cf_bpf_ring_size(struct cf_bpf_object *object, struct cf_error *err);
 void cf_bpf_object_init(struct cf_bpf_object *object); /* holds nothing */
 void cf_bpf_unload(struct cf_bpf_object *object); /* idempotent */
 

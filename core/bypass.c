@@ -27,6 +27,7 @@ int cf_bypass_load(struct cf_bypass *bypass, struct cf_bpf_maps *maps, int nsfd,
 	counted.hooks = CF_PLAN_EGRESS;
 	counted.bpf_object[0] = '\0';
 	load.path = NULL;
+	load.own_ring = 0;
 	load.flags = CF_BPF_COUNT_ONLY;
 	if (cf_stand_resolve(nsfd, &counted, CF_STAND_PEER, &bypass->stand, err) < 0)
 		return -1;

@@ -9,7 +9,9 @@
 #include "cells.h"
 #include "descriptors.h"
 #include "error.h"
+#include "event.h"
 #include "log.h"
+#include "source.h"
 
 _Static_assert(CF_CELLS_MAX == 1 << CF_SLOT_BITS, "a slot's number has its bits, no more");
 
@@ -55,58 +57,42 @@ static void detach(struct cf_cells *cells, struct cf_cell *cell)
 	read_stats(cell);
 }
 
-static int ring_size(struct cf_cells *cells, struct cf_error *error)
+void cf_cells_listen(struct cf_cells *cells, cf_cells_listener *listener, void *context)
 {
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-
-	if (cells->ring_size > 0)
-		return 0;
-	if (bpf_obj_get_info_by_fd(cells->maps.ring_fd, &info, &len) < 0)
-		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "ring open failed: %s", strerror(errno));
-	cells->ring_size = info.max_entries;
-	return 0;
+	cells->listener = listener;
+	cells->listener_context = context;
 }
 
-static int attach(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
+static void tell(const struct cf_cells *cells, const struct cf_cell *cell, uint32_t close_reason)
 {
-	if (cf_stand_attach(&cell->stand, nsfd, &cell->object, &cell->attachment, error) < 0 ||
-	    cf_bypass_attach(&cell->bypass, nsfd, error) < 0 ||
-	    cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, &cell->attachment, &cell->watched, error) < 0)
+	if (cells->listener)
+		cells->listener(cells->listener_context, cell, close_reason);
+}
+
+static int watch(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
+{
+	bool has_program = cell->attachment.mode != CF_ATTACH_AUTO;
+
+	if (cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, has_program ? &cell->attachment : NULL, &cell->watched,
+			      error) < 0)
 		return -1;
+	cell->watched.by_name = cell->nflog_fd >= 0; /* that socket keeps the namespace, and its links, alive */
 	cell->is_watched = true;
-	cell->watched.inner = cell->stand.inner;
-	cell->mode = cell->attachment.mode;
-	memcpy(cell->interface, cell->stand.interface.name, sizeof(cell->interface));
+	if (has_program)
+		cell->watched.inner = cell->stand.inner;
 	return 0;
 }
 
 /* Inside one opening of the namespace, which is closed again: whoever holds it keeps a dead cell's traffic alive. */
-static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct cf_error *error)
+static int open_and_watch(struct cf_cells *cells, struct cf_cell *cell, struct cf_error *error)
 {
-	struct cf_bpf_options load = {
-		.wake_interval_ns = cells->options.wake_interval_ns,
-		.cell = cell->slot,
-		.flow_entries = cells->options.flow_entries,
-		.ring_bytes = cells->options.ring_bytes,
-		.hooks = cell->plan.hooks,
-		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
-	};
 	int nsfd = cf_netns_open(&cell->plan, error);
 	int rc = -1;
 
 	if (nsfd < 0)
 		return -1;
-	if (cf_stand_resolve(nsfd, &cell->plan, cf_stand_first(&cell->plan), &cell->stand, error) < 0)
-		goto out;
-	cf_stand_options(&cell->stand, &load);
-	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) < 0 || ring_size(cells, error) < 0)
-		goto out;
-	if (cf_bypass_wanted(&cell->plan) &&
-	    cf_bypass_load(&cell->bypass, &cells->maps, nsfd, &cell->plan, &load, error) < 0)
-		goto out;
-	rc = attach(cells, cell, nsfd, error);
-out:
+	if (cf_sources_open(cells, cell, nsfd, error) == 0)
+		rc = watch(cells, cell, nsfd, error);
 	close(nsfd);
 	return rc;
 }
@@ -128,6 +114,7 @@ static int free_slot(struct cf_cells *cells, struct cf_error *error)
 static void free_cell(struct cf_cells *cells, struct cf_cell *cell)
 {
 	detach(cells, cell);
+	cf_sources_close(cell);
 	cf_bypass_unload(&cell->bypass);
 	cf_bpf_unload(&cell->object);
 	free(cell);
@@ -167,7 +154,7 @@ static void give_back_room(struct cf_cells *cells, struct cf_cell *before)
 	if (!before || before->is_watched)
 		return;
 	nsfd = cf_netns_open(&before->plan, &error);
-	if (nsfd < 0 || attach(cells, before, nsfd, &error) < 0)
+	if (nsfd < 0 || cf_sources_attach(before, nsfd, &error) < 0 || watch(cells, before, nsfd, &error) < 0)
 		cf_error_log("cell \"%s\" is no longer watched: %s", before->plan.name, error.text);
 	if (nsfd >= 0)
 		close(nsfd);
@@ -188,7 +175,8 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	cf_attachment_init(&cell->attachment);
 	cf_bypass_init(&cell->bypass);
 	make_room(cells, before);
-	if (load_and_attach(cells, cell, error) < 0) {
+	cell->nflog_fd = -1;
+	if (open_and_watch(cells, cell, error) < 0) {
 		name_cell(plan, error);
 		free_cell(cells, cell);
 		give_back_room(cells, before);
@@ -196,8 +184,9 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	}
 	*place_of(cells, cell) = cell;
 	cells->count++;
-	cells->uncounted |= cell->object.stats_fd < 0;
+	cells->uncounted |= cell->object.stats_fd < 0 && cell->mode != CF_ATTACH_AUTO;
 	cf_debug("cell \"%s\": slot %u, interface %s", plan->name, cell->slot % CF_CELLS_MAX, cell->interface);
+	tell(cells, cell, CF_CLOSE_NONE);
 	return cell;
 }
 
@@ -219,19 +208,29 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 	detach(cells, cell);
 	if (was_current)
 		give_back_room(cells, cell->before);
+	if (was_current && cell->before) {
+		tell(cells, cell->before, CF_CLOSE_NONE);
+	} else if (was_current && !cell->gone) {
+		cf_sources_end(cell);
+		tell(cells, cell, CF_CLOSE_SHUTDOWN);
+	}
 	add_stats(&cells->removed, &cell->stats);
 	if (cell->object.stats_fd >= 0)
 		cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
 	cf_bypass_unload(&cell->bypass);
+	cf_sources_close(cell);
 	cf_bpf_unload(&cell->object);
 	free(cell);
 }
 
 void cf_cells_detach(struct cf_cells *cells)
 {
-	for (uint32_t i = 0; i < CF_CELLS_MAX; i++)
-		if (cells->by_slot[i])
-			detach(cells, cells->by_slot[i]);
+	for (uint32_t i = 0; i < CF_CELLS_MAX; i++) {
+		if (!cells->by_slot[i])
+			continue;
+		detach(cells, cells->by_slot[i]);
+		cf_sources_end(cells->by_slot[i]);
+	}
 }
 
 void cf_cells_close(struct cf_cells *cells)
@@ -249,6 +248,9 @@ static void note_gone(struct cf_cells *cells, struct cf_cell *cell)
 		cell->watched.state == CF_CELL_INTERFACE_GONE ? "interface" : "network namespace");
 	cell->gone = true;
 	detach(cells, cell);
+	cf_sources_end(cell);
+	tell(cells, cell, CF_CLOSE_CELL_GONE);
+	cf_sources_close(cell); /* the socket would keep the namespace, which nobody can enter any more */
 }
 
 /* A look at a tcx link is cheap; opening the namespace of each of thousands of cells would take all of the tick. */

@@ -25,7 +25,10 @@ struct cf_cell {
 	struct cf_stats stats; /* as last read; final once detached */
 	struct cf_cell *before; /* in the same slot, while both are there; NULL: none */
 	uint32_t slot; /* what its events carry: index into by_slot | epoch << CF_SLOT_BITS */
-	uint32_t mode; /* enum cf_attach_mode that was used; stays when detached, as the interface does */
+	uint32_t mode; /* enum cf_attach_mode that was used; stays when detached, as the interface does. AUTO: no
+			  program */
+	int nflog_fd; /* socket in the cell's namespace, which it pins; -1: none */
+	uint32_t nflog_group; /* that it is bound to; 0: none */
 	char interface[CF_IFNAME_LEN];
 	bool gone; /* detached because its namespace or interface went */
 	bool is_watched;
@@ -35,17 +38,26 @@ enum {
 	CF_CELLS_BY_NAME_MAX = 256, /* 45 us each */
 };
 
+/* Told of a cell that was attached (CF_CLOSE_NONE: also when it takes over another one's slot), or is about to be
+ * forgotten with its slot (why its flows end). */
+typedef void cf_cells_listener(void *context, const struct cf_cell *cell, uint32_t close_reason);
+
 struct cf_cells_options {
 	uint64_t wake_interval_ns;
 	uint32_t flow_entries; /* 0: default */
 	uint32_t ring_bytes; /* 0: default */
+	uint32_t required; /* CF_SOURCES_EBPF, CF_SOURCES_NFLOG, or-ed: where such a source fails, nothing takes its
+			      place */
 };
 
 struct cf_cells {
 	struct cf_cells_options options;
 	struct cf_bpf_maps maps;
 	struct cf_cell_watch watch;
+	cf_cells_listener *listener; /* NULL: none */
+	void *listener_context;
 	size_t ring_size; /* bytes; 0 until a cell was attached */
+	uint32_t flow_sets; /* of the flow table; 0 until a cell was attached */
 	uint32_t next_slot;
 	uint32_t next_check; /* slot at which the next look at the cells begins */
 	uint32_t count; /* attached or gone, not removed */
@@ -59,10 +71,13 @@ struct cf_cells {
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error);
 void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
 
-/* Load, attach and watch. On failure nothing is left. The returned cell is owned by `cells`. `before`, if not NULL, is
- * a cell that this one takes the place of: both are attached until that one is removed, and share slot and flows, so
- * that no flow is missed and none is opened twice. (By clsact only one can be attached: `before` is then detached
- * first.) */
+/* Who is told of cells that come and go. */
+void cf_cells_listen(struct cf_cells *cells, cf_cells_listener *listener, void *context);
+
+/* Open the cell's sources (source.h) and watch it. On failure nothing is left. The returned cell is owned by `cells`.
+ * `before`, if not NULL, is a cell that this one takes the place of: both are attached until that one is removed, and
+ * share slot and flows, so that no flow is missed and none is opened twice. (By clsact only one can be attached:
+ * `before` is then detached first.) */
 struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,
 			     struct cf_error *error);
 /* False for a cell that another one has taken the place of. */

@@ -51,24 +51,42 @@ static void keep_offset(int64_t ns)
 	offset.known = true;
 }
 
-void cf_clock_refresh(void)
+/* What `clock` is ahead of the boot clock. */
+static int64_t sample_ahead(clockid_t clock)
 {
 	int64_t best_width = INT64_MAX, best = 0;
 
-	if (offset.fixed)
-		return;
 	/* A preemption between the reads shifts the sample by as much; the tightest of a few had none. */
 	for (int i = 0; i < SAMPLES; i++) {
 		int64_t before = read_clock(CLOCK_BOOTTIME);
-		int64_t wall = read_clock(CLOCK_REALTIME);
+		int64_t other = read_clock(clock);
 		int64_t width = read_clock(CLOCK_BOOTTIME) - before;
 
 		if (width < best_width) {
 			best_width = width;
-			best = wall - (before + width / 2);
+			best = other - (before + width / 2);
 		}
 	}
-	keep_offset(best);
+	return best;
+}
+
+void cf_clock_refresh(void)
+{
+	if (!offset.fixed)
+		keep_offset(sample_ahead(CLOCK_REALTIME));
+}
+
+uint64_t cf_clock_boot_now(void)
+{
+	return (uint64_t)read_clock(CLOCK_BOOTTIME);
+}
+
+uint64_t cf_clock_boot_offset(void)
+{
+	int64_t ahead = sample_ahead(CLOCK_MONOTONIC);
+
+	/* On a host that never slept the two are equal, and the middle of two readings may be off by a few ns. */
+	return ahead < 0 ? (uint64_t)-ahead : 0;
 }
 
 double cf_monotonic_seconds(void)

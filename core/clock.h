@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * From the boot clock that events carry to the time of day that records carry. Events keep boot-clock stamps,
+ * From the boot clock that events carry to the time of day that records carry, and to the boot clock from the one that
+ * some BPF objects stamp with. Events keep boot-clock stamps,
  * because the time of day jumps; the difference between the two clocks is sampled when it may have changed.
  * When that is (a timer, the step descriptor) is the worker's business. One thread only.
  */
@@ -20,6 +21,12 @@ void cf_clock_follow(void);
 int cf_clock_step_fd(void);
 /* 1: the clock was set since the last call, and the descriptor is armed again; 0: it was not; or -errno. */
 int cf_clock_stepped(int fd);
+
+/* The boot clock now, ns. */
+uint64_t cf_clock_boot_now(void);
+/* What the boot clock is ahead of CLOCK_MONOTONIC, which stands still while the host sleeps; ns, sampled anew by each
+ * call. */
+uint64_t cf_clock_boot_offset(void);
 
 /* RFC 3339 in UTC with nine digits and Z, into CF_TIME_TEXT_LEN bytes; returns the length. Seconds since 1970 outside
  * the years 1970..9999 are clamped to them, where `ns` no longer counts. */

@@ -12,6 +12,18 @@ static const char *hook_names(uint32_t hooks)
 	return hooks == CF_PLAN_EGRESS ? "egress" : hooks == CF_PLAN_INGRESS ? "ingress" : "egress and ingress";
 }
 
+/* Where a cell is watched otherwise than most are. */
+static void print_ways(const struct cf_plan_cell *cell)
+{
+	static const char *const sources[] = { "", "by ebpf alone", "by nflog", "by ebpf and nflog", "by nothing" };
+	static const char *const stands[] = { "", "", "at its peer", "inside and at its peer", "at its tap" };
+
+	if (cell->sources != CF_SOURCES_AUTO)
+		printf(", %s", sources[cell->sources]);
+	if (cell->stand != CF_STAND_INSIDE)
+		printf(", %s", stands[cell->stand]);
+}
+
 static void print_plan(const char *path, const struct cf_plan *plan)
 {
 	printf("%s: ok, %u cell%s, %u output%s\n", path, plan->cell_count, plan->cell_count == 1 ? "" : "s",
@@ -24,8 +36,10 @@ static void print_plan(const char *path, const struct cf_plan *plan)
 			printf("pid %d", cell->pid);
 		else
 			printf("%s", cell->netns);
-		printf(", %s, %s\n", cell->interface[0] ? cell->interface : "its only interface",
+		printf(", %s, %s", cell->interface[0] ? cell->interface : "its only interface",
 		       hook_names(cell->hooks));
+		print_ways(cell);
+		printf("\n");
 	}
 	for (uint32_t i = 0; i < plan->output_count; i++)
 		printf("  output %s\n", plan->outputs[i].kind == CF_OUTPUT_STDOUT ? "stdout" : plan->outputs[i].path);

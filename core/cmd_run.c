@@ -1,93 +1,27 @@
 /* SPDX-License-Identifier: MIT
  * cellflow run: from options to cf_run_options. What is done with them is the supervisor's. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "api.h"
+#include "cell_options.h"
 #include "cmd.h"
 #include "log.h"
 #include "supervisor.h"
 
 struct run_arguments {
-	const char *config, *cell, *netns, *interface, *hooks, *attach, *bpf_object;
-	const char *run_id, *user;
-	struct cf_option_list args, fail_on;
-	long long pid, ring_mb, flow_entries, wake_us, drain_s;
+	const char *config, *run_id, *user;
+	struct cf_cell_options cell;
+	struct cf_option_list args, fail_on, require;
+	long long ring_mb, flow_entries, wake_us, drain_s;
 	int summary_record, watch, verbose, quiet;
 };
-
-static int copy_text(char *to, size_t size, const char *from, const char *option, struct cf_error *error)
-{
-	if (!from)
-		return 0;
-	if (strlen(from) >= size)
-		return cf_fail(error, CF_FAIL_USAGE, 0, "--%s: longer than %zu bytes", option, size - 1);
-	strcpy(to, from);
-	return 0;
-}
-
-static int one_of(const char *text, const char *const *names, int count, const char *option, struct cf_error *error)
-{
-	const char *near = cf_suggest(text, names, count);
-	char all[128] = "";
-
-	for (int i = 0; i < count; i++) {
-		if (strcmp(text, names[i]) == 0)
-			return i;
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "", names[i]);
-	}
-	if (near)
-		return cf_fail(error, CF_FAIL_USAGE, 0, "--%s: \"%s\" is not known (did you mean \"%s\"?)", option,
-			       text, near);
-	return cf_fail(error, CF_FAIL_USAGE, 0, "--%s: \"%s\" is not known (there are: %s)", option, text, all);
-}
-
-/* As for `ip netns`: a bare name lives in /run/netns. */
-static int netns_path(char *to, size_t size, const char *from, struct cf_error *error)
-{
-	if (!from)
-		return 0;
-	if (snprintf(to, size, "%s%s", strchr(from, '/') ? "" : "/run/netns/", from) >= (int)size)
-		return cf_fail(error, CF_FAIL_USAGE, 0, "--netns: longer than %zu bytes", size - 1);
-	return 0;
-}
-
-static int fill_cell(const struct run_arguments *given, struct cf_plan_cell *cell, struct cf_error *error)
-{
-	static const char *const hook_names[] = { "egress", "ingress", "both" };
-	static const char *const attach_names[] = { "auto", "tcx", "clsact" };
-	int choice;
-
-	if (given->netns && given->pid)
-		return cf_fail(error, CF_FAIL_USAGE, 0, "--netns and --pid: give one of them");
-	cell->pid = (int32_t)given->pid;
-	strcpy(cell->place, "command line");
-	if (copy_text(cell->name, sizeof(cell->name), given->cell ? given->cell : "cell", "cell", error) < 0 ||
-	    netns_path(cell->netns, sizeof(cell->netns), given->netns, error) < 0 ||
-	    copy_text(cell->interface, sizeof(cell->interface), given->interface, "interface", error) < 0 ||
-	    copy_text(cell->bpf_object, sizeof(cell->bpf_object), given->bpf_object, "bpf-object", error) < 0)
-		return -1;
-	if (given->hooks) {
-		choice = one_of(given->hooks, hook_names, 3, "hooks", error);
-		if (choice < 0)
-			return -1;
-		cell->hooks = (uint32_t)choice + 1;
-	}
-	if (given->attach) {
-		choice = one_of(given->attach, attach_names, 3, "attach", error);
-		if (choice < 0)
-			return -1;
-		cell->attach = (uint32_t)choice;
-	}
-	return 0;
-}
 
 static int fill_fail_on(const struct cf_option_list *list, uint32_t *bits, struct cf_error *error)
 {
 	static const char *const names[] = { "deny", "loss", "script-error" };
 
 	for (int i = 0; i < list->count; i++) {
-		int choice = one_of(list->items[i], names, 3, "fail-on", error);
+		int choice = cf_option_choice(list->items[i], names, 3, "--fail-on", error);
 
 		if (choice < 0)
 			return -1;
@@ -99,17 +33,22 @@ static int fill_fail_on(const struct cf_option_list *list, uint32_t *bits, struc
 static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, const char **args,
 		struct cf_run_options *run, struct cf_error *error)
 {
-	int wants_cell = given->cell || given->netns || given->pid || given->interface || given->hooks ||
-			 given->attach || given->bpf_object;
+	int wants_cell;
 
 	if (given->quiet && given->verbose)
 		return cf_fail(error, CF_FAIL_USAGE, 0, "--quiet and --verbose: give one of them");
-	if (!given->config && !given->netns && !given->pid)
+	if (!given->config && !given->cell.netns && !given->cell.pid)
 		return cf_fail(error, CF_FAIL_USAGE, 0,
 			       "run: nothing to watch (give --netns NAME, --pid PID, or a policy with -c FILE)");
-	if (fill_cell(given, cell, error) < 0 || fill_fail_on(&given->fail_on, &run->fail_on, error) < 0 ||
-	    cf_cmd_args(&given->args, args, error) < 0 ||
-	    copy_text(run->metadata.run_id, sizeof(run->metadata.run_id), given->run_id, "run-id", error) < 0)
+	if (given->run_id && strlen(given->run_id) >= sizeof(run->metadata.run_id))
+		return cf_fail(error, CF_FAIL_USAGE, 0, "--run-id: longer than %zu bytes",
+			       sizeof(run->metadata.run_id) - 1);
+	if (given->run_id)
+		strcpy(run->metadata.run_id, given->run_id);
+	wants_cell = cf_cell_options_fill(&given->cell, cell, error);
+	if (wants_cell < 0 || fill_fail_on(&given->fail_on, &run->fail_on, error) < 0 ||
+	    cf_cell_options_required(&given->require, &run->required, error) < 0 ||
+	    cf_cmd_args(&given->args, args, error) < 0)
 		return -1;
 	run->policy_path = given->config;
 	run->args = args;
@@ -128,7 +67,7 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 
 static int run(int argc, char **argv)
 {
-	struct run_arguments given = { .wake_us = 1000, .drain_s = 5 };
+	struct run_arguments given = { .wake_us = 1000, .drain_s = 5, .cell.nflog_group = -1 };
 	struct cf_plan_cell cell = { 0 };
 	struct cf_run_options options = { 0 };
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
@@ -141,16 +80,31 @@ static int run(int argc, char **argv)
 		  0 },
 		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE", "args.NAME in the policy; may be given often", &given.args,
 		  0, 0 },
-		{ "cell", 0, CF_OPTION_TEXT, "NAME", "name of the cell (default: cell)", &given.cell, 0, 0 },
+		{ "cell", 0, CF_OPTION_TEXT, "NAME", "name of the cell, here and in the policy (default: cell)",
+		  &given.cell.cell, 0, 0 },
 		{ "netns", 0, CF_OPTION_TEXT, "NAME|PATH", "its network namespace, as ip netns or as a path",
-		  &given.netns, 0, 0 },
-		{ "pid", 0, CF_OPTION_NUMBER, "PID", "its network namespace, as that of a process", &given.pid, 1,
+		  &given.cell.netns, 0, 0 },
+		{ "pid", 0, CF_OPTION_NUMBER, "PID", "its network namespace, as that of a process", &given.cell.pid, 1,
 		  1 << 22 },
 		{ "interface", 'i', CF_OPTION_TEXT, "IF", "interface in the cell (default: the only one)",
-		  &given.interface, 0, 0 },
-		{ "hooks", 0, CF_OPTION_TEXT, "WHICH", "egress (default), ingress or both", &given.hooks, 0, 0 },
-		{ "attach", 0, CF_OPTION_TEXT, "HOW", "auto (default), tcx or clsact", &given.attach, 0, 0 },
-		{ "bpf-object", 0, CF_OPTION_TEXT, "FILE", "BPF object in place of the built-in one", &given.bpf_object,
+		  &given.cell.interface, 0, 0 },
+		{ "hooks", 0, CF_OPTION_TEXT, "WHICH", "egress (default), ingress or both", &given.cell.hooks, 0, 0 },
+		{ "sources", 0, CF_OPTION_TEXT, "LIST",
+		  "auto (default): ebpf, or nflog where that fails;\nebpf, nflog, ebpf,nflog (both, joined), noop "
+		  "(none)",
+		  &given.cell.sources, 0, 0 },
+		{ "nflog-group", 0, CF_OPTION_NUMBER, "N", "to which the firewall's rules log (default: 100)",
+		  &given.cell.nflog_group, 0, CF_NFLOG_GROUP_MAX },
+		{ "events", 0, CF_OPTION_TEXT, "LIST", "opened,logged (default); closed, updated as well",
+		  &given.cell.events, 0, 0 },
+		{ "attach", 0, CF_OPTION_TEXT, "WHERE",
+		  "inside (default), peer (host side of a veth), tap (of\na microVM), or inside,peer",
+		  &given.cell.attach, 0, 0 },
+		{ "tc", 0, CF_OPTION_TEXT, "HOW", "auto (default), tcx or clsact", &given.cell.tc, 0, 0 },
+		{ "bpf-object", 0, CF_OPTION_TEXT, "FILE", "BPF object in place of the built-in one",
+		  &given.cell.bpf_object, 0, 0 },
+		{ "require", 0, CF_OPTION_LIST, "SOURCE",
+		  "exit 5 where ebpf or nflog fails, instead of going on\nwithout; may be given often", &given.require,
 		  0, 0 },
 		{ "run-id", 0, CF_OPTION_TEXT, "ID", "run_id of every record", &given.run_id, 0, 0 },
 		{ "fail-on", 0, CF_OPTION_LIST, "WHAT",
@@ -178,9 +132,10 @@ static int run(int argc, char **argv)
 	if (rc == 0 && operands > 0)
 		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "run: unexpected \"%s\" (a policy is given with -c FILE)",
 			     argv[0]);
-	if (rc < 0 || fill(&given, &cell, args, &options, &error) < 0)
-		return cf_cmd_failed(&error);
 	cf_log_set_level(given.verbose ? CF_LOG_DEBUG : given.quiet ? CF_LOG_ERROR : CF_LOG_INFO);
+	if (rc < 0 || cf_cell_options_aliases(&given.cell, &error) < 0 ||
+	    fill(&given, &cell, args, &options, &error) < 0)
+		return cf_cmd_failed(&error);
 	return cf_supervisor_run(&options);
 }
 
@@ -188,10 +143,19 @@ const struct cf_verb cf_verb_run = {
 	.name = "run",
 	.arguments = "[-c FILE] [--netns NAME|PATH | --pid PID] [OPTION]...",
 	.summary = "watch cells and write a decision record for each flow",
-	.notes = "Signals: TERM and INT drain, print the summary, detach and end (a second one: at once);\n"
-		 "HUP reads the policy again and opens the outputs anew, USR1 prints the numbers so far.\n\n"
-		 "Examples:\n"
-		 "  cellflow run --netns build-42\n"
-		 "  cellflow run -c egress.lua -a team=web >> decisions.jsonl\n",
+	.notes =
+		"Without --cell, --netns and --pid the options from --interface to --bpf-object are those of all cells "
+		"of\n"
+		"the policy.\n\n"
+		"CELLOS_PER_FLOW_BACKEND (ebpf or nflog, where CELLOS_PER_FLOW_REALTIME or\n"
+		"CELLOS_FIRECRACKER_PER_FLOW_EBPF is exactly 1) and CELLOS_EBPF_OBJECT_PATH are read for --sources "
+		"and\n"
+		"--bpf-object, after the variables of cellflow's own.\n\n"
+		"Signals: TERM and INT drain, print the summary, detach and end (a second one: at once);\n"
+		"HUP reads the policy again and opens the outputs anew, USR1 prints the numbers so far.\n\n"
+		"Examples:\n"
+		"  cellflow run --netns build-42\n"
+		"  cellflow run --netns build-42 --sources ebpf,nflog --events opened,closed,logged\n"
+		"  cellflow run -c egress.lua -a team=web >> decisions.jsonl\n",
 	.run = run,
 };

@@ -16,8 +16,21 @@ static const char *const sources[] = {
 	[CF_SOURCE_REPLAY] = "replay",
 };
 static const char *const hooks[] = {
-	[CF_HOOK_TC_EGRESS] = "tc_egress",
-	[CF_HOOK_TC_INGRESS] = "tc_ingress",
+	[CF_HOOK_TC_EGRESS] = "tc_egress",	     [CF_HOOK_TC_INGRESS] = "tc_ingress",
+	[CF_HOOK_NF_PREROUTING] = "nf_prerouting",   [CF_HOOK_NF_INPUT] = "nf_input",
+	[CF_HOOK_NF_FORWARD] = "nf_forward",	     [CF_HOOK_NF_OUTPUT] = "nf_output",
+	[CF_HOOK_NF_POSTROUTING] = "nf_postrouting", [CF_HOOK_NF_INGRESS] = "nf_ingress",
+	[CF_HOOK_NF_EGRESS] = "nf_egress",
+};
+/* By struct cf_event's witnesses: every set of sources as one text, so that asking for it makes none. */
+static const char *const witnesses[] = {
+	[1 << CF_SOURCE_EBPF] = "ebpf",
+	[1 << CF_SOURCE_NFLOG] = "nflog",
+	[1 << CF_SOURCE_EBPF | 1 << CF_SOURCE_NFLOG] = "ebpf,nflog",
+	[1 << CF_SOURCE_REPLAY] = "replay",
+	[1 << CF_SOURCE_EBPF | 1 << CF_SOURCE_REPLAY] = "ebpf,replay",
+	[1 << CF_SOURCE_NFLOG | 1 << CF_SOURCE_REPLAY] = "nflog,replay",
+	[1 << CF_SOURCE_EBPF | 1 << CF_SOURCE_NFLOG | 1 << CF_SOURCE_REPLAY] = "ebpf,nflog,replay",
 };
 static const char *const directions[] = {
 	[CF_DIRECTION_EGRESS] = "egress",
@@ -60,6 +73,7 @@ static const char *const protocols[] = {
 LOOKUP(cf_name_kind, kinds)
 LOOKUP(cf_name_source, sources)
 LOOKUP(cf_name_hook, hooks)
+LOOKUP(cf_name_witnesses, witnesses)
 LOOKUP(cf_name_direction, directions)
 LOOKUP(cf_name_family, families)
 LOOKUP(cf_name_verdict, verdicts)

@@ -148,6 +148,19 @@ static int unknown_option(const struct cf_verb *verb, const struct cf_option *op
 		       name, verb->name);
 }
 
+/* A help of several lines stands in its column. */
+static void print_option(const char *left, const char *help)
+{
+	const char *line = help;
+
+	while (*line) {
+		size_t len = strcspn(line, "\n");
+
+		printf("  %-32s %.*s\n", line == help ? left : "", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
 static void print_help(const struct cf_verb *verb, const struct cf_option *options)
 {
 	printf("cellflow %s: %s\n\nUsage: cellflow %s %s\n\nOptions:\n", verb->name, verb->summary, verb->name,
@@ -158,9 +171,9 @@ static void print_help(const struct cf_verb *verb, const struct cf_option *optio
 		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", option->letter ? '-' : ' ',
 			 option->letter ? option->letter : ' ', option->letter ? "," : " ", option->name,
 			 option->argument ? " " : "", option->argument ? option->argument : "");
-		printf("  %-32s %s\n", left, option->help);
+		print_option(left, option->help);
 	}
-	printf("  %-32s %s\n", "-h, --help", "this text");
+	print_option("-h, --help", "this text");
 	if (options->name) {
 		char name[NAME_LEN + 16];
 

@@ -5,6 +5,7 @@
  */
 #ifndef CF_OPTIONS_H
 #define CF_OPTIONS_H
+#include <stdint.h>
 #include "error.h"
 
 enum cf_option_kind {
@@ -26,7 +27,7 @@ struct cf_option {
 	char letter; /* 0: none */
 	enum cf_option_kind kind;
 	const char *argument; /* its name in help; NULL for flags */
-	const char *help;
+	const char *help; /* of one or more lines */
 	void *value;
 	long long min, max;
 };
@@ -44,6 +45,12 @@ struct cf_verb {
  * has been printed; -1 with CF_FAIL_USAGE. */
 int cf_options_parse(const struct cf_verb *verb, const struct cf_option *options, int argc, char **argv, int *operands,
 		     struct cf_error *error);
+
+/* The index of `text` in `names`, or -1 with CF_FAIL_USAGE; `origin` is what the text was given as ("--hooks"). */
+int cf_option_choice(const char *text, const char *const *names, int count, const char *origin, struct cf_error *error);
+/* The same for names with commas between them: 1 << index, or-ed into *bits. Returns 0 or -1. */
+int cf_option_choices(const char *text, const char *const *names, int count, const char *origin, uint32_t *bits,
+		      struct cf_error *error);
 
 /* The nearest of `count` names to `word`, or NULL when none is near. */
 const char *cf_suggest(const char *word, const char *const *names, int count);

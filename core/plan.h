@@ -88,6 +88,7 @@ enum {
 	CF_IDLE_ICMP_S = 30,
 	CF_IDLE_OTHER_S = 60,
 	CF_IDLE_S_MAX = 86400,
+	CF_UPDATE_S = 10, /* no longer than CF_IDLE_S_MAX either */
 	CF_CLOSED_LINGER_MS = 1000, /* quiet after FIN or RST before a flow is told as closed: its last packets come */
 	CF_NFLOG_GROUP_DEFAULT = 100,
 	CF_NFLOG_GROUP_MAX = 65535, /* and 0 is refused: the kernel's own log messages go there */

@@ -51,6 +51,14 @@ static void put_head(struct cf_json *json, const struct cf_parts *parts, const s
 	}
 }
 
+static void put_rule_ref(struct cf_json *json, const char *prefix)
+{
+	uint32_t found = prefix[0] ? cf_prefix_rule(prefix) : 0;
+
+	if (found)
+		cf_json_member_text(json, "nft_rule_ref", prefix + (found >> 8), found & 0xff);
+}
+
 static void put_decision(struct cf_json *json, const struct cf_parts *parts, const struct cf_event *event,
 			 const struct cf_decision *decision)
 {
@@ -58,6 +66,7 @@ static void put_decision(struct cf_json *json, const struct cf_parts *parts, con
 	put_part(json, parts->names.decision, decision->decision);
 	PUT_INTERNED(json, ",\"reason_code\":", decision->reason);
 	PUT_INTERNED(json, ",\"rule\":", decision->rule);
+	put_rule_ref(json, event->prefix);
 	PUT_INTERNED(json, ",\"decided_at\":", decision->place);
 	PUT_INTERNED(json, ",\"error_at\":", decision->error_place);
 }
@@ -91,7 +100,7 @@ static void put_tuple(struct cf_json *json, const struct cf_parts *parts, const 
 	put_part(json, parts->names.family, event->family);
 }
 
-static void put_packet(struct cf_json *json, const struct cf_parts *parts, const struct cf_event *event)
+static void put_packet(struct cf_json *json, const struct cf_event *event)
 {
 	unsigned int flags = event->flags;
 
@@ -110,8 +119,27 @@ static void put_packet(struct cf_json *json, const struct cf_parts *parts, const
 		PUT_NUMBER(json, ",\"vlan\":", event->vlan);
 	if (event->mark)
 		PUT_NUMBER(json, ",\"mark\":", event->mark);
+}
+
+static uint32_t witnesses_of(const struct cf_event *event)
+{
+	return event->witnesses ? event->witnesses : 1U << (event->source & 31);
+}
+
+static void put_witness(struct cf_json *json, const struct cf_parts *parts, const struct cf_event *event)
+{
+	unsigned int flags = event->flags;
+
 	put_part(json, parts->names.source, event->source);
+	put_part(json, parts->names.witnesses, witnesses_of(event));
+	put_part(json, parts->names.hook, event->hook);
 	put_part(json, parts->names.verdict, event->verdict);
+	if (flags & CF_EVENT_CONFLICT)
+		cf_json_literal(json, ",\"conflict\":true");
+	if (flags & CF_EVENT_REOPENED)
+		cf_json_literal(json, ",\"reopened\":true");
+	if (flags & CF_EVENT_MIDSTREAM)
+		cf_json_literal(json, ",\"midstream\":true");
 }
 
 /* No flow has 0 packets or bytes: 0 is a source that does not count them. */
@@ -121,6 +149,14 @@ static void put_counts(struct cf_json *json, const struct cf_parts *parts, const
 		PUT_NUMBER(json, ",\"packet_count\":", event->packets);
 	if (event->bytes)
 		PUT_NUMBER(json, ",\"byte_count\":", event->bytes);
+	if (event->kind != CF_KIND_UPDATED && event->kind != CF_KIND_CLOSED)
+		return;
+	if (event->reply_packets)
+		PUT_NUMBER(json, ",\"reply_packet_count\":", event->reply_packets);
+	if (event->reply_bytes)
+		PUT_NUMBER(json, ",\"reply_byte_count\":", event->reply_bytes);
+	if (event->first_seen_ns && event->last_seen_ns >= event->first_seen_ns)
+		PUT_NUMBER(json, ",\"duration_ms\":", (event->last_seen_ns - event->first_seen_ns) / 1000000);
 	if (event->kind == CF_KIND_CLOSED)
 		put_part(json, parts->names.close_reason, event->close_reason);
 }
@@ -150,7 +186,8 @@ size_t cf_record_json(const struct cf_event *event, const struct cf_decision *de
 	put_head(&json, parts, cell, event);
 	put_decision(&json, parts, event, decision);
 	put_tuple(&json, parts, event);
-	put_packet(&json, parts, event);
+	put_packet(&json, event);
+	put_witness(&json, parts, event);
 	put_counts(&json, parts, event);
 	put_tail(&json, parts, cell, event);
 	return json.overflow ? 0 : json.at - out;

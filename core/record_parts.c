@@ -36,6 +36,28 @@ static void protocol_part(struct cf_part *part, uint32_t protocol)
 	part->len = json.at - part->text;
 }
 
+/* A list, where there is more to say than `source` does: several, or a firewall's log. */
+static void witnesses_part(struct cf_part *part, uint32_t bits)
+{
+	const char *first = "[";
+	struct cf_json json;
+
+	part->len = 0;
+	if (!cf_name_witnesses(bits) || bits == 1 << CF_SOURCE_EBPF || bits == 1 << CF_SOURCE_REPLAY)
+		return;
+	cf_json_begin(&json, part->text, sizeof(part->text));
+	cf_json_literal(&json, ",\"witnesses\":");
+	for (uint32_t source = CF_SOURCE_EBPF; source <= CF_SOURCE_REPLAY; source++) {
+		if (!(bits & 1U << source))
+			continue;
+		cf_json_bytes(&json, first, 1);
+		cf_json_text(&json, cf_name_source(source), strlen(cf_name_source(source)));
+		first = ",";
+	}
+	cf_json_literal(&json, "]");
+	part->len = json.at - part->text;
+}
+
 static void make_names(struct cf_parts_names *names)
 {
 	for (uint32_t i = 0; i < CF_PARTS_NAMED; i++) {
@@ -46,6 +68,8 @@ static void make_names(struct cf_parts_names *names)
 		name_part(&names->source[i], "source", cf_name_source(i));
 		name_part(&names->verdict[i], "verdict", cf_name_verdict(i));
 		name_part(&names->close_reason[i], "close_reason", cf_name_close_reason(i));
+		name_part(&names->hook[i], "hook", i < CF_HOOK_NF_PREROUTING ? NULL : cf_name_hook(i));
+		witnesses_part(&names->witnesses[i], i);
 	}
 	for (uint32_t i = 0; i < 256; i++)
 		protocol_part(&names->protocol[i], i);

@@ -10,7 +10,7 @@
 #include "plan.h"
 
 enum {
-	CF_PARTS_NAMED = 8, /* more than the largest number that has a name */
+	CF_PARTS_NAMED = 16, /* more than the largest number that has a name */
 	CF_PARTS_METADATA_MAX = 6 * 4 * CF_TEXT_LEN + 128,
 };
 
@@ -23,7 +23,8 @@ struct cf_part {
 struct cf_parts_names {
 	struct cf_part kind[CF_PARTS_NAMED], direction[CF_PARTS_NAMED], decision[CF_PARTS_NAMED];
 	struct cf_part family[CF_PARTS_NAMED], source[CF_PARTS_NAMED], verdict[CF_PARTS_NAMED];
-	struct cf_part close_reason[CF_PARTS_NAMED];
+	struct cf_part close_reason[CF_PARTS_NAMED], hook[CF_PARTS_NAMED];
+	struct cf_part witnesses[CF_PARTS_NAMED]; /* by their bits; nothing for eBPF or a replay alone */
 	struct cf_part protocol[256]; /* the label, where there is one, and the number */
 };
 

@@ -27,13 +27,27 @@ static void gather_output(struct cf_summary *summary, uint32_t i)
 
 static int kernel_adds_up(const struct cf_summary *summary)
 {
+	const struct cf_collected *collected = summary->from->collected;
 	const uint64_t *n = summary->stats.n;
 
 	return n[CF_STAT_PACKETS] == n[CF_STAT_PARSED] + summary->unparsed &&
 	       n[CF_STAT_PARSED] == n[CF_STAT_FLOW_HIT] + n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_FULL] &&
 	       n[CF_STAT_FLOW_NEW] == n[CF_STAT_EVENT_ATTEMPTED] &&
 	       n[CF_STAT_EVENT_ATTEMPTED] == n[CF_STAT_EVENT_SUBMITTED] + n[CF_STAT_RING_FULL] &&
-	       n[CF_STAT_EVENT_SUBMITTED] == summary->outcome.consumed + summary->in_ring;
+	       n[CF_STAT_EVENT_SUBMITTED] + collected->submitted ==
+		       summary->outcome.consumed + summary->in_ring + collected->own_taken;
+}
+
+static int collector_adds_up(const struct cf_collected *collected)
+{
+	uint64_t told = 0;
+
+	for (int i = 0; i < CF_TOLD_KINDS; i++)
+		told += collected->told[i];
+	return collected->submitted == told &&
+	       collected->nflog_packets == collected->nflog_parsed + collected->nflog_unparsed &&
+	       collected->nflog_parsed ==
+		       collected->nflog_flow_hit + collected->nflog_flow_new + collected->nflog_flow_full;
 }
 
 static int worker_adds_up(const struct cf_outcome *outcome)
@@ -47,6 +61,12 @@ static int output_adds_up(const struct cf_output_numbers *out)
 	return out->records + out->extra == out->written + out->dropped + out->uncertain + out->unwritten;
 }
 
+static uint64_t lost_collecting(const struct cf_collected *collected)
+{
+	return collected->untold + collected->own_refused + collected->nflog_flow_full + collected->nflog_lost +
+	       collected->nflog_refused;
+}
+
 void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
 {
 	const struct cf_outcome *outcome = &summary->outcome;
@@ -56,16 +76,17 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 	summary->from = input;
 	/* The kernel's numbers last: what they count has then at most grown, and "lost" never comes out negative. */
 	cf_outcome_snapshot(input->shared, &summary->outcome);
-	summary->in_ring = cf_ring_count(input->ring, outcome->ring_position);
+	summary->in_ring = cf_feed_count(input->feed, outcome->position);
 	cf_cells_stats(input->cells, &summary->stats);
 	for (int i = CF_STAT_UNPARSED_NOT_IP; i <= CF_STAT_UNPARSED_VLAN_TOO_DEEP; i++)
 		summary->unparsed += n[i];
 	summary->lost = n[CF_STAT_FLOW_FULL] + n[CF_STAT_RING_FULL] + outcome->failed + outcome->refused +
-			outcome->skipped + summary->in_ring + input->lost_before;
+			outcome->skipped + summary->in_ring + input->lost_before + lost_collecting(input->collected);
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		gather_output(summary, i);
 	summary->is_counted = !input->cells->uncounted;
-	summary->adds_up = worker_adds_up(outcome) && (!summary->is_counted || kernel_adds_up(summary));
+	summary->adds_up = worker_adds_up(outcome) && collector_adds_up(input->collected) &&
+			   (!summary->is_counted || kernel_adds_up(summary));
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		summary->adds_up = summary->adds_up && output_adds_up(&summary->outputs[i]);
 }
@@ -225,6 +246,40 @@ static void log_bypass(struct cf_cell *cell)
 	cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
 }
 
+static void log_nflog(const struct cf_collected *n)
+{
+	if (n->nflog_packets + n->nflog_lost + n->nflog_refused == 0)
+		return;
+	cf_info("  nflog     %" PRIu64 " logged = %" PRIu64 " of known flows + %" PRIu64 " new + %" PRIu64
+		" refused by a full table + %" PRIu64 " unparsed; %" PRIu64 " lost, %" PRIu64 " messages refused",
+		n->nflog_packets, n->nflog_flow_hit, n->nflog_flow_new, n->nflog_flow_full, n->nflog_unparsed,
+		n->nflog_lost, n->nflog_refused);
+}
+
+static void log_collected(const struct cf_summary *summary)
+{
+	const struct cf_collected *n = summary->from->collected;
+	uint64_t ended = 0;
+
+	for (int i = 0; i < CF_TOLD_REASONS; i++)
+		ended += n->ended[i];
+	log_nflog(n);
+	if (n->joined)
+		cf_info("  joined    %" PRIu64 " flows seen by both sources, %" PRIu64 " conflicts", n->joined,
+			n->conflicts);
+	if (n->own_taken)
+		cf_info("  objects   %" PRIu64 " records of operators' objects, %" PRIu64 " refused", n->own_taken,
+			n->own_refused);
+	cf_info("  ended     %" PRIu64 " flows: %" PRIu64 " fin, %" PRIu64 " rst, %" PRIu64 " idle, %" PRIu64
+		" evicted, %" PRIu64 " with their cell, %" PRIu64 " with the run",
+		ended, n->ended[CF_CLOSE_FIN], n->ended[CF_CLOSE_RST], n->ended[CF_CLOSE_IDLE],
+		n->ended[CF_CLOSE_EVICTED], n->ended[CF_CLOSE_CELL_GONE], n->ended[CF_CLOSE_SHUTDOWN]);
+	if (n->untold)
+		cf_warn("  collector %" PRIu64 " ends of flows could not be told in time", n->untold);
+	if (summary->from->collector_restarts)
+		cf_info("  collector %u restarts", summary->from->collector_restarts);
+}
+
 static void log_cells(const struct cf_summary *summary)
 {
 	const struct cf_cells *cells = summary->from->cells;
@@ -246,6 +301,7 @@ void cf_summary_log(const struct cf_summary *summary)
 	log_reasons(summary);
 	log_counters(summary);
 	log_kernel(summary);
+	log_collected(summary);
 	log_decided(summary);
 	log_dedup(summary);
 	log_outputs(summary);

@@ -8,13 +8,16 @@
 #include <stdint.h>
 #include "cells.h"
 #include "outcome.h"
-#include "ring.h"
+#include "feed.h"
+#include "collected.h"
 #include "sink.h"
 
 struct cf_summary_input {
 	struct cf_cells *cells;
 	const struct cf_shared *shared;
-	const struct cf_ring *ring;
+	const struct cf_feed *feed;
+	const struct cf_collected *collected;
+	uint32_t collector_restarts;
 	const struct cf_plan *plan;
 	const struct cf_sink *sinks;
 	uint32_t sink_count;

@@ -43,6 +43,9 @@ static void kernel_numbers(struct cf_json *json, const struct cf_summary *summar
 		[CF_STAT_FLOW_HIT] = "flow_hit",
 		[CF_STAT_FLOW_NEW] = "flow_new",
 		[CF_STAT_FLOW_FULL] = "flow_full",
+		[CF_STAT_FLOW_EVICTED] = "flow_evicted",
+		[CF_STAT_FLOW_REUSED] = "flow_reused",
+		[CF_STAT_EVENT_UNWANTED] = "event_unwanted",
 		[CF_STAT_EVENT_ATTEMPTED] = "event_attempted",
 		[CF_STAT_EVENT_SUBMITTED] = "event_submitted",
 		[CF_STAT_RING_FULL] = "ring_full",
@@ -56,6 +59,43 @@ static void kernel_numbers(struct cf_json *json, const struct cf_summary *summar
 	cf_json_literal(json, "{");
 	for (int i = 0; i < CF_STAT_COUNT; i++)
 		number(json, names[i], summary->stats.n[i]);
+	cf_json_literal(json, "}");
+}
+
+static void collector_numbers(struct cf_json *json, const struct cf_summary *summary)
+{
+	static const char *const kinds[CF_TOLD_KINDS] = { NULL, "opened", "updated", "closed", "logged" };
+	static const char *const reasons[CF_TOLD_REASONS] = { NULL,	 "fin",	      "rst",	 "idle",
+							      "evicted", "cell_gone", "shutdown" };
+	const struct cf_collected *n = summary->from->collected;
+
+	key(json, "collector");
+	cf_json_literal(json, "{");
+	number(json, "submitted", n->submitted);
+	for (int i = 1; i < CF_TOLD_KINDS; i++)
+		number(json, kinds[i], n->told[i]);
+	key(json, "ended");
+	cf_json_literal(json, "{");
+	for (int i = 1; i < CF_TOLD_REASONS; i++)
+		number(json, reasons[i], n->ended[i]);
+	cf_json_literal(json, "}");
+	number(json, "untold", n->untold);
+	number(json, "own_taken", n->own_taken);
+	number(json, "own_refused", n->own_refused);
+	number(json, "nflog_packets", n->nflog_packets);
+	number(json, "nflog_parsed", n->nflog_parsed);
+	number(json, "nflog_unparsed", n->nflog_unparsed);
+	number(json, "nflog_flow_hit", n->nflog_flow_hit);
+	number(json, "nflog_flow_new", n->nflog_flow_new);
+	number(json, "nflog_flow_full", n->nflog_flow_full);
+	number(json, "nflog_lost", n->nflog_lost);
+	number(json, "nflog_overruns", n->nflog_overruns);
+	number(json, "nflog_refused", n->nflog_refused);
+	number(json, "joined", n->joined);
+	number(json, "conflicts", n->conflicts);
+	number(json, "join_early", n->join_early);
+	number(json, "sweeps", n->sweeps);
+	number(json, "restarts", summary->from->collector_restarts);
 	cf_json_literal(json, "}");
 }
 
@@ -144,6 +184,24 @@ static void outputs(struct cf_json *json, const struct cf_summary *summary)
 	cf_json_literal(json, "]");
 }
 
+/* What it has now, not what it asked for. */
+static void sources(struct cf_json *json, const struct cf_cell *cell)
+{
+	key(json, "sources");
+	cf_json_literal(json, "[");
+	if (cell->mode != CF_ATTACH_AUTO)
+		cf_json_literal(json, "\"ebpf\"");
+	if (cell->nflog_group) {
+		separator(json);
+		cf_json_literal(json, "\"nflog\"");
+	}
+	cf_json_literal(json, "]");
+	if (cell->mode != CF_ATTACH_AUTO)
+		text(json, "tc", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
+	if (cell->nflog_group)
+		number(json, "nflog_group", cell->nflog_group);
+}
+
 static void cells(struct cf_json *json, const struct cf_summary *summary)
 {
 	const struct cf_cells *all = summary->from->cells;
@@ -160,8 +218,7 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 		cf_json_literal(json, "{");
 		text(json, "cell_id", cell->plan.name);
 		text(json, "interface", cell->interface);
-		text(json, "backend", "ebpf");
-		text(json, "attach", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
+		sources(json, cell);
 		key(json, "gone");
 		cf_json_bytes(json, cell->gone ? "true" : "false", cell->gone ? 4 : 5);
 		if (cell->object.stats_fd >= 0) {
@@ -202,6 +259,7 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	counters(&json, summary);
 	if (summary->is_counted)
 		kernel_numbers(&json, summary);
+	collector_numbers(&json, summary);
 	worker_numbers(&json, summary);
 	outputs(&json, summary);
 	cells(&json, summary);

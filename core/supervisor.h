@@ -18,7 +18,8 @@ enum cf_fail_on { /* bits */
 struct cf_run_options {
 	const char *policy_path; /* NULL: default mapping */
 	const char *const *args; /* name, value, ..., NULL */
-	const struct cf_plan_cell *cell; /* from the command line; NULL: none */
+	const struct cf_plan_cell
+		*cell; /* from the command line: fields that were given; no name: for all cells; NULL: none */
 	struct cf_plan_metadata metadata; /* fields given on the command line */
 	const char *user; /* the worker's; NULL: default */
 	uint64_t ring_bytes; /* 0: default */
@@ -26,6 +27,8 @@ struct cf_run_options {
 	uint64_t wake_interval_ns;
 	uint64_t drain_ms; /* how long outputs may take at the end */
 	uint32_t fail_on; /* enum cf_fail_on, or-ed */
+	uint32_t required; /* CF_SOURCES_EBPF, CF_SOURCES_NFLOG, or-ed: where such a source fails, nothing takes its
+			      place */
 	int watch; /* read the policy again when its file changes */
 	int summary_record; /* the last line of every output is the summary */
 };

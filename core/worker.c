@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * The worker process from fork to exit: see worker.h. What one turn of its loop does is turn.c's. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
 #include "confine.h"
+#include "descriptors.h"
 #include "dedup.h"
 #include "digest.h"
 #include "emit.h"
+#include "host_ring.h"
 #include "include.h"
 #include "log.h"
 #include "memory.h"
@@ -37,36 +37,6 @@ static void merge_metadata(struct cf_plan_metadata *to, const struct cf_plan_met
 	MERGE(to, from, keyset_id);
 	MERGE(to, from, issuer_kid);
 	MERGE(to, from, correlation_id);
-}
-
-/* The command line's cell: a new one, or the options it gives to the policy's cell of that name. */
-static int merge_cell(struct cf_plan *plan, const struct cf_plan_cell *from, struct cf_error *error)
-{
-	struct cf_plan_cell *to = NULL;
-
-	for (uint32_t i = 0; i < plan->cell_count; i++)
-		if (strcmp(plan->cells[i].name, from->name) == 0)
-			to = &plan->cells[i];
-	if (!to) {
-		to = cf_plan_add_cell(plan);
-		if (!to)
-			return cf_fail(error, CF_FAIL_POLICY, 0, "more than %d cells", CF_CELLS_MAX);
-		*to = *from;
-		if (to->hooks == 0)
-			to->hooks = CF_PLAN_EGRESS;
-		return 0;
-	}
-	if (from->netns[0] || from->pid) {
-		memcpy(to->netns, from->netns, sizeof(to->netns));
-		to->pid = from->pid;
-	}
-	if (from->hooks)
-		to->hooks = from->hooks;
-	if (from->attach)
-		to->attach = from->attach;
-	MERGE(to, from, interface);
-	MERGE(to, from, bpf_object);
-	return 0;
 }
 
 struct loading {
@@ -103,8 +73,10 @@ int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener
 	if (config->policy.text && !plan->metadata.policy_digest[0])
 		cf_digest_end(&loading.digest, plan->metadata.policy_digest);
 	merge_metadata(&plan->metadata, config->metadata);
-	if (config->cell && merge_cell(plan, config->cell, error) < 0)
+	if (config->cell && cf_plan_merge_cell(plan, config->cell, error) < 0)
 		return -1;
+	for (uint32_t i = 0; i < plan->cell_count; i++)
+		cf_plan_cell_complete(&plan->cells[i]);
 	return cf_plan_check(plan, error);
 }
 
@@ -114,6 +86,8 @@ static int send_plan(int channel, const struct cf_plan *plan)
 
 	if (rc == 0)
 		rc = cf_channel_send(channel, CF_MSG_PLAN_LIMITS, &plan->limits, sizeof(plan->limits), NULL, 0);
+	if (rc == 0)
+		rc = cf_channel_send(channel, CF_MSG_PLAN_FLOWS, &plan->flows, sizeof(plan->flows), NULL, 0);
 	for (uint32_t i = 0; rc == 0 && i < plan->output_count; i++)
 		rc = cf_channel_send(channel, CF_MSG_PLAN_OUTPUT, &plan->outputs[i], sizeof(plan->outputs[i]), NULL, 0);
 	for (uint32_t i = 0; rc == 0 && i < plan->cell_count; i++)
@@ -157,6 +131,7 @@ static int take_slot(struct cf_turn *turn, struct cf_plan *plan, const struct cf
 /* Take descriptors until START. */
 static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, struct cf_error *error)
 {
+	struct cf_host_ring host;
 	struct cf_message message;
 
 	for (;;) {
@@ -174,9 +149,16 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 				return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: slot %u", message.body.slot.slot);
 			break;
 		case CF_MSG_RING:
-			if (cf_ring_open(&turn->ring, message.fds[0], message.body.number.value, error) < 0)
+			if (cf_ring_open(&turn->feed.rings[CF_FEED_KERNEL], message.fds[0], message.body.number.value,
+					 error) < 0)
 				return -1;
 			message.fds[0] = -1;
+			break;
+		case CF_MSG_HOST_RING:
+			host = (struct cf_host_ring){ message.fds[0], message.fds[1], message.body.number.value };
+			if (cf_ring_open_host(&turn->feed.rings[CF_FEED_HOST], &host, error) < 0)
+				return -1;
+			message.fds[1] = -1; /* the memory stays mapped, its descriptor is of no more use */
 			break;
 		case CF_MSG_START:
 			plan->generation = (uint32_t)message.body.number.value;
@@ -186,24 +168,6 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 		}
 		cf_message_close_fds(&message);
 	}
-}
-
-/* A terminal's Ctrl-C reaches the whole process group: ending is the supervisor's to order. */
-static void detach_from_terminal(int channel)
-{
-	sigset_t all;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, NULL);
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-	}
-	/* Everything else that the supervisor has open is none of ours. */
-	if (channel > 3)
-		close_range(3, (unsigned int)channel - 1, 0);
-	close_range((unsigned int)channel + 1, ~0U, 0);
 }
 
 static void fail_and_exit(int channel, const struct cf_error *error)
@@ -242,14 +206,14 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	struct cf_turn *turn;
 	int full;
 
-	detach_from_terminal(channel); /* first: it closes whatever it does not know */
+	cf_descriptors_detach(&channel, 1); /* first: it closes whatever it does not know */
 	turn = cf_turn_new(config->shared, config->linger_ns);
 	prctl(PR_SET_NAME, "cellflow-worker");
 	if (!plan || !turn)
 		_exit(1);
 	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0)
 		fail_and_exit(channel, &error);
-	cf_confine(ceiling(CF_MEMORY_MB_DEFAULT), &confinement);
+	cf_confine(ceiling(CF_MEMORY_MB_DEFAULT), CF_CONFINE_DESCRIPTORS, &confinement);
 	cf_progress_bind(config->progress);
 	if (cf_worker_load(config, &opener, plan, &error) < 0)
 		fail_and_exit(channel, &error);

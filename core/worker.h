@@ -12,7 +12,7 @@
 
 struct cf_worker_config {
 	struct cf_policy policy;
-	const struct cf_plan_cell *cell; /* from the command line; NULL: none */
+	const struct cf_plan_cell *cell; /* from the command line, see cf_plan_merge_cell; NULL: none */
 	const struct cf_plan_metadata *metadata; /* from the command line: fields that are given win */
 	struct cf_shared *shared;
 	struct cf_progress *progress; /* where it notes what it is doing */

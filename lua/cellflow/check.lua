@@ -6,6 +6,7 @@ local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local check_events = require("cellflow.check_events")
 local check_fit = require("cellflow.check_fit")
+local check_kinds = require("cellflow.check_kinds")
 local check_reads = require("cellflow.check_reads")
 local event = require("cellflow.event")
 local fault = require("cellflow.fault")
@@ -209,7 +210,7 @@ end
 --- `host`: the runtime's state in host.lua; `chunks`: the compiled files of the policy (sandbox.lua), or nil. Returns a
 --- list of errors and a list of warnings, "file:line: what", each once. Overwrites the batch.
 function M.run(host, chunks)
-  local cell = host.cells[0]
+  local cell, kinds = host.cells[0], check_kinds.new(host.cells)
   -- A policy whose cell comes from the command line would find an event without one, which no run has; and every cell
   -- has an interface in a run.
   if not cell then
@@ -227,9 +228,9 @@ function M.run(host, chunks)
   cell.interface = interface
   if not ok then error(wrong, 0) end
   for _, line in ipairs(lint.names(chunks or {}, host.names, setup.hooks)) do add(errors, line) end
-  for _, list in ipairs({ errors.reads.warnings(), lint.answers(setup.hooks, setup.places, errors.stuck),
-    lint.locals(chunks or {}, setup.hooks), lint.timers(setup.timers.list),
-    rule_review.run(setup.rules, setup.places) }) do
+  for _, list in ipairs({ kinds.warnings(setup), errors.reads.warnings(kinds),
+    lint.answers(setup.hooks, setup.places, errors.stuck), lint.locals(chunks or {}, setup.hooks),
+    lint.timers(setup.timers.list), rule_review.run(setup.rules, setup.places) }) do
     for _, line in ipairs(list) do warnings[#warnings + 1] = line end
   end
   return errors.lines, warnings

@@ -26,6 +26,7 @@ local function fill(raw, kind, family, protocol, verdict)
   raw.first_seen_ns, raw.last_seen_ns = 1000000000ULL, 3500000000ULL
   raw.packets, raw.seq, raw.ifindex = 3, 1, 2
   raw.bytes = kind == C.CF_KIND_UPDATED and 0 or 4242
+  if kind == C.CF_KIND_UPDATED or kind == C.CF_KIND_CLOSED then raw.reply_packets, raw.reply_bytes = 2, 2121 end
   raw.src_port, raw.dst_port, raw.icmp_type, raw.tcp_flags = 40000, 443, 8, 0x12
   raw.close_reason = kind == C.CF_KIND_CLOSED and C.CF_CLOSE_FIN or C.CF_CLOSE_NONE
   raw.src_addr[0], raw.src_addr[3], raw.dst_addr[0], raw.dst_addr[3] = 10, 1, 192, 7
@@ -36,7 +37,11 @@ end
 -- never there.
 local function enrich(raw, protocol)
   raw.vlan, raw.mark, raw.bytes, raw.seq, raw.ifindex = 7, 9, 4242, 2, 3
-  raw.flags = bit.bor(raw.flags, C.CF_EVENT_VLAN, protocol == 58 and C.CF_EVENT_ICMP_ID or 0)
+  raw.flags = bit.bor(raw.flags, C.CF_EVENT_VLAN, protocol == 58 and C.CF_EVENT_ICMP_ID or 0, C.CF_EVENT_REOPENED)
+  raw.flags = bit.bor(raw.flags, C.CF_EVENT_CONFLICT, protocol == 6 and C.CF_EVENT_MIDSTREAM or 0)
+  raw.witnesses = bit.lshift(1, C.CF_SOURCE_EBPF) + bit.lshift(1, C.CF_SOURCE_NFLOG)
+  if raw.kind == C.CF_KIND_LOGGED then raw.hook = C.CF_HOOK_NF_OUTPUT end
+  ffi.copy(raw.prefix, "cellflow:deny:check")
 end
 
 --- Calls fn() for each made-up event, which is in `raw` then.

@@ -1,19 +1,24 @@
 -- SPDX-License-Identifier: MIT
 -- Which fields of events a function read while `check` tried it, and whether one of them was never there: a handler of
--- "opened" that asks for close_reason never gets one. It listens at the getters, for as long as it is open.
+-- "opened" that asks for close_reason never gets one, nor does anybody where no cell asks for the end of flows. It
+-- listens at the getters, for as long as it is open.
 local event = require("cellflow.event")
 local place = require("cellflow.place")
 
 local M = {}
 
-local function kept_read(self, name, value)
+local function kept_read(self, name, value, e)
   local key = self.now .. "\0" .. name
   local read = self.reads[key]
   if not read then
-    read = { by = self.now, field = name, place = place.here(), there = false }
+    read = { by = self.now, field = name, place = place.here(), there = false, kinds = {} }
     self.reads[key], self.list[#self.list + 1] = read, read
   end
-  if value ~= nil then read.there = true end
+  if value ~= nil then
+    local kind = self.getters.kind(e)
+    read.there = true
+    if kind then read.kinds[kind] = true end
+  end
 end
 
 --- { open(), close(), begin(who), finish(), warnings() }: between begin and finish it is `who` that reads.
@@ -25,7 +30,7 @@ function M.new()
     for name, getter in pairs(self.getters) do
       event.get[name] = function(e)
         local value = getter(e)
-        if self.now then kept_read(self, name, value) end
+        if self.now then kept_read(self, name, value, e) end
         return value
       end
     end
@@ -35,13 +40,15 @@ function M.new()
   end
   function reads.begin(who) self.now = who end
   function reads.finish() self.now = nil end
-  function reads.warnings()
+  --- `kinds` as of check_kinds.lua.
+  function reads.warnings(kinds)
     local lines = {}
     for _, read in ipairs(self.list) do
+      local missing = read.there and not kinds.is_silent(read.by) and kinds.missing(read.kinds)
       -- Without a place it was the runtime itself, as for ev:copy().
-      if not read.there and read.place then
-        lines[#lines + 1] = ("%s: %s reads %s, which no event that comes here has"):format(
-          read.place, read.by, read.field)
+      if read.place and (missing or not read.there) then
+        lines[#lines + 1] = ("%s: %s reads %s, which %s"):format(read.place, read.by, read.field,
+          missing and "is never there: " .. missing or "no event that comes here has")
       end
     end
     return lines

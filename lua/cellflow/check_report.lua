@@ -2,6 +2,7 @@
 -- The findings of `cellflow check`, for people (log lines) and for editors (one JSON object). Finds nothing itself.
 local ffi = require("ffi")
 local json = require("cellflow.json")
+local watching = require("cellflow.watching")
 
 local C = ffi.C
 local M = {}
@@ -62,7 +63,9 @@ local function plan_of(plan, setup)
   for i = 0, plan.cell_count - 1 do
     local cell = plan.cells[i]
     out.cells[i + 1] = { name = text_of(cell.name), pid = cell.pid ~= 0 and cell.pid or nil,
-      netns = text_of(cell.netns), interface = text_of(cell.interface), hooks = hooks_of(cell.hooks) }
+      netns = text_of(cell.netns), interface = text_of(cell.interface), hooks = hooks_of(cell.hooks),
+      sources = watching.source_words(cell.sources), events = watching.event_words(cell.events),
+      attach = watching.stand_words(cell.stand) }
   end
   for i = 0, plan.output_count - 1 do
     local output = plan.outputs[i]

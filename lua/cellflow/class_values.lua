@@ -110,6 +110,16 @@ function M.search(ranges, base, get)
   end
 end
 
+--- A function (handles, count, out): classes by a text that `get` makes of a handle, or nil.
+function M.shown(map, base, get)
+  return function(handles, count, out)
+    for i = 0, count - 1 do
+      local text = get(handles[i])
+      out[i] = text and map[text] or base
+    end
+  end
+end
+
 --- A function (raws, count, out): classes by the log prefix. Texts seen are kept for a while, so that the same prefix
 --- again makes no string.
 function M.prefixes(map, base)

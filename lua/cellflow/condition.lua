@@ -40,7 +40,7 @@ end
 -- The byte that stands for what the event shows.
 local function byte_of(self, name, value)
   if NUMBERS[name] then return value end
-  if name == "fragment" then return value and C.CF_EVENT_FRAGMENT or 0 end
+  if event.truths[name] then return value and 1 or 0 end
   return self.numbers[name][value]
 end
 
@@ -72,8 +72,8 @@ local function byte_texts(self, name, cond)
   for _, byte in ipairs(bytes) do
     if NUMBERS[name] then
       texts[#texts + 1] = tostring(byte)
-    elseif name == "fragment" then
-      texts[#texts + 1] = tostring(byte == C.CF_EVENT_FRAGMENT)
+    elseif event.truths[name] then
+      texts[#texts + 1] = tostring(byte == 1)
     else
       texts[#texts + 1] = self.by_number[name][byte] or tostring(byte)
     end

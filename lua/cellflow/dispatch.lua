@@ -3,6 +3,7 @@
 -- format, output, for each event. One protected call runs a whole batch; after an error it is entered again at the
 -- next step of the same event, so that a faulty hook costs an event its hook and never the event. Reads policies
 -- nowhere, writes output nowhere.
+local bit = require("bit")
 local ffi = require("ffi")
 local answers = require("cellflow.answer")
 local event = require("cellflow.event")
@@ -10,7 +11,7 @@ local memory = require("cellflow.memory")
 local progress_of = require("cellflow.progress")
 local ruleset = require("cellflow.ruleset")
 
-local C = ffi.C
+local C, band = ffi.C, bit.band
 local check_dedup, check_verdict = answers.check_dedup, answers.check_verdict
 local check_reason, check_format = answers.check_reason, answers.check_format
 
@@ -27,13 +28,16 @@ local IDS_MAX = 65536 -- texts whose id is remembered here; core keeps fewer
 local START, VERDICT, REASON, DECIDED, FORMAT, WRITE, GIVE_UP, DONE = 0, 1, 2, 3, 4, 5, 6, 7
 local HOOK_BEFORE = { [VERDICT] = "dedup", [REASON] = "verdict", [DECIDED] = "reason", [WRITE] = "format" }
 
--- Decision and reason code by what the kernel proved. A logged packet is NFLOG's, live or replayed.
+local NFLOG_SAW = bit.lshift(1, C.CF_SOURCE_NFLOG)
+
+-- Decision and reason code by what the kernel proved. A logged packet is NFLOG's, live or replayed, and so is a drop of
+-- which NFLOG is a witness.
 local function default_mapping(raw)
   local drop = raw.verdict == C.CF_VERDICT_DROP
   if raw.source == C.CF_SOURCE_NFLOG or raw.kind == C.CF_KIND_LOGGED then
     return drop and "deny" or "allow", "nflog_match"
   elseif drop then
-    return "deny", "ebpf_xdp_drop"
+    return "deny", band(raw.witnesses, NFLOG_SAW) ~= 0 and "nflog_match" or "ebpf_xdp_drop"
   end
   return "allow", "ebpf_flow_observed"
 end

@@ -7,7 +7,7 @@ local ffi = require("ffi")
 local place = require("cellflow.place")
 local suggest = require("cellflow.suggest")
 
-local band, cast, tonumber = bit.band, ffi.cast, tonumber
+local band, lshift, rshift, cast, tonumber = bit.band, bit.lshift, bit.rshift, ffi.cast, tonumber
 local C = ffi.C
 
 ffi.cdef("struct flow_event;")
@@ -17,7 +17,7 @@ local M = { handle_type = ffi.typeof("struct flow_event *") }
 
 -- What the getters need from the runtime in charge; a metatype lives as long as the Lua state, so it cannot be an
 -- argument of theirs.
-local bound = { names = nil, cells = nil, address = nil, wall = nil }
+local bound = { names = nil, cells = nil, address = nil, wall = nil, prefix_rule = nil }
 
 local get = {}
 
@@ -53,6 +53,8 @@ local function counted(name, member)
 end
 counted("packet_count", "packets")
 counted("byte_count", "bytes")
+counted("reply_packet_count", "reply_packets")
+counted("reply_byte_count", "reply_bytes")
 counted("seq")
 counted("ifindex")
 counted("mark")
@@ -74,16 +76,39 @@ function get.tcp_flags(e)
   if band(event.flags, C.CF_EVENT_TCP) ~= 0 then return bound.names.tcp_flags[event.tcp_flags] end
 end
 
-function get.fragment(e) return band(cast(event_type, e).flags, C.CF_EVENT_FRAGMENT) ~= 0 end
+--- Fields that are true or false: name -> flag.
+M.truths = { fragment = C.CF_EVENT_FRAGMENT, reopened = C.CF_EVENT_REOPENED, midstream = C.CF_EVENT_MIDSTREAM,
+  conflict = C.CF_EVENT_CONFLICT }
+for name, flag in pairs(M.truths) do
+  get[name] = function(e) return band(cast(event_type, e).flags, flag) ~= 0 end
+end
 
+--- Bits of all sources that saw it: the event's own alone where nobody joined any.
+function M.witnesses(event)
+  local bits = event.witnesses
+  if bits ~= 0 then return bits end
+  return band(lshift(1, event.source), 255)
+end
+local witnesses = M.witnesses
+
+function get.witnesses(e) return bound.names.witnesses[witnesses(cast(event_type, e))] end
+
+-- Only tc runs on the CPU that has the packet.
 function get.cpu(e)
   local event = cast(event_type, e)
-  if event.hook ~= 0 then return event.cpu end
+  if event.hook == C.CF_HOOK_TC_EGRESS or event.hook == C.CF_HOOK_TC_INGRESS then return event.cpu end
 end
 
 function get.prefix(e)
   local event = cast(event_type, e)
   if event.prefix[0] ~= 0 then return ffi.string(event.prefix) end
+end
+
+function get.nft_rule(e)
+  local event = cast(event_type, e)
+  if event.prefix[0] == 0 then return nil end
+  local found = bound.prefix_rule(event.prefix)
+  if found ~= 0 then return (ffi.string(event.prefix + rshift(found, 8), band(found, 255))) end
 end
 
 function get.cell_id(e)
@@ -175,10 +200,11 @@ ffi.metatype("struct flow_event", {
   __metatable = false,
 })
 
---- From now on events speak through this runtime: { names=, cells=, address=, wall= }, where cells is a table by
---- index of { name=, interface= }, address a function of address.lua and wall is boot nanoseconds -> seconds.
+--- From now on events speak through this runtime: { names=, cells=, address=, wall=, prefix_rule= }, where cells
+--- is a table by index of { name=, interface= }, address a function of address.lua, wall is boot nanoseconds -> seconds
+--- and prefix_rule is core's.
 function M.bind(runtime)
-  for name in pairs({ names = 1, cells = 1, address = 1, wall = 1 }) do
+  for name in pairs({ names = 1, cells = 1, address = 1, wall = 1, prefix_rule = 1 }) do
     bound[name] = assert(runtime[name], name)
   end
 end

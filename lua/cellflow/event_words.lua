@@ -3,6 +3,7 @@
 -- of event.lua, for `explain` and for the made-up events of `check`; what sources do is none of its business.
 local bit = require("bit")
 local ffi = require("ffi")
+local event = require("cellflow.event")
 local names = require("cellflow.names")
 local options = require("cellflow.options")
 local suggest = require("cellflow.suggest")
@@ -76,10 +77,26 @@ local function tcp_flags(raw, value)
   raw.tcp_flags, raw.flags = flags, bit.bor(raw.flags, C.CF_EVENT_TCP)
 end
 
-local function fragment(raw, value)
-  if value == "true" then value = true elseif value == "false" then value = false end
-  if type(value) ~= "boolean" then return "must be true or false, got " .. options.describe(value) end
-  raw.flags = value and bit.bor(raw.flags, C.CF_EVENT_FRAGMENT) or bit.band(raw.flags, bit.bnot(C.CF_EVENT_FRAGMENT))
+local function truth(flag)
+  return function(raw, value)
+    if value == "true" then value = true elseif value == "false" then value = false end
+    if type(value) ~= "boolean" then return "must be true or false, got " .. options.describe(value) end
+    raw.flags = value and bit.bor(raw.flags, flag) or bit.band(raw.flags, bit.bnot(flag))
+  end
+end
+
+-- "ebpf,nflog" as events show it, or the list that records have.
+local function witnesses(by_number)
+  local one = named(by_number, "witnesses")
+  return function(raw, value)
+    if type(value) == "table" then
+      for i = 1, #value do
+        if type(value[i]) ~= "string" then return "must be a list of text" end
+      end
+      value = table.concat(value, ",")
+    end
+    return one(raw, value)
+  end
 end
 
 local function prefix(raw, value)
@@ -87,6 +104,13 @@ local function prefix(raw, value)
   if not text then return wrong end
   ffi.fill(raw.prefix, C.CF_EVENT_PREFIX_LEN)
   ffi.copy(raw.prefix, text, #text)
+end
+
+-- As a rule of the firewall that is named by its prefix logs it.
+local function nft_rule(raw, value)
+  local word = raw.verdict == C.CF_VERDICT_ACCEPT and "allow" or "deny"
+  if type(value) ~= "string" then return "must be text, got " .. options.describe(value) end
+  return prefix(raw, ("cellflow:%s:%s"):format(word, value))
 end
 
 local function moment(member)
@@ -103,6 +127,12 @@ local function duration(raw, value)
     return "must be a number of seconds, got " .. options.describe(value)
   end
   raw.first_seen_ns = raw.last_seen_ns - ffi.cast("uint64_t", seconds * 1e9 + 0.5)
+end
+
+local function duration_ms(raw, value)
+  local ms, wrong = number(0, 1e12)(value)
+  if not ms then return wrong end
+  raw.first_seen_ns = raw.last_seen_ns - ffi.cast("uint64_t", ms * 1e6)
 end
 
 local function cell_id(cells)
@@ -125,10 +155,11 @@ local function interface(cells)
 end
 
 --- The order matters: what comes later may use what comes first.
-M.ORDER = { "cell_id", "interface", "kind", "source", "hook", "direction", "verdict", "family", "src_addr", "dst_addr",
-  "protocol", "protocol_number", "src_port", "dst_port", "icmp_type", "icmp_code", "icmp_id", "tcp_flags", "fragment",
-  "vlan", "mark", "ifindex", "cpu", "seq", "packet_count", "byte_count", "close_reason", "prefix", "observed_at",
-  "time", "last_seen", "first_seen", "duration" }
+M.ORDER = { "cell_id", "interface", "kind", "source", "witnesses", "hook", "direction", "verdict", "conflict",
+  "reopened", "midstream", "family", "src_addr", "dst_addr", "protocol", "protocol_number", "src_port", "dst_port",
+  "icmp_type", "icmp_code", "icmp_id", "tcp_flags", "fragment", "vlan", "mark", "ifindex", "cpu", "seq",
+  "packet_count", "byte_count", "reply_packet_count", "reply_byte_count", "close_reason", "nft_rule", "nft_rule_ref",
+  "prefix", "observed_at", "time", "last_seen", "duration_ms", "first_seen", "duration" }
 
 --- { field = function(raw, value) -> what is wrong, or nil [and the family of an address] }. A value is text, or a
 --- number or boolean where the field is one. `cells` is a table by slot of { name =, interface = }, which
@@ -140,14 +171,18 @@ function M.new(core, cells)
     dst_addr = address(core, "dst_addr"), src_port = plain(0, 65535, "src_port", C.CF_EVENT_PORTS),
     dst_port = plain(0, 65535, "dst_port", C.CF_EVENT_PORTS), icmp_type = plain(0, 255, "icmp_type", C.CF_EVENT_ICMP),
     icmp_code = plain(0, 255, "icmp_code", C.CF_EVENT_ICMP), icmp_id = plain(0, 65535, "icmp_id", C.CF_EVENT_ICMP_ID),
-    tcp_flags = tcp_flags, fragment = fragment, vlan = plain(0, 4095, "vlan", C.CF_EVENT_VLAN),
+    tcp_flags = tcp_flags, vlan = plain(0, 4095, "vlan", C.CF_EVENT_VLAN),
     mark = plain(0, U32, "mark"), ifindex = plain(0, U32, "ifindex"), cpu = plain(0, 65535, "cpu"),
     seq = plain(0, EXACT, "seq"), packet_count = plain(0, EXACT, "packets"), byte_count = plain(0, EXACT, "bytes"),
-    prefix = prefix, duration = duration, cell_id = cell_id(cells), interface = interface(cells),
+    reply_packet_count = plain(0, EXACT, "reply_packets"), reply_byte_count = plain(0, EXACT, "reply_bytes"),
+    witnesses = witnesses(by_number.witnesses), nft_rule = nft_rule, nft_rule_ref = nft_rule,
+    prefix = prefix, duration = duration, duration_ms = duration_ms, cell_id = cell_id(cells),
+    interface = interface(cells),
   }
   for _, name in ipairs({ "kind", "source", "hook", "direction", "verdict", "family", "protocol", "close_reason" }) do
     set[name] = named(by_number[name], name)
   end
+  for name, flag in pairs(event.truths) do set[name] = truth(flag) end
   for _, name in ipairs({ "observed_at", "time", "last_seen" }) do set[name] = moment("last_seen_ns") end
   set.first_seen = moment("first_seen_ns")
   return set

@@ -94,11 +94,15 @@ local function complete(raw, given)
   if not given.source then
     raw.source = raw.kind == C.CF_KIND_LOGGED and C.CF_SOURCE_NFLOG or C.CF_SOURCE_EBPF
   end
+  -- A packet that is logged and no connection is one that was dropped.
+  if not given.verdict and raw.kind == C.CF_KIND_LOGGED then raw.verdict = C.CF_VERDICT_DROP end
   local is_egress = raw.direction == C.CF_DIRECTION_EGRESS
   if not given.hook and raw.source == C.CF_SOURCE_EBPF then
     raw.hook = is_egress and C.CF_HOOK_TC_EGRESS or C.CF_HOOK_TC_INGRESS
   end
-  if not given.verdict and is_egress then raw.verdict = C.CF_VERDICT_ACCEPT end
+  if not given.verdict and is_egress and raw.kind ~= C.CF_KIND_LOGGED then
+    raw.verdict = C.CF_VERDICT_ACCEPT
+  end
 end
 
 local function check_whole(raw, given, families)
@@ -113,6 +117,10 @@ local function check_whole(raw, given, families)
   end
   if given.close_reason and raw.kind ~= C.CF_KIND_CLOSED then
     fail("event: close_reason belongs to kind closed")
+  end
+  local is_lasting = raw.kind == C.CF_KIND_UPDATED or raw.kind == C.CF_KIND_CLOSED
+  for _, name in ipairs({ "reply_packet_count", "reply_byte_count" }) do
+    if given[name] and not is_lasting then fail("event: %s belongs to kinds updated and closed", name) end
   end
   if raw.first_seen_ns > raw.last_seen_ns then fail("event: first_seen is later than the event") end
 end
@@ -152,7 +160,9 @@ function M.read(core, raw, words, cells, now_ns)
   raw.family = family_of(given, set) or C.CF_FAMILY_IPV4
   if not is_record then raw.protocol = guess_protocol(given, raw.family) end
   local families = apply(raw, given, set)
-  if given.first_seen == nil and given.duration == nil then raw.first_seen_ns = raw.last_seen_ns end
+  if given.first_seen == nil and given.duration == nil and given.duration_ms == nil then
+    raw.first_seen_ns = raw.last_seen_ns
+  end
   check_whole(raw, given, families)
   complete(raw, given)
   if not is_record then make_up(raw, given, set) end

@@ -51,7 +51,7 @@ local function read_plan(plan, cells, metadata)
   for i = 0, plan.cell_count - 1 do
     local cell = plan.cells[i]
     cells[i] = { name = text_of(cell.name), interface = text_of(cell.interface),
-      run_id = text_of(cell.run_id) or metadata.run_id }
+      run_id = text_of(cell.run_id) or metadata.run_id, events = cell.events, sources = cell.sources }
   end
 end
 
@@ -99,7 +99,8 @@ local function assemble(self, box, encoder, plain, more, rules)
   local answer = { decision = false, reason = false, rule = false, place = false, error_place = false }
   local core = self.core
   local cells, metadata = self.cells, self.metadata
-  event.bind({ names = names.new(core), cells = cells, address = address.new(core), wall = core.cf_wall_seconds })
+  event.bind({ names = names.new(core), cells = cells, address = address.new(core), wall = core.cf_wall_seconds,
+    prefix_rule = core.cf_prefix_rule })
   local its_record = record.new(core, encoder, answer, cells, metadata)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
   self.names = box.names

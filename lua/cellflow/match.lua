@@ -121,7 +121,7 @@ end
 
 local function truth(value)
   if type(value) ~= "boolean" then return nil, "must be true or false, got " .. options.describe(value) end
-  return { value and C.CF_EVENT_FRAGMENT or 0 }
+  return { value and 1 or 0 }
 end
 
 local function texts(size)
@@ -137,17 +137,19 @@ local function make_fields(core)
   local fields = {
     protocol = words(by_number.protocol, "; a number goes into protocol_number"),
     protocol_number = byte_numbers("50-51"), icmp_type = byte_numbers("3-4"), icmp_code = byte_numbers("0-3"),
-    tcp_flags = { kind = "bytes", one = tcp_flags }, fragment = { kind = "bytes", one = truth },
+    tcp_flags = { kind = "bytes", one = tcp_flags },
     src_addr = address, dst_addr = address, src_port = port, dst_port = port,
     icmp_id = numbers(0, 65535, "1-100"), vlan = numbers(0, 4095, "100-199"),
     mark = numbers(1, U32, "1-255"), ifindex = numbers(1, U32, "2-9"), cpu = numbers(0, 65535, "0-3"),
-    packet_count = count, byte_count = count, seq = count, duration = numbers(0, math.huge, "0.5-10", false),
-    time = moment, first_seen = moment, last_seen = moment,
+    packet_count = count, byte_count = count, reply_packet_count = count, reply_byte_count = count, seq = count,
+    duration = numbers(0, math.huge, "0.5-10", false), time = moment, first_seen = moment, last_seen = moment,
     cell_id = texts(C.CF_NAME_LEN), interface = texts(C.CF_IFNAME_LEN), prefix = texts(C.CF_EVENT_PREFIX_LEN),
+    nft_rule = texts(C.CF_EVENT_PREFIX_LEN),
   }
-  for _, name in ipairs({ "kind", "source", "hook", "direction", "verdict", "family", "close_reason" }) do
+  for _, name in ipairs({ "kind", "source", "witnesses", "hook", "direction", "verdict", "family", "close_reason" }) do
     fields[name] = words(by_number[name], "")
   end
+  for name in pairs(event.truths) do fields[name] = { kind = "bytes", one = truth } end
   return fields
 end
 

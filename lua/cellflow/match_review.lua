@@ -2,6 +2,7 @@
 -- What can be said of a match by itself, for `cellflow check`: that every event meets it, or that none can. Knows what
 -- packets are like, not what is on the wire; says only what is certain, and compares no rules (rule_review.lua).
 local ffi = require("ffi")
+local event = require("cellflow.event")
 
 local C = ffi.C
 local M = {}
@@ -11,10 +12,11 @@ local OTHER = -1 -- a protocol that nothing is known of here; it may have ports
 local PROTOCOLS = { TCP, 17, ICMP, ICMPV6, OTHER }
 local KINDS = { C.CF_KIND_OPENED, C.CF_KIND_UPDATED, C.CF_KIND_CLOSED, C.CF_KIND_LOGGED }
 local FAMILIES = { C.CF_FAMILY_IPV4, C.CF_FAMILY_IPV6 }
-local FRAGMENTS = { 0, C.CF_EVENT_FRAGMENT }
+local TRUTHS = { 0, 1 } -- as match.lua has them
 
 -- Values that make a condition hold for every event, of the fields that every event has.
-local ALL = { family = FAMILIES, fragment = FRAGMENTS, protocol_number = {}, src_addr = FAMILIES, dst_addr = FAMILIES }
+local ALL = { family = FAMILIES, protocol_number = {}, src_addr = FAMILIES, dst_addr = FAMILIES }
+for name in pairs(event.truths) do ALL[name] = TRUTHS end
 for byte = 0, 255 do ALL.protocol_number[byte + 1] = byte end
 
 -- Marks in `met` the values of ALL[name] that the condition accepts whole.
@@ -61,11 +63,14 @@ local function is_first(shape) return shape.fragment == 0 end
 local function has_ports(shape) return is_first(shape) and shape.protocol ~= ICMP and shape.protocol ~= ICMPV6 end
 local function is_icmp(shape) return is_first(shape) and (shape.protocol == ICMP or shape.protocol == ICMPV6) end
 
+local function has_lasted(shape) return shape.kind == C.CF_KIND_UPDATED or shape.kind == C.CF_KIND_CLOSED end
+
 -- Which shapes of packets have a field; the fields that are not named here any shape may have.
 local HAS = {
   src_port = has_ports, dst_port = has_ports, icmp_type = is_icmp, icmp_code = is_icmp, icmp_id = is_icmp,
   tcp_flags = function(shape) return is_first(shape) and shape.protocol == TCP end,
   close_reason = function(shape) return shape.kind == C.CF_KIND_CLOSED end,
+  reply_packet_count = has_lasted, reply_byte_count = has_lasted,
 }
 
 local function is_other(byte) return byte ~= TCP and byte ~= 17 and byte ~= ICMP and byte ~= ICMPV6 end
@@ -101,7 +106,7 @@ local SHAPES = {}
 for _, protocol in ipairs(PROTOCOLS) do
   for _, kind in ipairs(KINDS) do
     for _, family in ipairs(FAMILIES) do
-      for _, fragment in ipairs(FRAGMENTS) do
+      for _, fragment in ipairs(TRUTHS) do
         SHAPES[#SHAPES + 1] = { kind = kind, family = family, protocol = protocol, fragment = fragment }
       end
     end

@@ -30,6 +30,7 @@ function M.new(core)
     kind = fetch(core.cf_name_kind, 255),
     source = fetch(core.cf_name_source, 255),
     hook = fetch(core.cf_name_hook, 255),
+    witnesses = fetch(core.cf_name_witnesses, 255),
     direction = fetch(core.cf_name_direction, 255),
     family = fetch(core.cf_name_family, 255),
     verdict = fetch(core.cf_name_verdict, 255),

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Match tables of handlers, one event at a time: what match.lua read, made into one function of straight comparisons,
 -- so that the compiler sees no loop. Rules, of which there may be thousands, have rule_index.lua instead.
-local ffi = require("ffi")
 local cidr = require("cellflow.cidr")
 local event = require("cellflow.event")
 local match = require("cellflow.match")
@@ -17,8 +16,8 @@ local function shown(by_number, name, bytes)
   for _, byte in ipairs(bytes) do
     if NUMBERS[name] then
       accepted[byte] = true
-    elseif name == "fragment" then
-      accepted[byte == ffi.C.CF_EVENT_FRAGMENT] = true
+    elseif event.truths[name] then
+      accepted[byte == 1] = true
     elseif by_number[name][byte] ~= nil then
       accepted[by_number[name][byte]] = true
     end

@@ -6,17 +6,20 @@ local bit = require("bit")
 local ffi = require("ffi")
 local event = require("cellflow.event")
 local json = require("cellflow.json")
+local names_module = require("cellflow.names")
 local place = require("cellflow.place")
 local suggest = require("cellflow.suggest")
 
+local C = ffi.C
 local M = {}
 
 M.members = {
   "schema_version", "type", "kind", "cell_id", "run_id", "decision_id", "direction", "decision", "reason_code", "rule",
-  "decided_at", "error_at", "src_addr", "src_port", "dst_addr", "dst_port", "protocol", "protocol_number", "family",
-  "icmp_type", "icmp_code", "icmp_id", "tcp_flags", "fragment", "vlan", "mark", "source", "verdict", "packet_count",
-  "byte_count", "close_reason", "interface", "generation", "policy_digest", "keyset_id", "issuer_kid", "correlation_id",
-  "first_seen", "observed_at", "prefix",
+  "nft_rule_ref", "decided_at", "error_at", "src_addr", "src_port", "dst_addr", "dst_port", "protocol",
+  "protocol_number", "family", "icmp_type", "icmp_code", "icmp_id", "tcp_flags", "fragment", "vlan", "mark", "source",
+  "witnesses", "hook", "verdict", "conflict", "reopened", "midstream", "packet_count", "byte_count",
+  "reply_packet_count", "reply_byte_count", "duration_ms", "close_reason", "interface", "generation", "policy_digest",
+  "keyset_id", "issuer_kid", "correlation_id", "first_seen", "observed_at", "prefix",
 }
 local is_member = {}
 for _, name in ipairs(M.members) do is_member[name] = true end
@@ -41,11 +44,47 @@ local function add_event(get, now)
     end
   end
   -- A record says so only when it is one; an event answers true or false.
-  get.fragment = function()
-    return bit.band(now.event.flags, ffi.C.CF_EVENT_FRAGMENT) ~= 0 or nil
+  for name, flag in pairs(event.truths) do
+    get[name] = function() return bit.band(now.event.flags, flag) ~= 0 or nil end
+  end
+  get.nft_rule_ref = function() return (event.get.nft_rule(now.ev)) end
+  get.hook = function()
+    if now.event.hook >= C.CF_HOOK_NF_PREROUTING then return (event.get.hook(now.ev)) end
+  end
+end
+
+-- What only events of a flow's life and end have.
+local function add_lifetime(get, now)
+  local function is_lasting()
+    local kind = now.event.kind
+    return kind == C.CF_KIND_UPDATED or kind == C.CF_KIND_CLOSED
+  end
+  for _, name in ipairs({ "reply_packet_count", "reply_byte_count" }) do
+    local field = event.get[name]
+    get[name] = function()
+      if is_lasting() then return (field(now.ev)) end
+    end
+  end
+  get.duration_ms = function()
+    local first, last = now.event.first_seen_ns, now.event.last_seen_ns
+    if is_lasting() and first ~= 0 and last >= first then return tonumber((last - first) / 1000000) end
   end
   get.close_reason = function()
-    return now.event.kind == ffi.C.CF_KIND_CLOSED and event.get.close_reason(now.ev) or nil
+    return now.event.kind == C.CF_KIND_CLOSED and event.get.close_reason(now.ev) or nil
+  end
+end
+
+-- A list, which is the policy's own to change; nothing for eBPF or a replay alone, as `source` says that.
+local function add_witnesses(get, core, now)
+  local lists, names = {}, names_module.new(core)
+  for bits, text in pairs(names.witnesses) do
+    local list = {}
+    for word in text:gmatch("%a+") do list[#list + 1] = word end
+    if #list > 1 or list[1] == "nflog" then lists[bits] = list end
+  end
+  get.witnesses = function()
+    local list = lists[event.witnesses(now.event)]
+    return list and { list[1], list[2], list[3] }
   end
 end
 
@@ -131,6 +170,8 @@ function M.new(core, encoder, answer, cells, metadata)
   local self = { now = now, changes = nil, get = {} }
   add_decision(self.get, answer)
   add_event(self.get, now)
+  add_lifetime(self.get, now)
+  add_witnesses(self.get, core, now)
   add_texts(self.get, core, now)
   add_plan(self.get, now, cells, metadata)
   local record = {

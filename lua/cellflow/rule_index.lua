@@ -16,13 +16,20 @@ local M = {}
 local BYTES = {
   kind = "raw.kind", source = "raw.source", hook = "raw.hook", direction = "raw.direction", verdict = "raw.verdict",
   family = "raw.family", protocol = "raw.protocol", protocol_number = "raw.protocol",
-  close_reason = "raw.close_reason", fragment = ("band(raw.flags, %d)"):format(C.CF_EVENT_FRAGMENT),
+  close_reason = "raw.close_reason",
+  -- Where it is 0 the source stands for itself; without a branch, as below.
+  witnesses = "band(bor(raw.witnesses, band(lshift(1, raw.source), 0 - rshift(raw.witnesses - 1, 31))), 255)",
 }
 local SHORTS = {}
 
+-- The number of the one bit that is set.
+local function shift_of(flag) return math.floor(math.log(flag) / math.log(2) + 0.5) end
+
+for name, flag in pairs(event.truths) do BYTES[name] = ("band(rshift(raw.flags, %d), 1)"):format(shift_of(flag)) end
+
 -- The field where its flag is set, `absent` where not, without a branch: traffic takes both in no order.
 local function flagged(kinds, name, flag, absent)
-  local present = ("0 - band(rshift(raw.flags, %d), 1)"):format(math.log(flag) / math.log(2) + 0.5)
+  local present = ("0 - band(rshift(raw.flags, %d), 1)"):format(shift_of(flag))
   kinds[name] = ("bor(band(raw.%s, %s), band(bnot(%s), %d))"):format(name, present, present, absent)
 end
 flagged(BYTES, "icmp_type", C.CF_EVENT_ICMP, 256)
@@ -74,6 +81,12 @@ local function add_prefixes(self, name, base, holders)
   return function(cond) return by_text[cond.list[1]] end
 end
 
+local function add_texts(self, name, base, holders)
+  local by_text = class_values.texts(self.sets, base, holders)
+  by_search(self, name, class_values.shown(by_text, base, event.get[name]), "handles")
+  return function(cond) return by_text[cond.list[1]] end
+end
+
 local function add_numbers(self, name, base, holders)
   local ranges = class_values.ranges(self.sets, base, holders)
   by_search(self, name, class_values.search(ranges, base, event.get[name]), "handles")
@@ -85,6 +98,7 @@ local function add_field(self, name, base, holders)
   if name == "src_addr" or name == "dst_addr" then return add_networks(self, name, base, holders) end
   if CELLS[name] then return add_cells(self, name, base, holders) end
   if name == "prefix" then return add_prefixes(self, name, base, holders) end
+  if name == "nft_rule" then return add_texts(self, name, base, holders) end
   if not BYTES[name] and not SHORTS[name] then return add_numbers(self, name, base, holders) end
   local make = BYTES[name] and class_values.bytes or class_values.shorts
   local map = make(self.sets, base, holders)

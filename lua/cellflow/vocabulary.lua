@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- The words beside cells and outputs, joined: on, every, include, limits, emit, counter, window. Each has a module of
--- its own; here is only what they share while one policy is read and in force.
+-- The words beside cells and outputs, joined: on, every, include, limits, flows, emit, counter, window. Each has a
+-- module of its own; here is only what they share while one policy is read and in force.
 local clock = require("cellflow.clock")
 local counter = require("cellflow.counter")
 local extra = require("cellflow.extra")
+local flows = require("cellflow.flows")
 local handlers = require("cellflow.handlers")
 local include = require("cellflow.include")
 local limits = require("cellflow.limits")
@@ -34,17 +35,20 @@ function M.new(core, plan, parts)
   local phase, later = { reading = true }, { record = false, write_record = false }
   local time, all, every = clock.new(), handlers.new(on_match.new(core)), timers.new()
   local includes, bounds = include.new(parts.file, parts.read_include), limits.new(plan, phase)
+  local lifetimes = flows.new(plan)
   local counters, name_counters = counter.new(core, phase)
   local self = { handlers = all, clock = time, timers = every, later = later, open = includes.open }
   self.words = {
     on = while_read(phase, "on", all.on), every = while_read(phase, "every", every.every),
     include = includes.include, limits = bounds.limits, counter = counters,
+    flows = while_read(phase, "flows", lifetimes.flows),
     emit = extra.new(core, phase, parts.encoder, later),
     window = window.new(core, phase, time, sandbox.strict),
   }
   function self.close()
     includes.close()
     bounds.close()
+    lifetimes.close()
     for _, entry in ipairs(all.list) do
       if entry.kind == "lost" then plan.limits.wants_lost = 1 end
     end

@@ -7,18 +7,19 @@ local options = require("cellflow.options")
 local place = require("cellflow.place")
 local rules = require("cellflow.rules")
 local suggest = require("cellflow.suggest")
+local watching = require("cellflow.watching")
 
 local C = ffi.C
 local M = {}
 
 local HOOKS = { egress = C.CF_PLAN_EGRESS, ingress = C.CF_PLAN_INGRESS }
-local ATTACH = { auto = C.CF_ATTACH_AUTO, tcx = C.CF_ATTACH_TCX, clsact = C.CF_ATTACH_CLSACT }
 local OUTPUTS = { "json" }
 local UNIX_PATH_MAX = 107 -- sun_path without its NUL
 
 local CELL = {
   netns = options.text(C.CF_PATH_LEN), pid = options.integer(1, 2 ^ 22), interface = options.text(C.CF_IFNAME_LEN),
-  hooks = options.flags(HOOKS), attach = options.choice(ATTACH), bpf_object = options.text(C.CF_PATH_LEN),
+  hooks = options.flags(HOOKS), sources = watching.sources, nflog_group = watching.nflog_group,
+  events = watching.events, attach = watching.stand, tc = watching.tc, bpf_object = options.text(C.CF_PATH_LEN),
   run_id = options.text(C.CF_TEXT_LEN),
 }
 local OUTPUT = { path = options.text(C.CF_PATH_LEN) }
@@ -67,7 +68,9 @@ local function declare_cell(self, name, given)
   end
   self.cells[name] = here()
   cell.name, cell.place, cell.interface, cell.netns = name, here(), given.interface or "", netns
-  cell.pid, cell.hooks, cell.attach = given.pid or 0, given.hooks or C.CF_PLAN_EGRESS, given.attach or C.CF_ATTACH_AUTO
+  cell.pid, cell.hooks, cell.attach = given.pid or 0, given.hooks or C.CF_PLAN_EGRESS, given.tc or C.CF_ATTACH_AUTO
+  cell.sources, cell.stand = given.sources or C.CF_SOURCES_AUTO, given.attach or C.CF_STAND_INSIDE
+  cell.nflog_group, cell.events = given.nflog_group or C.CF_NFLOG_GROUP_DEFAULT, given.events or C.CF_EVENTS_DEFAULT
   cell.bpf_object, cell.run_id = given.bpf_object or "", given.run_id or ""
 end
 

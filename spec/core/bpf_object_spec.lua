@@ -6,7 +6,6 @@ local privileged = require("privileged")
 local netns = require("netns")
 
 ffi.cdef([[
-int mkfifo(const char *path, unsigned int mode);
 int bpf_obj_get_info_by_fd(int fd, void *info, uint32_t *len);
 ]])
 
@@ -17,6 +16,28 @@ local function map_info(fd)
   local info, len = ffi.new("uint32_t[20]"), ffi.new("uint32_t[1]", 80)
   assert(ffi.load("libbpf.so.1").bpf_obj_get_info_by_fd(fd, info, len) == 0)
   return { type = info[0], id = info[1], max_entries = info[4] }
+end
+
+local function program_id(fd)
+  local info, len = ffi.new("uint32_t[58]"), ffi.new("uint32_t[1]", 232) -- struct bpf_prog_info begins: type, id
+  assert(ffi.load("libbpf.so.1").bpf_obj_get_info_by_fd(fd, info, len) == 0)
+  return info[1]
+end
+
+-- bpftool's, which has the whole name from BTF where the kernel's own is cut at 15 bytes.
+local function program_name(fd)
+  return netns.must("bpftool prog show id %s --json", program_id(fd)):match('"name":"([^"]*)"')
+end
+
+-- Program id -> set of the ids of its maps.
+local function programs_maps()
+  local list = {}
+  for id, maps in netns.must("bpftool prog show --json"):gmatch('{"id":(%d+),[^{}]-"map_ids":%[([%d,]*)%]') do
+    local set = {}
+    for map in maps:gmatch("%d+") do set[tonumber(map)] = true end
+    list[tonumber(id)] = set
+  end
+  return list
 end
 
 describe("the built-in object", function()
@@ -99,19 +120,86 @@ describe("an operator's object", function()
     return text
   end
 
-  local function copy(name)
-    netns.must("cp %s %s/%s && chown root %s/%s && chmod 644 %s/%s", objects .. "legacy_names.bpf.o", directory, name,
-      directory, name, directory, name)
+  -- A copy, named `name`, of the object `of`; returns its path.
+  local function copy(name, of)
+    netns.must("cp %s %s/%s && chown root %s/%s && chmod 644 %s/%s", objects .. (of or "legacy_names") .. ".bpf.o",
+      directory, name, directory, name, directory, name)
     return directory .. "/" .. name
   end
 
   it("loads by the last of the known names, without the optional maps", function()
     local maps = privileged.maps()
     local object = assert(privileged.load(maps, { path = copy("o"), hooks = ffi.C.CF_PLAN_EGRESS }))
-    assert.is_true(object.prog_fd[0] >= 0 and maps.ring_fd >= 0)
+    assert.is_true(object.prog_fd[0] >= 0 and object.ring_fd >= 0)
+    assert.equal(4096, object.ring_size)
     assert.equal(-1, object.stats_fd)
     assert.equal(-1, maps.flows_fd)
     assert.equal(-1, maps.wake_fd)
+  end)
+
+  it("loads by every name that is looked for, the first one first", function()
+    for name, program in pairs({ frozen = "tc_egress", frozen_mixed = "cellos_flow_egress",
+      legacy_names = "flow_classifier" }) do
+      local path = copy(name, name)
+      local object = assert(privileged.load(privileged.maps(), { path = path, hooks = ffi.C.CF_PLAN_EGRESS }))
+      assert.equal(program, program_name(object.prog_fd[0]))
+      privileged.core.cf_bpf_unload(object)
+    end
+    local ours = assert(privileged.load(privileged.maps()))
+    assert.equal("cellflow_egress", program_name(ours.prog_fd[0]))
+  end)
+
+  -- Everything that cells share when they run the built-in object.
+  local function shared(maps)
+    return { ring = map_info(maps.ring_fd).id, flows = map_info(maps.flows_fd).id, wake = map_info(maps.wake_fd).id }
+  end
+
+  it("has ring, flow table and wake-up for itself, even one that is ours", function()
+    local maps = privileged.maps()
+    local ours = assert(privileged.load(maps))
+    local before = shared(maps)
+    local built, text = privileged.load(maps, { path = copy("o", "../cellflow") })
+    assert(built, text)
+    local frozen = assert(privileged.load(maps, { path = copy("f", "frozen"), hooks = ffi.C.CF_PLAN_EGRESS }))
+    local again = assert(privileged.load(maps, { path = copy("f", "frozen"), hooks = ffi.C.CF_PLAN_EGRESS }))
+    assert.same(before, shared(maps))
+    assert.equal(-1, ours.ring_fd)
+    local rings, used = { [before.ring] = true }, programs_maps()
+    for _, object in ipairs({ built, frozen, again }) do
+      assert.equal(1, ffi.C.fcntl(object.ring_fd, 1)) -- FD_CLOEXEC
+      local info = map_info(object.ring_fd)
+      assert.equal(27, info.type)
+      assert.equal(object.ring_size, info.max_entries)
+      assert.is_nil(rings[info.id])
+      rings[info.id] = true
+      local maps_of = used[program_id(object.prog_fd[0])]
+      assert.is_true(maps_of[info.id])
+      for _, id in pairs(before) do assert.is_nil(maps_of[id]) end
+    end
+    assert.equal(262144, frozen.ring_size) -- as the object says, whatever size ours was given
+    assert.is_true(built.stats_fd >= 0)
+    assert.equal(-1, frozen.stats_fd)
+  end)
+
+  it("leaves a shared ring for the others, of the size that was asked for", function()
+    local maps = privileged.maps()
+    local object = assert(privileged.load(maps, { path = copy("o"), hooks = ffi.C.CF_PLAN_EGRESS,
+      ring_bytes = 131072 }))
+    local ring = map_info(maps.ring_fd)
+    assert.same({ type = 27, id = ring.id, max_entries = 131072 }, ring)
+    assert.not_equal(ring.id, map_info(object.ring_fd).id)
+    assert.equal(1, ffi.C.fcntl(maps.ring_fd, 1)) -- FD_CLOEXEC
+    local ours = assert(privileged.load(maps))
+    assert.is_true(programs_maps()[program_id(ours.prog_fd[0])][ring.id])
+    assert.equal(ring.id, map_info(maps.ring_fd).id)
+  end)
+
+  it("gives its ring back when it is unloaded", function()
+    local object = assert(privileged.load(privileged.maps(), { path = copy("o"), hooks = ffi.C.CF_PLAN_EGRESS }))
+    local fd = object.ring_fd
+    privileged.core.cf_bpf_unload(object)
+    assert.equal(-1, object.ring_fd)
+    assert.equal(-1, ffi.C.fcntl(fd, 1))
   end)
 
   it("is refused for a program that is wanted and not there", function()
@@ -140,30 +228,6 @@ describe("an operator's object", function()
   it("that is no ELF file is refused", function()
     netns.must("echo nonsense > %s/o", directory)
     assert.matches("not a BPF object file", refused(directory .. "/o", ffi.C.CF_FAIL_LOAD), 1, true)
-  end)
-
-  it("that is missing, a directory, a FIFO, a link or empty is refused and never waited for", function()
-    local missing = ffi.C.CF_FAIL_OBJECT_MISSING
-    assert.matches("No such file or directory", refused(directory .. "/none", missing), 1, true)
-    assert.matches("is a directory, not a regular file", refused(directory, missing), 1, true)
-    assert.equal(0, ffi.C.mkfifo(directory .. "/fifo", 384))
-    assert.matches("is a FIFO, not a regular file", refused(directory .. "/fifo", missing), 1, true)
-    netns.must("ln -s %s %s/link", copy("o"), directory)
-    assert.matches("is a symbolic link", refused(directory .. "/link", missing), 1, true)
-    netns.must(": > %s/empty", directory)
-    assert.matches("has 0 bytes", refused(directory .. "/empty", missing), 1, true)
-    netns.must("truncate -s 16777217 %s/big", directory)
-    assert.matches("has 16777217 bytes; 1 to 16777216 are taken", refused(directory .. "/big", missing), 1, true)
-  end)
-
-  it("that others than root can write is refused", function()
-    local missing, path = ffi.C.CF_FAIL_OBJECT_MISSING, copy("o")
-    for _, mode in ipairs({ "666", "664", "646" }) do
-      netns.must("chmod %s %s", mode, path)
-      assert.matches("(chmod go-w " .. path .. ")", refused(path, missing), 1, true)
-    end
-    netns.must("chmod 644 %s && chown 65534 %s", path, path)
-    assert.matches("belongs to uid 65534, not to root", refused(path, missing), 1, true)
   end)
 end)
 

@@ -55,6 +55,15 @@ describe("channel", function()
     assert.equal(-1, message.fds[1])
   end)
 
+  it("carries the lifetimes of flows", function()
+    local flows = ffi.new("struct cf_plan_flows", { { 1, 2, 3, 4 }, 5 })
+    assert.equal(0, core.cf_channel_send(there, C.CF_MSG_PLAN_FLOWS, flows, ffi.sizeof(flows), nil, 0))
+    assert.equal(1, receive())
+    assert.equal(C.CF_MSG_PLAN_FLOWS, message.type)
+    local got = message.body.flows
+    assert.same({ 1, 4, 5 }, { got.idle_s[0], got.idle_s[3], got.update_s })
+  end)
+
   it("keeps messages apart and in order", function()
     for i = 1, 20 do
       local cell = ffi.new("struct cf_plan_cell", { pid = i })

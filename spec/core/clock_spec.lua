@@ -20,8 +20,10 @@ int clock_gettime(int clock, struct spec_timespec *now);
 int clock_adjtime(int clock, struct spec_timex *change);
 int poll(struct spec_pollfd *fds, unsigned long count, int timeout);
 int close(int fd);
+uint64_t cf_clock_boot_now(void);
+uint64_t cf_clock_boot_offset(void);
 ]]
-local REALTIME, BOOTTIME = 0, 7
+local REALTIME, MONOTONIC, BOOTTIME = 0, 1, 7
 local ADJ_SETOFFSET, ADJ_NANO = 0x0100, 0x2000
 local out = ffi.new("char[40]")
 
@@ -127,6 +129,21 @@ describe("boot clock", function()
     local after = tonumber(now(REALTIME)) / 1e9
     -- Both clocks run at the same rate; the slack is for a host that slews its clock meanwhile.
     assert.is_true(stamp > before - 0.01 and stamp < after + 0.01)
+  end)
+end)
+
+describe("boot clock", function()
+  it("is read now", function()
+    local before = now(BOOTTIME)
+    local read = ffi.cast("int64_t", core.cf_clock_boot_now())
+    assert.is_true(before <= read and read <= now(BOOTTIME))
+  end)
+
+  it("is ahead of the monotonic one by what the host has slept", function()
+    local boot, monotonic = now(BOOTTIME), now(MONOTONIC)
+    local ahead = ffi.cast("int64_t", core.cf_clock_boot_offset())
+    local least, most = boot - now(MONOTONIC), now(BOOTTIME) - monotonic
+    assert.is_true(least <= ahead and ahead <= most)
   end)
 end)
 

@@ -20,7 +20,10 @@ describe("names", function()
   it("are these, and no other number has one", function()
     assert.same({ "opened", "updated", "closed", "logged" }, words(core.cf_name_kind))
     assert.same({ "ebpf", "nflog", "replay" }, words(core.cf_name_source))
-    assert.same({ "tc_egress", "tc_ingress" }, words(core.cf_name_hook))
+    assert.same({ "tc_egress", "tc_ingress", "nf_prerouting", "nf_input", "nf_forward", "nf_output", "nf_postrouting",
+      "nf_ingress", "nf_egress" }, words(core.cf_name_hook))
+    assert.same({ [2] = "ebpf", [4] = "nflog", [6] = "ebpf,nflog", [8] = "replay", [10] = "ebpf,replay",
+      [12] = "nflog,replay", [14] = "ebpf,nflog,replay" }, words(core.cf_name_witnesses))
     assert.same({ "egress", "ingress" }, words(core.cf_name_direction))
     assert.same({ [4] = "ipv4", [6] = "ipv6" }, words(core.cf_name_family))
     assert.same({ "accept", "drop" }, words(core.cf_name_verdict))

@@ -12,6 +12,7 @@ local CELLS, OUTPUTS = tonumber(C.CF_CELLS_MAX), tonumber(C.CF_OUTPUTS_MAX)
 local function plan_of(cells)
   local plan = ffi.gc(core.cf_plan_new(), core.cf_plan_free)
   plan.limits = { slow_ms = 1, stuck_s = 3600, memory_mb = 16 }
+  plan.flows = { { 1, 86400, 30, 60 }, 0 }
   for i, fields in ipairs(cells or {}) do
     local cell = core.cf_plan_add_cell(plan)
     cell.name, cell.place = fields.name or "c" .. i, "p.lua:" .. i
@@ -19,6 +20,8 @@ local function plan_of(cells)
     cell.pid, cell.hooks, cell.attach = fields.pid or 0, fields.hooks or 1, fields.attach or 0
     cell.interface, cell.bpf_object = fields.interface or "", fields.bpf_object or ""
     cell.run_id = fields.run_id or ""
+    cell.sources, cell.stand = fields.sources or 0, fields.stand or 0
+    cell.nflog_group, cell.events = fields.nflog_group or 0, fields.events or 0
   end
   return plan
 end
@@ -36,7 +39,8 @@ describe("plan", function()
   end
 
   it("passes when it is in order", function()
-    local plan = plan_of({ {}, { pid = 7, netns = "" }, { hooks = 3, attach = 2 } })
+    local plan = plan_of({ {}, { pid = 7, netns = "" }, { hooks = 3, attach = 2, netns = "/x", sources = 3, stand = 3,
+      nflog_group = 65535, events = 30 }, { netns = "/y", stand = 4, sources = 4 } })
     add_output(plan)
     assert.is_nil(refusal(plan))
   end)
@@ -59,6 +63,14 @@ describe("plan", function()
     ["a slow_ms out of range"] = function(plan) plan.limits.slow_ms = 60001 end,
     ["memory for nothing"] = function(plan) plan.limits.memory_mb = 15 end,
     ["half interpreted"] = function(plan) plan.limits.interpreted = 2 end,
+    ["a flow that never ends"] = function(plan) plan.flows.idle_s[3] = 0 end,
+    ["a flow that lasts for days"] = function(plan) plan.flows.idle_s[0] = 86401 end,
+    ["an update once a month"] = function(plan) plan.flows.update_s = 86401 end,
+    ["unknown sources"] = function(plan) plan.cells[0].sources = 5 end,
+    ["unknown events"] = function(plan) plan.cells[0].events = 32 end,
+    ["an event of kind 0"] = function(plan) plan.cells[0].events = 3 end,
+    ["an unknown place to attach"] = function(plan) plan.cells[0].stand = 8 end,
+    ["an NFLOG group past the last"] = function(plan) plan.cells[0].nflog_group = 65536 end,
     ["no hook"] = function(plan) plan.cells[0].hooks = 0 end,
     ["hooks beyond those known"] = function(plan) plan.cells[0].hooks = 4 end,
     ["an unknown way to attach"] = function(plan) plan.cells[0].attach = 3 end,
@@ -104,6 +116,15 @@ describe("plan", function()
     ["with neither"] = { { { name = "a", pid = 0, netns = "" } },
       'p.lua:1: cell "a": needs exactly one of netns and pid' },
     ["with a negative pid"] = { { { name = "a", pid = -3 } }, 'p.lua:1: cell "a": needs exactly one of netns and pid' },
+    ["with a tap and another way in"] = { { { name = "a", stand = 5 } },
+      'p.lua:1: cell "a": attach: a tap is the whole way into a microVM: "tap" goes with no other' },
+    ["of the same NFLOG group"] = { { { name = "a", sources = 2 }, { name = "b", sources = 3, nflog_group = 100 } },
+      'p.lua:2: cell "b": NFLOG group 100 of its namespace is read for cell "a" at p.lua:1 ' ..
+        '(give one of them another nflog_group, or sources = "ebpf")' },
+    ["that may come to read another's NFLOG group"] = { { { name = "a", nflog_group = 7 },
+      { name = "b", sources = 2, nflog_group = 7 } },
+      'p.lua:2: cell "b": NFLOG group 7 of its namespace is read for cell "a" at p.lua:1 ' ..
+        '(give one of them another nflog_group, or sources = "ebpf")' },
     ["of the same name"] = { { { name = "a" }, { name = "b" }, { name = "a" } },
       'p.lua:3: cell "a": the name is taken by the cell at p.lua:1' },
   }) do
@@ -113,6 +134,27 @@ describe("plan", function()
       assert.equal(tonumber(C.CF_FAIL_POLICY), kind)
     end)
   end
+
+  it("lets cells share a namespace whose NFLOG groups do not meet", function()
+    for _, cells in ipairs({
+      { {}, {} }, -- both would come to group 100 at worst; with nothing said that is no mistake
+      { { sources = 2 }, { sources = 2, nflog_group = 7 } }, { { sources = 2 }, { sources = 1 } },
+      { { sources = 3 }, { sources = 4 } }, { { sources = 2 }, { sources = 2, netns = "/x" } },
+      { { sources = 2, pid = 3 }, { sources = 2, pid = 4 } },
+    }) do
+      assert.is_nil(refusal(plan_of(cells)))
+    end
+  end)
+
+  it("has words for what a cell leaves open", function()
+    local cell = ffi.new("struct cf_plan_cell")
+    core.cf_plan_cell_complete(cell)
+    assert.same({ C.CF_STAND_INSIDE, 100, C.CF_EVENTS_DEFAULT, C.CF_PLAN_EGRESS },
+      { cell.stand, cell.nflog_group, cell.events, cell.hooks })
+    cell.stand, cell.nflog_group, cell.events, cell.hooks = 4, 7, 8, 3
+    core.cf_plan_cell_complete(cell)
+    assert.same({ 4, 7, 8, 3 }, { cell.stand, cell.nflog_group, cell.events, cell.hooks })
+  end)
 
   describe("difference", function()
     local function keep(old, new)
@@ -149,12 +191,18 @@ describe("plan", function()
     end)
 
     for field, other in pairs({
-      netns = "/c", interface = "eth1", hooks = 2, attach = 1, bpf_object = "/o.o",
+      netns = "/c", interface = "eth1", hooks = 2, attach = 1, bpf_object = "/o.o", sources = 1,
+      stand = 2, nflog_group = 7, events = 8,
     }) do
       it("attaches anew when " .. field .. " is another", function()
         assert.same({ -1 }, keep({ A }, { setmetatable({ [field] = other }, { __index = A }) }))
       end)
     end
+
+    it("keeps what is the same in other words", function()
+      assert.same({ 0 }, keep({ A }, { { netns = "/a", interface = "eth0", stand = 1, nflog_group = 100,
+        events = tonumber(C.CF_EVENTS_DEFAULT) } }))
+    end)
 
     it("attaches anew when the process is another", function()
       assert.same({ -1 }, keep({ { pid = 3 } }, { { pid = 4 } }))

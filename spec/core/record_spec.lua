@@ -73,7 +73,8 @@ describe("record", function()
   it("has every member in the order that is documented", function()
     local ev = event({
       kind = C.CF_KIND_CLOSED, verdict = C.CF_VERDICT_DROP, close_reason = C.CF_CLOSE_IDLE, mark = 9, vlan = 0,
-      icmp_type = 8, icmp_code = 0, icmp_id = 77, tcp_flags = 0x12, flags = 0x3f, prefix = "drop: ",
+      icmp_type = 8, icmp_code = 0, icmp_id = 77, tcp_flags = 0x12, flags = 0x1ff, prefix = "cellflow:deny:ssh: ",
+      reply_packets = 5, reply_bytes = 678, witnesses = 6, hook = C.CF_HOOK_NF_OUTPUT,
     })
     local text = record(ev, {
       decision = C.CF_DENY, reason = intern("ssh_egress"), rule = intern("no-ssh"), place = intern("cellflow.lua:3"),
@@ -83,13 +84,16 @@ describe("record", function()
     assert.equal(36, #id)
     assert.equal('{"schema_version":"1.0.0","type":"network_flow_decision","kind":"closed","cell_id":"build-42",'
       .. '"run_id":"run-1","decision_id":"' .. id .. '","direction":"egress","decision":"deny",'
-      .. '"reason_code":"ssh_egress","rule":"no-ssh","decided_at":"cellflow.lua:3","error_at":"cellflow.lua:9",'
+      .. '"reason_code":"ssh_egress","rule":"no-ssh","nft_rule_ref":"ssh",'
+      .. '"decided_at":"cellflow.lua:3","error_at":"cellflow.lua:9",'
       .. '"src_addr":"10.0.0.5","src_port":40000,"dst_addr":"192.0.2.7","dst_port":443,"protocol":"tcp",'
       .. '"protocol_number":6,"family":"ipv4","icmp_type":8,"icmp_code":0,"icmp_id":77,"tcp_flags":"SA",'
-      .. '"fragment":true,"vlan":0,"mark":9,"source":"ebpf","verdict":"drop","packet_count":12,"byte_count":3456,'
-      .. '"close_reason":"idle","interface":"eth0","policy_digest":"sha256:abc","keyset_id":"keys-1",'
+      .. '"fragment":true,"vlan":0,"mark":9,"source":"ebpf","witnesses":["ebpf","nflog"],"hook":"nf_output",'
+      .. '"verdict":"drop","conflict":true,"reopened":true,"midstream":true,"packet_count":12,"byte_count":3456,'
+      .. '"reply_packet_count":5,"reply_byte_count":678,"duration_ms":500,"close_reason":"idle",'
+      .. '"interface":"eth0","policy_digest":"sha256:abc","keyset_id":"keys-1",'
       .. '"issuer_kid":"kid-1","correlation_id":"corr-1","first_seen":"2026-02-01T00:00:00.500000000Z",'
-      .. '"observed_at":"2026-02-01T00:00:01.000000001Z","prefix":"drop: "}', text)
+      .. '"observed_at":"2026-02-01T00:00:01.000000001Z","prefix":"cellflow:deny:ssh: "}', text)
   end)
 
   it("leaves out what is not known, whatever the bytes of absent fields hold", function()
@@ -99,7 +103,7 @@ describe("record", function()
     end)
     local back, text = fields(event({
       flags = 0, packets = 0, bytes = 0, tcp_flags = 255, vlan = 5, icmp_type = 3, icmp_code = 3, icmp_id = 3,
-      close_reason = C.CF_CLOSE_FIN, protocol = 132,
+      close_reason = C.CF_CLOSE_FIN, protocol = 132, reply_packets = 9, reply_bytes = 9, hook = C.CF_HOOK_TC_EGRESS,
     }))
     back.decision_id = nil
     assert.same({
@@ -117,7 +121,8 @@ describe("record", function()
     local back = fields(ev, { decision = 77, reason = 1000, rule = 4294967295, place = 1033 })
     for _, name in ipairs({
       "cell_id", "interface", "kind", "direction", "decision", "family", "src_addr", "dst_addr", "protocol", "source",
-      "verdict", "close_reason", "reason_code", "rule", "decided_at",
+      "verdict", "close_reason", "witnesses", "hook", "nft_rule_ref", "reply_packet_count", "duration_ms",
+      "reason_code", "rule", "decided_at",
     }) do
       assert.is_nil(back[name], name)
     end
@@ -126,6 +131,48 @@ describe("record", function()
     assert.equal(2 ^ 64, back.byte_count)
     assert.equal(("\239\191\189"):rep(128), back.prefix)
     assert.equal("run-1", back.run_id)
+  end)
+
+  it("says who saw it where that is more than the source", function()
+    local cases = { [{ source = 1 }] = false, [{ source = 1, witnesses = 2 }] = false, [{ source = 3 }] = false,
+      [{ source = 2 }] = { "nflog" }, [{ source = 1, witnesses = 4 }] = { "nflog" },
+      [{ source = 1, witnesses = 6 }] = { "ebpf", "nflog" }, [{ witnesses = 14 }] = { "ebpf", "nflog", "replay" },
+      [{ witnesses = 1 }] = false, [{ witnesses = 16 }] = false, [{ witnesses = 255 }] = false }
+    for given, want in pairs(cases) do assert.same(want or nil, fields(event(given)).witnesses) end
+  end)
+
+  it("names netfilter's hooks, and leaves those of tc to the direction", function()
+    for hook = 0, 255 do
+      local name = hook > 2 and core.cf_name_hook(hook) or nil
+      assert.equal(name ~= nil and ffi.string(name) or nil, fields(event({ hook = hook })).hook)
+    end
+  end)
+
+  it("counts replies and time of flows that last or end, and of no others", function()
+    local given = { reply_packets = 1, reply_bytes = 2, first_seen_ns = 1, last_seen_ns = 3600000999999ULL }
+    for kind = 1, 4 do
+      given.kind = kind
+      local back, lasts = fields(event(given)), kind == 2 or kind == 3
+      assert.same(lasts and { 1, 2, 3600000 } or {},
+        { back.reply_packet_count, back.reply_byte_count, back.duration_ms })
+    end
+    local back = fields(event({ kind = 3, first_seen_ns = 5, last_seen_ns = 4 }))
+    assert.same({}, { back.duration_ms, back.reply_packet_count, back.reply_byte_count })
+  end)
+
+  it("takes the name of the firewall's rule from the prefix", function()
+    local cases = { ["cellflow:deny:no-ssh"] = "no-ssh", ["cellflow:allow:a:b c : "] = "a:b c", ["no-ssh"] = false,
+      ["cellflow:deny:"] = false, ["cellflow:deny"] = false, ["cellflow::x"] = false, ["cellflow:"] = false,
+      ["Cellflow:deny:x"] = false, ["cellflow:drop:x"] = false, ['cellflow:deny:"\7'] = '"\7',
+      ["cellflow:deny:" .. ("x"):rep(113)] = ("x"):rep(113) }
+    for prefix, want in pairs(cases) do
+      local back = fields(event({ prefix = prefix }))
+      assert.equal(want or nil, back.nft_rule_ref, prefix)
+      assert.equal(prefix, back.prefix)
+    end
+    local endless = event()
+    ffi.copy(endless.prefix, "cellflow:deny:" .. ("y"):rep(114), 128)
+    assert.equal(("y"):rep(114), fields(endless).nft_rule_ref)
   end)
 
   it("writes labels for four protocols and the number for all", function()
@@ -209,6 +256,16 @@ describe("decision id", function()
     assert.equal("9cb18aa7-0a0e-8036-b8cf-c99a3dc0e684", id(event()))
     bind()
     assert.equal("9cb18aa7-0a0e-8036-b8cf-c99a3dc0e684", id(event()))
+  end)
+
+  it("differs from event to event of one flow's life", function()
+    local known = {}
+    for kind, last in pairs({ 2000000001ULL, 3000000000ULL, 4000000000ULL, 2000000001ULL }) do
+      local text = id(event({ kind = kind, last_seen_ns = last, seq = 0 }))
+      assert.is_nil(known[text])
+      known[text] = kind
+    end
+    assert.is_nil(known[id(event({ kind = 2, last_seen_ns = 5000000000ULL, seq = 0 }))])
   end)
 
   it("does not depend on what absent fields hold, nor on what is not identity", function()

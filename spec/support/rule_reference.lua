@@ -90,7 +90,8 @@ end
 
 local WANTED = { src_addr = network, dst_addr = network, tcp_flags = letters }
 for _, name in ipairs({ "protocol_number", "src_port", "dst_port", "icmp_type", "icmp_code", "icmp_id", "vlan", "mark",
-  "ifindex", "cpu", "packet_count", "byte_count", "seq", "duration", "time", "first_seen", "last_seen" }) do
+  "ifindex", "cpu", "packet_count", "byte_count", "reply_packet_count",
+  "reply_byte_count", "seq", "duration", "time", "first_seen", "last_seen" }) do
   WANTED[name] = one_range
 end
 

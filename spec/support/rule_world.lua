@@ -16,7 +16,9 @@ local EVERY = 20 -- of so many rules, one asks for a given rare field
 local KINDS = { "opened", "updated", "closed", "logged" }
 local CLOSE = { "fin", "rst", "idle", "evicted", "cell_gone", "shutdown" }
 local PROTOCOLS = { tcp = 6, udp = 17, icmp = 1, icmpv6 = 58 }
-local PREFIXES = { "deny-ssh ", "deny-ssh", "in", "out: ", ("x"):rep(127), "\195\169" }
+local PREFIXES = { "deny-ssh ", "deny-ssh", "in", "out: ", ("x"):rep(127), "\195\169", "cellflow:allow:in: " }
+local WITNESSES = { "ebpf", "nflog", "ebpf,nflog", "replay" }
+local WITNESS_BITS = { ebpf = 2, nflog = 4, ["ebpf,nflog"] = 6, replay = 8 }
 M.CELLS = { [0] = { name = "web", interface = "eth0" }, { name = "db", interface = "eth0" },
   { name = "cache", interface = "veth-cache" } }
 
@@ -89,9 +91,12 @@ local PORT = numbers(0, 65535, { 0, 1, 22, 53, 79, 80, 81, 442, 443, 444, 1023, 
 local COUNT = numbers(1, 100000, { 1, 2, 3, 1000, 1001, 99999 })
 local MOMENT = numbers(1000000, 1000100, { 1000000.5, 1000001, 1000002.25 })
 local FIELDS = {
-  kind = words(KINDS), source = words({ "ebpf", "nflog", "replay" }), hook = words({ "tc_egress", "tc_ingress" }),
+  kind = words(KINDS), source = words({ "ebpf", "nflog", "replay" }),
+  hook = words({ "tc_egress", "tc_ingress", "nf_output", "nf_egress" }),
   direction = words({ "egress", "ingress" }), verdict = words({ "accept", "drop" }), family = words({ "ipv4", "ipv6" }),
   close_reason = words(CLOSE), fragment = words({ true, false }), prefix = words(PREFIXES),
+  witnesses = words(WITNESSES), nft_rule = words({ "no-ssh", "in", "x: y" }), reopened = words({ true, false }),
+  midstream = words({ true, false }), conflict = words({ true, false }),
   protocol = words({ "tcp", "udp", "icmp", "icmpv6" }), protocol_number = numbers(0, 255, { 1, 6, 17, 47, 58, 132 }),
   tcp_flags = words({ "S", "SA", "F", "R", "PA", "FSRPAUEC", "EC" }),
   icmp_type = numbers(0, 255, { 0, 3, 8, 128, 129 }), icmp_code = numbers(0, 255, { 0, 1, 3 }),
@@ -99,6 +104,7 @@ local FIELDS = {
   mark = numbers(1, 4294967295, { 1, 7, 255, 2147483647, 2147483648, 4294967295 }),
   cpu = numbers(0, 65535, { 0, 1, 3 }),
   ifindex = numbers(1, 4294967295, { 1, 2, 3 }), packet_count = COUNT, byte_count = COUNT, seq = COUNT,
+  reply_packet_count = COUNT, reply_byte_count = COUNT,
   duration = numbers(0, 100, { 0, 0.5, 1, 2.5 }), time = MOMENT, first_seen = MOMENT, last_seen = MOMENT,
   cell_id = words({ "web", "db", "cache", "gone" }), interface = words({ "eth0", "veth-cache", "lo" }),
 }
@@ -174,7 +180,8 @@ local function number_of(list, word)
   return RANK[list][word] or 0
 end
 
-local SOURCES, HOOKS, DIRECTIONS = { "ebpf", "nflog", "replay" }, { "tc_egress", "tc_ingress" }, { "egress", "ingress" }
+local SOURCES, DIRECTIONS = { "ebpf", "nflog", "replay" }, { "egress", "ingress" }
+local HOOKS = { "tc_egress", "tc_ingress", [6] = "nf_output", [9] = "nf_egress" }
 local VERDICTS, FAMILIES = { "accept", "drop" }, { [4] = "ipv4", [6] = "ipv6" }
 
 local function put_address(bytes, address)
@@ -189,7 +196,9 @@ local function put_words(raw, e)
   raw.hook, raw.direction = number_of(HOOKS, e.hook), number_of(DIRECTIONS, e.direction)
   raw.verdict, raw.close_reason = number_of(VERDICTS, e.verdict), number_of(CLOSE, e.close_reason)
   raw.cpu = e.cpu or 0
-  if raw.hook == 0 then e.cpu = nil elseif not e.cpu then e.cpu = 0 end
+  if raw.hook ~= 1 and raw.hook ~= 2 then e.cpu = nil elseif not e.cpu then e.cpu = 0 end
+  raw.witnesses = WITNESS_BITS[e.witnesses] or 0
+  e.witnesses = e.witnesses or e.source -- nobody joined anything
   raw.family = e.dst_addr.family
   e.family = FAMILIES[e.dst_addr.family]
   if e.src_addr.family ~= e.dst_addr.family then
@@ -197,6 +206,11 @@ local function put_words(raw, e)
   end
   put_address(raw.src_addr, e.src_addr)
   put_address(raw.dst_addr, e.dst_addr)
+  if e.nft_rule then
+    e.prefix = "cellflow:deny:" .. e.nft_rule
+  elseif e.prefix == "cellflow:allow:in: " then
+    e.nft_rule = "in"
+  end
   if e.prefix then ffi.copy(raw.prefix, e.prefix) end
 end
 
@@ -230,16 +244,20 @@ local function put_flagged(raw, e)
       if e.tcp_flags:find(("FSRPAUEC"):sub(i, i), 1, true) then raw.tcp_flags = raw.tcp_flags + 2 ^ (i - 1) end
     end
   end
-  e.fragment = e.fragment or false
-  if e.fragment then flags = flags + C.CF_EVENT_FRAGMENT end
+  for name, flag in pairs({ fragment = C.CF_EVENT_FRAGMENT, reopened = C.CF_EVENT_REOPENED,
+    midstream = C.CF_EVENT_MIDSTREAM, conflict = C.CF_EVENT_CONFLICT }) do
+    e[name] = e[name] or false
+    if e[name] then flags = flags + flag end
+  end
   raw.flags = flags
 end
 
 local WHOLE = { "src_port", "dst_port", "icmp_type", "icmp_code", "icmp_id", "vlan", "protocol_number", "cpu", "mark",
-  "ifindex", "packet_count", "byte_count", "seq" }
+  "ifindex", "packet_count", "byte_count", "reply_packet_count", "reply_byte_count", "seq" }
 local MOST = { src_port = 65535, dst_port = 65535, icmp_id = 65535, cpu = 65535, vlan = 65535, icmp_type = 255,
   icmp_code = 255, protocol_number = 255, mark = 4294967295, ifindex = 4294967295 }
-local ABSENT_AT_0 = { mark = true, ifindex = true, packet_count = true, byte_count = true, seq = true }
+local ABSENT_AT_0 = { mark = true, ifindex = true, packet_count = true, byte_count = true, reply_packet_count = true,
+  reply_byte_count = true, seq = true }
 
 -- Values that were moved over a boundary may have left what the struct can hold.
 local function clamp(e)
@@ -253,6 +271,7 @@ end
 local function put_counters(raw, e)
   raw.mark, raw.ifindex, raw.seq = e.mark or 0, e.ifindex or 0, e.seq or 0
   raw.packets, raw.bytes = e.packet_count or 0, e.byte_count or 0
+  raw.reply_packets, raw.reply_bytes = e.reply_packet_count or 0, e.reply_byte_count or 0
 end
 
 -- Times are what the clock makes of nanoseconds, so the event says what they are, in both languages the same.

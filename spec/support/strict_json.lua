@@ -16,10 +16,12 @@ spec_json *json_object_iter_value(void *iter);
 const char *json_string_value(const spec_json *string);
 size_t json_string_length(const spec_json *string);
 double json_real_value(const spec_json *real);
+size_t json_array_size(const spec_json *array);
+spec_json *json_array_get(const spec_json *array, size_t index);
 ]]
 
 local REJECT_DUPLICATES, DECODE_ANY, INT_AS_REAL, ALLOW_NUL = 0x1, 0x4, 0x8, 0x10
-local OBJECT, STRING, REAL, TRUE = 0, 2, 4, 5
+local OBJECT, ARRAY, STRING, REAL, TRUE = 0, 1, 2, 4, 5
 local FLAGS = REJECT_DUPLICATES + DECODE_ANY + INT_AS_REAL + ALLOW_NUL
 
 local found, library = pcall(ffi.load, "libjansson.so.4")
@@ -34,15 +36,20 @@ local function load(bytes, len)
   return json
 end
 
-local function value(json)
+local value
+function value(json)
   if json.type == STRING then
     return ffi.string(library.json_string_value(json), library.json_string_length(json))
   elseif json.type == REAL then
     return library.json_real_value(json)
   elseif json.type == TRUE then
     return true
+  elseif json.type == ARRAY then
+    local list = {}
+    for i = 1, tonumber(library.json_array_size(json)) do list[i] = value(library.json_array_get(json, i - 1)) end
+    return list
   end
-  error("a record holds strings, numbers and true only, not jansson's type " .. json.type)
+  error("a record holds strings, numbers, true and lists only, not jansson's type " .. json.type)
 end
 
 --- True when the bytes are one JSON object and nothing else; else nil and the reason.
@@ -56,7 +63,7 @@ function M.is_object(bytes, len)
   return object
 end
 
---- The Lua value of a JSON string or of a flat object; else nil and the reason.
+--- The Lua value of a JSON string, a list or a flat object; else nil and the reason.
 function M.decode(text)
   local json, why = load(text, #text)
   if not json then

@@ -29,7 +29,7 @@ describe("cells", function()
     files[#files + 1] = path
     local file = assert(io.open(path, "w"))
     for i, each in ipairs(labs) do
-      file:write(('cell "c%d" { netns = "%s", interface = "eth0", hooks = {"egress", "ingress"}, attach = "%s" }\n')
+      file:write(('cell "c%d" { netns = "%s", interface = "eth0", hooks = {"egress", "ingress"}, tc = "%s" }\n')
         :format(i, each.cell, attach or "auto"))
     end
     file:close()

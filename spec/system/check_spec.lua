@@ -64,10 +64,11 @@ describe("check", function()
 
   it("warns of fields that the events of a handler never have", function()
     local lines, code = findings([[
+      cell "b" { netns = "b", events = { "opened", "closed" } }
       on("opened", function(ev) if ev.close_reason == "fin" then log.info("x") end end)
       on("closed", function(ev) if ev.close_reason == "fin" and ev.vlan then log.debug("x") end end)
       function verdict(ev) if ev.prefix or ev.close_reason == "rst" then return "deny" end end]])
-    assert.same({ 'warning: p.lua:2: on "opened" reads close_reason, which no event that comes here ' ..
+    assert.same({ 'warning: p.lua:3: on "opened" reads close_reason, which no event that comes here ' ..
       "has" }, lines)
     assert.equal(0, code)
   end)
@@ -156,7 +157,8 @@ describe("check", function()
       assert.equal('{"errors":1,"file":"p.lua","findings":[{"file":"p.lua","level":"error","line":4,' ..
         '"text":"a flow event has no field \\"nope\\""},{"file":"p.lua","level":"warning","line":5,' ..
         '"text":"format never returns anything, so no record is written"}],"ok":false,"plan":{"cells":[{' ..
-        '"hooks":["egress"],"interface":"eth0","name":"web","netns":"/run/netns/web"}],"handlers":1,"outputs":[{' ..
+        '"attach":["inside"],"events":["opened","logged"],"hooks":["egress"],"interface":"eth0","name":"web",' ..
+        '"netns":"/run/netns/web","sources":["auto"]}],"handlers":1,"outputs":[{' ..
         '"path":"-"}],"rules":1},"warnings":1}\n', out)
       assert.truthy(strict_json.is_object(out, #out))
     end)

@@ -147,6 +147,27 @@ describe("explain", function()
     assert.equal("script_error", strict_json.decode(record).reason_code)
   end)
 
+  it("reads a record of a connection back as it was", function()
+    local words = "kind=closed close_reason=fin witnesses=ebpf,nflog conflict=true reopened=true midstream=true " ..
+      "reply_packet_count=5 reply_byte_count=600 nft_rule=no-ssh duration=2.5 packet_count=7"
+    local _, first = steps(words, "with_default.lua")
+    local back = assert(strict_json.decode(first))
+    assert.same({ { "ebpf", "nflog" }, true, true, true, 5, 600, "no-ssh", 2500, "cellflow:deny:no-ssh" },
+      { back.witnesses, back.conflict, back.reopened, back.midstream, back.reply_packet_count, back.reply_byte_count,
+        back.nft_rule_ref, back.duration_ms, back.prefix })
+    local _, second = steps("-", "with_default.lua", first)
+    local function without_id(text) return (text:gsub('"decision_id":"[^"]*"', "")) end
+    assert.equal(without_id(first), without_id(second))
+  end)
+
+  it("takes a logged event for one that the firewall dropped", function()
+    local lines, record = steps("kind=logged nft_rule=no-ssh hook=nf_output dst_port=99")
+    assert.equal("mapping   nothing of the policy decided -> deny, nflog_match", lines[#lines - 2])
+    record = assert(strict_json.decode(record))
+    assert.same({ "drop", "no-ssh", { "nflog" }, "nf_output", "cellflow:deny:no-ssh" },
+      { record.verdict, record.nft_rule_ref, record.witnesses, record.hook, record.prefix })
+  end)
+
   it("says the same in JSON", function()
     local code, out = place:run("explain -c egress.lua --json dst_port=22")
     assert.equal(0, code)
@@ -180,6 +201,11 @@ describe("explain", function()
     ["-c egress.lua protocol=tcp protocol_number=17"] =
       'event: protocol "tcp" and protocol_number "17" are not the same',
     ["-c egress.lua close_reason=fin"] = "event: close_reason belongs to kind closed",
+    ["-c egress.lua '{\"witnesses\":[3]}'"] = "event: witnesses must be a list of text",
+    ["-c egress.lua '{\"nft_rule\":3}'"] = "event: nft_rule must be text, got 3",
+    ["-c egress.lua reply_byte_count=7"] = "event: reply_byte_count belongs to kinds updated and closed",
+    ["-c egress.lua witnesses=everybody"] = 'event: witnesses must be one of "ebpf", "ebpf,nflog", ' ..
+      '"ebpf,nflog,replay", "ebpf,replay", "nflog", "nflog,replay", "replay", got "everybody"',
     ["-c egress.lua first_seen=9 time=8"] = "event: first_seen is later than the event",
     ["-c egress.lua '{\"site\":1}'"] = 'event: an event has no field "site" (did you mean "time"?)',
     ["-c egress.lua '{\"dst_port\":1'"] = 'event: no JSON record: "," or "}" is missing at byte 14',

@@ -46,7 +46,13 @@ describe("mistake", function()
       { "run --netns x -a =foo", "-a =foo: want NAME=VALUE" },
       { "run --netns x --fail-on dney", '--fail-on: "dney" is not known (did you mean "deny"?)' },
       { "run --netns x --hooks egres", '--hooks: "egres" is not known (did you mean "egress"?)' },
-      { "run --netns x --attach xdp", '--attach: "xdp" is not known (there are: auto, tcx, clsact)' },
+      { "run --netns x --tc xdp", '--tc: "xdp" is not known (there are: auto, tcx, clsact)' },
+      { "run --netns x --attach tcx", '--attach: "tcx": this is where to attach (inside, peer, tap); how is --tc tcx' },
+      { "run --netns x --sources ebfp", '--sources: "ebfp" is not known (did you mean "ebpf"?)' },
+      { "run --netns x --nflog-group 0",
+        "--nflog-group: the kernel's own log messages go to group 0; want one from 1 to 65535" },
+      { "run --netns x --nflog-group 65536", '--nflog-group: "65536" is not a whole number from 0 to 65535' },
+      { "run --netns x --require tc", '--require: "tc" is not known (there are: ebpf, nflog)' },
       { "run --netns x --user nosuch", "--user nosuch: no such user" },
       { "run --netns x --quiet --verbose", "--quiet and --verbose: give one of them" },
       { "run policy.lua", 'run: unexpected "policy.lua" (a policy is given with -c FILE)' },
@@ -60,6 +66,16 @@ describe("mistake", function()
     it("a value in the environment is called by the variable's name", function()
       complains(2, 'CELLFLOW_RING_SIZE: "big" is not a whole number from 1 to 1024', "run --netns x",
         "CELLFLOW_RING_SIZE=big")
+      complains(2, 'CELLOS_PER_FLOW_BACKEND: "big" is not known (there are: ebpf, nflog)', "run --netns x",
+        "CELLOS_PER_FLOW_REALTIME=1 CELLOS_PER_FLOW_BACKEND=big")
+    end)
+
+    it("another program's choice of a source that nothing switches on is told", function()
+      local code, out, err = desk:run("run --netns cf-none",
+        "CELLOS_PER_FLOW_REALTIME=yes CELLOS_PER_FLOW_BACKEND=nflog")
+      assert.same({ 5, "" }, { code, out })
+      assert.matches("^cellflow: warning: CELLOS_PER_FLOW_BACKEND=nflog: without effect, as " ..
+        "CELLOS_PER_FLOW_REALTIME is not 1 %(or give: %-%-sources nflog%)\n", err)
     end)
   end)
 

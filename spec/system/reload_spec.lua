@@ -151,8 +151,8 @@ describe("a policy read again", function()
   end)
 
   it("that watches by clsact otherwise opens no flow twice, and refuses no event", function()
-    local summary = reload_under_load(with({ more = 'attach = "clsact"' }),
-      with({ more = 'attach = "clsact", hooks = { "egress", "ingress" }' }))
+    local summary = reload_under_load(with({ more = 'tc = "clsact"' }),
+      with({ more = 'tc = "clsact", hooks = { "egress", "ingress" }' }))
     assert.equal(summary.flows, summary.worker.records)
     assert.same({ 0, 0, true }, { summary.worker.refused, summary.lost, summary.adds_up })
   end)

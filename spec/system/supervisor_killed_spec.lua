@@ -24,7 +24,7 @@ describe("a cell's hooks", function()
   end)
 
   local function start(attach)
-    return cellflow.start({ args = { "--netns", here.cell, "--hooks", "both", "--attach", attach,
+    return cellflow.start({ args = { "--netns", here.cell, "--hooks", "both", "--tc", attach,
       "--summary-record" } })
   end
 

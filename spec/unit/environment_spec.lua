@@ -7,7 +7,7 @@ local sandbox = require("cellflow.sandbox")
 
 local WORDS = [[
   assert error ipairs next pairs pcall print select tonumber tostring type unpack
-  cell metadata output net args allow deny default on every emit counter window include limits
+  cell metadata output net args allow deny default on every emit counter window include limits flows
   kB MB GB sec minute hour
   bit.arshift bit.band bit.bnot bit.bor bit.bswap bit.bxor bit.lshift bit.rol bit.ror bit.rshift bit.tobit bit.tohex
   json.encode

@@ -50,15 +50,28 @@ describe("explain", function()
       ['duration = "5-"'] = { "duration=5", "duration=4", "5-" },
       ['prefix = "x"'] = { "prefix=x", "prefix=y", '"x"' },
       ['interface = "eth0"'] = { "interface=eth0", "interface=eth1", '"eth0"' },
+      ["conflict = true"] = { "conflict=true", "conflict=false", "true" },
+      ["midstream = false"] = { "midstream=false", "midstream=true", "false" },
+      ['witnesses = "ebpf,nflog"'] = { "witnesses=ebpf,nflog", "witnesses=nflog", "ebpf,nflog" },
+      ['witnesses = "nflog"'] = { "source=nflog", "source=ebpf", "nflog" },
+      ['hook = "nf_output"'] = { "hook=nf_output", "hook=nf_input", "nf_output" },
+      ['nft_rule = "no-ssh"'] = { "nft_rule=no-ssh", "prefix=no-ssh", '"no-ssh"' },
+      ['reply_packet_count = "5-9"'] = { "kind=closed reply_packet_count=5", "kind=closed reply_packet_count=4",
+        "5-9" },
       ['kind = "closed"'] = { "kind=closed", "kind=opened", "closed" },
       ["src_port = { 1, 3, 5, 7, 9, 11, 13, 15 }"] = { "src_port=15", "src_port=2",
         "1, 3, 5, 7, 9, 11 or one of 2 more" },
     }) do
       local policy = ('deny "r" { %s }'):format(wanted)
-      local answer, text = explain(policy, case[1])
+      local function words(text)
+        local list = {}
+        for word in text:gmatch("%S+") do list[#list + 1] = word end
+        return unpack(list)
+      end
+      local answer, text = explain(policy, words(case[1]))
       assert.equal(0, answer, text)
       assert.truthy(text:find('p.lua:1 deny "r": yes -> deny, policy_deny\n', 1, true), text)
-      answer, text = explain(policy, case[2])
+      answer, text = explain(policy, words(case[2]))
       assert.equal(0, answer, text)
       assert.truthy(text:find(", rule wants " .. case[3] .. "\n", 1, true), text)
     end

@@ -23,6 +23,14 @@ local EVENTS = {
   no_label = { protocol = 47, flags = 0, direction = 2 },
   logged = { kind = 4, source = 2, hook = 0, verdict = 2, prefix = 'a"b\\\195\40\7', bytes = 0, packets = 0 },
   no_address = { family = 0 },
+  joined = { witnesses = 6, flags = 9 + 64 + 128 + 256, prefix = "cellflow:deny:no-ssh: " },
+  by_nflog_alone = { source = 2, hook = 7, prefix = "cellflow:allow:web" },
+  by_ebpf_alone = { witnesses = 2 }, by_all = { witnesses = 14 }, by_nobody = { witnesses = 129 },
+  closed_both_ways = { kind = 3, close_reason = 2, reply_packets = 2 ^ 40, reply_bytes = 7 },
+  updated_at_once = { kind = 2, reply_packets = 1, last_seen_ns = 1000000000ULL },
+  closed_without_a_beginning = { kind = 3, first_seen_ns = 0 },
+  closed_after_a_month = { kind = 3, last_seen_ns = 2678400999999999ULL },
+  opened_with_replies = { reply_packets = 3, reply_bytes = 4 },
   no_flags = { tcp_flags = 0 },
 }
 
@@ -82,6 +90,17 @@ describe("a record", function()
         return r
       end]], { { dst_port = 1 }, { dst_port = 2 } })
     assert.same({ "line", "record" }, { endings[1].how, endings[2].how })
+  end)
+  it("gives a list of witnesses that is the policy's own", function()
+    local endings = recording.run([[
+      function format(r)
+        r.witnesses[1] = "nobody"
+        local list = r.witnesses
+        list[#list + 1] = "me"
+        r.witnesses = list
+        return r
+      end]], { { witnesses = 6 }, { witnesses = 6 } })
+    for i = 1, 2 do assert.matches('"witnesses":["ebpf","nflog","me"]', endings[i].line, 1, true) end
   end)
   it("reads back what was assigned", function()
     local ending = through("function format(r) r.a = false r.rule = nil r.dst_port = 5 " ..
