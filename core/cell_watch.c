@@ -224,6 +224,11 @@ static void take(struct cf_cell_watch *watch, void *what)
 		suspect(watch, watched);
 }
 
+void cf_cell_watch_again(struct cf_cell_watch *watch)
+{
+	(void)!write(watch->again_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
 /* The news may be about an earlier owner of the number or the name: a namespace that can still be opened, and is the
  * same, did not go. */
 static void look_at_suspects(struct cf_cell_watch *watch)
@@ -242,7 +247,7 @@ static void look_at_suspects(struct cf_cell_watch *watch)
 		at->state = now == CF_CELL_ALIVE ? at->state : now;
 	}
 	if (watch->suspects > 0)
-		(void)!write(watch->again_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+		cf_cell_watch_again(watch);
 }
 
 static int count_gone(const struct cf_cell_watch *watch)

@@ -78,6 +78,9 @@ void cf_cell_watch_remove(struct cf_cell_watch *watch, struct cf_cell_watched *w
  * more that were before: `state` says which. */
 int cf_cell_watch_read(struct cf_cell_watch *watch);
 
+/* Have `fd` be readable until the next cf_cell_watch_read. */
+void cf_cell_watch_again(struct cf_cell_watch *watch);
+
 /* What the cell's path or process leads to now, and whether `inner` is there; nothing is noted. */
 enum cf_cell_state cf_cell_look(const struct cf_cell_watched *watched);
 /* Find out the state of one cell now, by its link where that will do, note it and return it. */

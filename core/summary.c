@@ -229,7 +229,7 @@ static void log_cell(const struct cf_cell *cell)
 {
 	char numbers[64] = "packets and flows unknown";
 
-	if (cell->object.stats_fd >= 0)
+	if (cell->counted)
 		snprintf(numbers, sizeof(numbers), "%" PRIu64 " packets, %" PRIu64 " flows",
 			 cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
 	cf_info("  cell      %s: %s, ebpf by %s%s: %s", cell->plan.name, cell->interface,
@@ -239,7 +239,7 @@ static void log_cell(const struct cf_cell *cell)
 /* What a cell's own counters do not have they cannot be compared with. */
 static void log_bypass(struct cf_cell *cell)
 {
-	if (!cell->bypass.counts || cell->object.stats_fd < 0)
+	if (!cell->bypass.counts || !cell->counted)
 		return;
 	cf_info("  peer      %s: %" PRIu64 " packets left the cell, %" PRIu64 " of them not seen inside",
 		cell->plan.name, cell->bypass.packets, cf_bypass_count(&cell->bypass, &cell->stats));

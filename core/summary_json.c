@@ -221,13 +221,13 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 		sources(json, cell);
 		key(json, "gone");
 		cf_json_bytes(json, cell->gone ? "true" : "false", cell->gone ? 4 : 5);
-		if (cell->object.stats_fd >= 0) {
+		if (cell->counted) {
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
 		if (cell->bypass.counts)
 			number(json, "peer_packets", cell->bypass.packets);
-		if (cell->bypass.counts && cell->object.stats_fd >= 0)
+		if (cell->bypass.counts && cell->counted)
 			number(json, "bypassed", cf_bypass_count(&cell->bypass, &cell->stats));
 		cf_json_literal(json, "}");
 	}

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- attach = "peer": a cell watched from the other end of its veth pair, and the comparison of both ends.
 local ffi = require("ffi")
+local cellflow = require("cellflow")
 local lab = require("spec.support.lab")
 local netns = require("netns")
 local packet = require("packet")
@@ -209,4 +210,61 @@ describe("segments that are cut or put together between the two hooks", function
       assert.is_true(inside >= info.segments_out + 26 and inside <= info.segments_out + 26 + 20)
     end)
   end
+end)
+
+describe("a run that watches inside and at the peer", function()
+  local here
+  before_each(function() here = lab.up() end)
+  after_each(function()
+    cellflow.stop_all()
+    here:down()
+  end)
+
+  local function start(attach)
+    return cellflow.start({ args = { "--cell", "c", "--netns", here.cell, "--interface", "eth0", "--attach", attach,
+      "--sources", "ebpf", "--summary-record" } }):ready()
+  end
+
+  local function send(count, bypass)
+    standing.send("/run/netns/" .. here.cell, "eth0", frame(lab.cell4, lab.peer4), count, bypass)
+  end
+
+  it("tells how many packets passed by, live and at the end, in words and in the summary", function()
+    local run = start("inside,peer")
+    send(3)
+    send(1000, true)
+    run:signal("USR1")
+    cellflow.wait_for("the numbers", 10, function()
+      return run:stderr():find("1000 packets of cell \"c\" left by a way that the inner hook does not see", 1, true)
+    end)
+    send(1, true)
+    assert.equal(0, run:finish())
+    local cell = run:summary().cells[1]
+    assert.equal(1001, cell.bypassed)
+    assert.equal(cell.packets + 1001, cell.peer_packets)
+    assert.matches("warning: 1001 packets of cell \"c\" left by a way", run:stderr(), 1, true)
+    assert.equal(1, #run:records())
+  end)
+
+  it("says so when nothing did", function()
+    local run = start("inside,peer")
+    send(3)
+    assert.equal(0, run:finish())
+    local cell = run:summary().cells[1]
+    assert.equal(0, cell.bypassed)
+    assert.equal(cell.packets, cell.peer_packets)
+    assert.is_nil(run:stderr():find("left by a way", 1, true))
+  end)
+
+  it("has nothing to compare at one place alone", function()
+    local run = start("peer")
+    send(3)
+    send(4, true)
+    assert.equal(0, run:finish())
+    local cell = run:summary().cells[1]
+    assert.is_nil(cell.bypassed)
+    assert.is_true(cell.packets >= 7)
+    local record = run:records()[1]
+    assert.same({ "egress", 5000, "eth0" }, { record.direction, record.src_port, record.interface })
+  end)
 end)
