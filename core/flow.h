@@ -127,7 +127,7 @@ enum {
 };
 
 enum cf_bpf_flag {
-	CF_BPF_COUNT_ONLY = 1, /* count packets; no flow table, no events */
+	CF_BPF_COUNT_ONLY = 1, /* count packets (program cellflow_count); no flow table, no events */
 	CF_BPF_FLIPPED = 2, /* outside of the cell (its veth peer, its tap): the hook's ingress is the cell's egress */
 };
 

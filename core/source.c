@@ -11,6 +11,10 @@
 #include "nflog.h"
 #include "source.h"
 
+enum {
+	OWN_RING_BYTES = 1 << 20, /* of one cell: with 16 MiB as for all together, a thousand would take 16 GiB */
+};
+
 static int entries(int map_fd, const char *what, uint32_t *count, struct cf_error *error)
 {
 	struct bpf_map_info info = { 0 };
@@ -61,14 +65,15 @@ static int load_pair(struct cf_cells *cells, struct cf_cell *cell, int nsfd, con
 
 static int open_ebpf(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
+	bool both = cell->plan.sources == CF_SOURCES_BOTH;
 	struct cf_bpf_options load = {
 		.wake_interval_ns = cells->options.wake_interval_ns,
 		.cell = cell->slot,
 		.flow_entries = cells->options.flow_entries,
-		.ring_bytes = cells->options.ring_bytes,
+		.ring_bytes = both ? OWN_RING_BYTES : cells->options.ring_bytes,
 		.hooks = cell->plan.hooks,
 		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
-		.own_ring = cell->plan.sources == CF_SOURCES_BOTH, /* the collector joins what is in it */
+		.own_ring = both, /* the collector joins what is in it */
 	};
 
 	if (cf_stand_resolve(nsfd, &cell->plan, cf_stand_first(&cell->plan), &cell->stand, error) < 0)

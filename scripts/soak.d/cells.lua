@@ -6,9 +6,10 @@ package.loaded["spec.helper"] = dofile("spec/helper.lua")
 local churn = require("churn")
 
 local cells = tonumber(arg[1]) or 1000
-local result = churn.run({ cells = cells })
+local result = churn.run({ cells = cells, patience = 600 })
 local took = result.took
 
+print(("cells: %d watched after %.1f s"):format(cells + 1, result.started))
 print(("cells: %d of %d ends told; ms from deletion to log line: median %.1f, p99 %.1f, longest %.1f"):format(
   result.told, cells, churn.quantile(took, 0.5), churn.quantile(took, 0.99), took[#took]))
 print(("left: %d namespaces"):format(result.links - 1))

@@ -93,18 +93,22 @@ local function delete_all(run, names, patience)
   return took, told
 end
 
---- options: cells, sources (Lua text, default both), patience (seconds, default 60).
---- Returns { told =, took = sorted list of ms, links = left in the hub, before = , after = : open files of the
---- supervisor, with all cells and when they went; collector_after = , exit = , summary = }.
+--- options: cells, sources (Lua text, default both), patience (seconds for each step, default 120).
+--- Returns { started = seconds until all were watched, told =, took = sorted list of ms, links = left in the hub,
+--- before =, after = open files of the supervisor with all cells and when they went, collector_after =, exit =,
+--- summary = }.
 function M.run(options)
   local names, hub = make(lab.name(), options.cells)
+  local patience = options.patience or 120
   local path = write_policy(names, options.sources or '{ "ebpf", "nflog" }')
   local ok, result = pcall(function()
-    local run = cellflow.start({ args = { "-c", path, "--summary-record" } }):ready(120)
+    local begun = system.monotime()
+    local run = cellflow.start({ args = { "-c", path, "--summary-record" } }):ready(patience)
+    local started = system.monotime() - begun
     local before = open_files(run.pid)
-    local took, told = delete_all(run, names, options.patience or 60)
+    local took, told = delete_all(run, names, patience)
     local left
-    pcall(lab.wait_for, "the namespaces to go", options.patience or 60, function()
+    pcall(lab.wait_for, "the namespaces to go", patience, function()
       left = links(hub)
       return left == 1
     end)
@@ -112,14 +116,15 @@ function M.run(options)
     local sorted = {}
     for _, ms in pairs(took) do sorted[#sorted + 1] = ms end
     table.sort(sorted)
-    local code = run:finish(60)
-    return { told = told, took = sorted, links = left, before = before, after = after, collector_after = collector,
-      exit = code, summary = run:summary() }
+    local code = run:finish(patience)
+    return { started = started, told = told, took = sorted, links = left, before = before, after = after,
+      collector_after = collector, exit = code, summary = run:summary() }
   end)
-  cellflow.stop_all()
+  local stopped, why = pcall(cellflow.stop_all)
   remove(names, hub)
   os.remove(path)
   if not ok then error(result, 0) end
+  assert(stopped, why)
   return result
 end
 
