@@ -54,7 +54,7 @@ end
 -- What a process has open, counted by kind: "bpf-prog", "bpf-map", "bpf_link", "socket", "all".
 local function open_files(pid)
   local kinds = { all = 0, ["bpf-prog"] = 0, ["bpf-map"] = 0, bpf_link = 0, socket = 0 }
-  for target in lab.must(("find /proc/%d/fd -printf '%%l\\n'"):format(pid)):gmatch("[^\n]+") do
+  for target in lab.must(("find /proc/%d/fd -printf '%%l\\n' 2>/dev/null || true"):format(pid)):gmatch("[^\n]+") do
     local kind = target:match("^anon_inode:%[?([%w_-]+)") or target:match("^(socket):")
     kinds.all = kinds.all + 1
     if kind and kinds[kind] then kinds[kind] = kinds[kind] + 1 end
