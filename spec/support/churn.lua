@@ -74,7 +74,7 @@ local function delete_all(run, names, patience)
   local deleted, took, told = {}, {}, 0
   local function listen()
     for line in stderr:lines() do
-      local i = tonumber(line:match('cell "c(%d+)": its network namespace is gone'))
+      local i = tonumber(line:match('cell "c(%d+)": its [%a ]+ is gone'))
       if i and not took[i] then took[i], told = (system.monotime() - deleted[i]) * 1000, told + 1 end
     end
   end
