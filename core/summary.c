@@ -290,7 +290,7 @@ static void log_cell(const struct cf_summary *summary, const struct cf_cell *cel
 	char connections[128];
 	char sources[64];
 
-	if (cell->object.stats_fd >= 0)
+	if (cell->counted)
 		snprintf(numbers, sizeof(numbers), "%" PRIu64 " packets, %" PRIu64 " flows",
 			 cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
 	cf_summary_connections(summary, cell, &count);
@@ -298,6 +298,16 @@ static void log_cell(const struct cf_summary *summary, const struct cf_cell *cel
 	cf_info("  cell      %s: %s%s%s%s: %s, %s", cell->plan.name, cell->interface, cell->interface[0] ? ", " : "",
 		sources, cell->gone ? " (gone)" : "", numbers,
 		connections_text(&count, connections, sizeof(connections)));
+}
+
+/* What a cell's own counters do not have they cannot be compared with. */
+static void log_bypass(struct cf_cell *cell)
+{
+	if (!cell->bypass.counts || !cell->counted)
+		return;
+	cf_info("  peer      %s: %" PRIu64 " packets left the cell, %" PRIu64 " of them not seen inside",
+		cell->plan.name, cell->bypass.packets, cf_bypass_count(&cell->bypass, &cell->stats));
+	cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
 }
 
 static void log_nflog(const struct cf_collected *n)
@@ -342,6 +352,7 @@ static void log_cells(const struct cf_summary *summary)
 			continue;
 		seen++;
 		log_cell(summary, cells->by_slot[i]);
+		log_bypass(cells->by_slot[i]);
 	}
 }
 
