@@ -59,6 +59,7 @@ function M.load(options)
   if options.ring_bytes == 0 then self.ring_bytes = bpf.max_entries(object, "FLOW_EVENTS") end
   self.program = { egress = bpf.program_fd(object, "cellflow_egress"),
     ingress = bpf.program_fd(object, "cellflow_ingress") }
+  if not options.object then self.program.count = bpf.program_fd(object, "cellflow_count") end
   self.per_cpu = ffi.new("struct cf_stats[?]", bpf.cpus())
   return self
 end
