@@ -325,7 +325,7 @@ int fg_send(const struct fg_options *options)
 	rc = flows_send(&sender);
 	report(&sender);
 	if (!rc && options->end == FG_END_HOLD) {
-		fflush(stdout);
+		fflush(NULL);
 		sleep(options->seconds);
 	}
 	for (uint32_t i = 0; i < options->kinds; i++)
