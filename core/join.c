@@ -102,6 +102,7 @@ static int tell(struct cf_join *join, struct waiting *waiting, uint64_t now_ns)
 	waiting->event.witnesses = (uint8_t)waiting->known->witnesses;
 	if (join->fn(join->context, &waiting->event) < 0)
 		return -1;
+	join->numbers.waiting--;
 	waiting->known->waiting = 0;
 	waiting->known->time_ns = now_ns;
 	waiting->known = NULL;
@@ -199,6 +200,7 @@ static int hold(struct cf_join *join, struct known *known, const struct cf_flow_
 	known->has_left = event->source == CF_SOURCE_EBPF && event->verdict == CF_VERDICT_ACCEPT;
 	known->waiting = 1 + (join->first + join->count) % CF_JOIN_MAX;
 	join->count++;
+	join->numbers.waiting++;
 	return 0;
 }
 
