@@ -132,7 +132,6 @@ describe("collector and worker, killed under load", function()
         logged = logged + 1 - count
       end
       local summary = identities.check(run:summary())
-      print(sources, opened, closed, logged, summary.lost, require("dkjson").encode(summary.collector))
       assert.is_true(opened + logged <= summary.lost)
       assert.is_true(closed <= opened + summary.worker.skipped + summary.collector.untold)
     end)
