@@ -47,9 +47,9 @@ static int collector_adds_up(const struct cf_collected *collected)
 	for (int i = 0; i < CF_TOLD_KINDS; i++)
 		told += collected->told[i];
 	return collected->submitted == told &&
-	       collected->nflog_packets == collected->nflog_parsed + collected->nflog_unparsed &&
-	       collected->nflog_parsed ==
-		       collected->nflog_flow_hit + collected->nflog_flow_new + collected->nflog_flow_full;
+	       collected->nflog.packets == collected->nflog.parsed + collected->nflog.unparsed &&
+	       collected->nflog.parsed ==
+		       collected->nflog.flow_hit + collected->nflog.flow_new + collected->nflog.flow_full;
 }
 
 static int worker_adds_up(const struct cf_outcome *outcome)
@@ -65,8 +65,8 @@ static int output_adds_up(const struct cf_output_numbers *out)
 
 static uint64_t lost_collecting(const struct cf_collected *collected)
 {
-	return collected->untold + collected->own_refused + collected->nflog_flow_full + collected->nflog_lost +
-	       collected->nflog_refused;
+	return collected->untold + collected->own_refused + collected->nflog.flow_full + collected->nflog.lost +
+	       collected->nflog.refused;
 }
 
 /* Flows of which no event got into the ring. */
@@ -312,12 +312,12 @@ static void log_bypass(struct cf_cell *cell)
 
 static void log_nflog(const struct cf_collected *n)
 {
-	if (n->nflog_packets + n->nflog_lost + n->nflog_refused == 0)
+	if (n->nflog.packets + n->nflog.lost + n->nflog.refused == 0)
 		return;
 	cf_info("  nflog     %" PRIu64 " logged = %" PRIu64 " of known flows + %" PRIu64 " new + %" PRIu64
 		" refused by a full table + %" PRIu64 " unparsed; %" PRIu64 " lost, %" PRIu64 " messages refused",
-		n->nflog_packets, n->nflog_flow_hit, n->nflog_flow_new, n->nflog_flow_full, n->nflog_unparsed,
-		n->nflog_lost, n->nflog_refused);
+		n->nflog.packets, n->nflog.flow_hit, n->nflog.flow_new, n->nflog.flow_full, n->nflog.unparsed,
+		n->nflog.lost, n->nflog.refused);
 }
 
 static void log_collected(const struct cf_summary *summary)
