@@ -124,7 +124,7 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	if (!stats || !packet || !key)
 		return 0;
 	fresh.origin_end = cf_flow_key_sort(key);
-	hash = cf_flow_hash(key, (const struct cf_flow_secret *)&cf_config.secret);
+	hash = cf_flow_hash(key, &cf_config.secret);
 	tag = cf_flow_tag(hash);
 	index = cf_flow_set_index(hash, cf_config.set_mask);
 	set = bpf_map_lookup_elem(&FLOWS, &index);
@@ -132,8 +132,8 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 		stats->n[CF_STAT_FLOW_FULL]++;
 		return 0;
 	}
-	cf_load_measure(skb, packet, key->protocol, &load);
 	flow = cf_flow_find(set, tag, key);
+	cf_load_measure(skb, packet, key->protocol, &load);
 	if (flow && !cf_flow_is_reuse(flow, packet->tcp_flags)) {
 		load.now = cf_clock_coarse(stats);
 		cf_flow_add(flow, &load, packet->tcp_flags, direction);

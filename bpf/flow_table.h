@@ -11,28 +11,38 @@
 #include "flow.h"
 #include "packet.h"
 
+#ifdef __clang__
+#define CF_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CF_UNROLL
+#endif
+
 enum {
 	CF_TCP_FIN = 1,
 	CF_TCP_SYN = 2,
 	CF_TCP_RST = 4,
 	CF_TCP_ACK = 16,
 	CF_TCP_NUMBER = 6, /* IPPROTO_TCP */
-	CF_LOCK_TRIES = 256, /* a few microseconds: the holder needs a tenth of that, unless its CPU was taken away */
+	CF_LOCK_TRIES = 1024, /* tens of microseconds: enough for a holder that is interrupted, if its CPU stays ours */
 	CF_BLOOM_FULL = 64, /* evictions after which the filter forgets: later it would say yes to one in six */
 	CF_BLOOM_BITS = CF_BLOOM_WORDS * 64,
 };
 
 /* Multilinear, with pairs: of two different keys the upper 32 bits of the sums are equal for one secret in 2^32, so
- * nobody who does not know the secret can choose flows that meet in one set. */
-static __always_inline uint64_t cf_flow_hash(const struct cf_flow_key *key, const struct cf_flow_secret *secret)
+ * nobody who does not know the secret can choose flows that meet in one set. Volatile, or the tc program's compiler
+ * takes the words that the object was built with for those that it is loaded with. */
+static __always_inline uint64_t cf_flow_hash(const struct cf_flow_key *key,
+					     const volatile struct cf_flow_secret *secret)
 {
-	uint32_t words[sizeof(*key) / 4];
 	uint64_t hash = secret->word[0];
+	uint32_t a, b;
 
-	__builtin_memcpy(words, key, sizeof(words));
-#pragma unroll
-	for (int i = 0; i < (int)sizeof(*key) / 4; i += 2)
-		hash += (words[i] + secret->word[i + 1]) * (words[i + 1] + secret->word[i + 2]);
+	CF_UNROLL
+	for (int i = 0; i < (int)sizeof(*key) / 4; i += 2) {
+		__builtin_memcpy(&a, (const uint8_t *)key + 4 * i, 4);
+		__builtin_memcpy(&b, (const uint8_t *)key + 4 * i + 4, 4);
+		hash += (a + secret->word[i + 1]) * (b + secret->word[i + 2]);
+	}
 	return hash;
 }
 
@@ -54,7 +64,7 @@ static __always_inline int cf_flow_key_equal(const struct cf_flow_key *a, const 
 
 	__builtin_memcpy(x, __builtin_assume_aligned(a, 8), sizeof(x));
 	__builtin_memcpy(y, __builtin_assume_aligned(b, 8), sizeof(y));
-#pragma unroll
+	CF_UNROLL
 	for (int i = 0; i < (int)sizeof(*a) / 8; i++)
 		differ |= x[i] ^ y[i];
 	return !differ;
@@ -176,7 +186,7 @@ static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_en
 	ended->close_reason = close_reason;
 	ended->stat = stat;
 	__builtin_memcpy(&ended->flow, flow, sizeof(ended->flow));
-#pragma unroll
+	CF_UNROLL
 	for (int i = 0; i < 2; i++) {
 		ended->flow.packets[i] = __sync_lock_test_and_set(&flow->packets[i], 0);
 		ended->flow.bytes[i] = __sync_lock_test_and_set(&flow->bytes[i], 0);
@@ -241,8 +251,11 @@ static __always_inline int cf_flow_insert(struct cf_flow_set *set, uint32_t tag,
 	int result;
 
 	ended->kind = 0;
-	if (!cf_flow_lock(set))
-		return CF_STAT_FLOW_FULL;
+	if (!cf_flow_lock(set)) {
+		*entry = cf_flow_find(set, tag, &fresh->key); /* the holder's flow may be ours */
+		return *entry && !cf_flow_is_reuse(*entry, fresh->tcp_flags[direction]) ? CF_STAT_FLOW_HIT
+											: CF_STAT_FLOW_FULL;
+	}
 	result = cf_flow_replace(set, tag, fresh, direction, ended, entry);
 	cf_flow_unlock(set);
 	return result;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include "cells.h"
 #include "descriptors.h"
@@ -25,6 +26,8 @@ int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options
 	memset(cells, 0, sizeof(*cells));
 	cells->options = *options;
 	cf_bpf_maps_init(&cells->maps);
+	if (getrandom(&cells->seed, sizeof(cells->seed), 0) != (ssize_t)sizeof(cells->seed))
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no random numbers: %s", strerror(errno));
 	return cf_cell_watch_open(&cells->watch, error);
 }
 

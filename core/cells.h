@@ -49,6 +49,7 @@ struct cf_cells_options {
 struct cf_cells {
 	struct cf_cells_options options;
 	struct cf_bpf_maps maps;
+	uint64_t seed; /* of the flow table's hash */
 	struct cf_cell_watch watch;
 	cf_cells_listener *listener; /* NULL: none */
 	void *listener_context;

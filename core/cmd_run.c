@@ -116,7 +116,7 @@ static int run(int argc, char **argv)
 		  "deny (exit 8), loss (7) or script-error (4); may be given often", &given.fail_on, 0, 0 },
 		{ "summary-record", 0, CF_OPTION_FLAG, NULL, "end every output with the summary as a record",
 		  &given.summary_record, 0, 0 },
-		{ "flow-entries", 0, CF_OPTION_NUMBER, "N", "size of the flow table (default: 262144)",
+		{ "flow-entries", 0, CF_OPTION_NUMBER, "N", "size of the flow table (default: 245760)",
 		  &given.flow_entries, 1, 1 << 26 },
 		{ "connections-cap", 0, CF_OPTION_NUMBER, "N",
 		  "count this many connections exactly, then estimate (default: 1000000)", &given.connections_cap, 1,

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include "collecting.h"
 #include "log.h"
 
@@ -79,7 +78,6 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 {
 	uint32_t sets = cf_flow_sets_for(LOGGED_FLOWS);
 	int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
-	uint64_t seed;
 
 	memset(collecting, 0, sizeof(*collecting));
 	cf_member_init(&collecting->member);
@@ -95,9 +93,7 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 	};
 	if (collecting->config.numbers == MAP_FAILED || collecting->config.logged.sets == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the collector: %s", strerror(errno));
-	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-		return cf_fail(error, CF_FAIL_INTERNAL, errno, "getrandom: %s", strerror(errno));
-	cf_flow_secret_make(seed, &collecting->config.logged.secret);
+	cf_flow_secret_make(cells->seed, &collecting->config.logged.secret);
 	if (cf_host_ring_new(&collecting->ring, CF_HOST_RING_BYTES, error) < 0)
 		return -1;
 	cf_cells_listen(cells, cell_changed, collecting);

@@ -53,7 +53,9 @@ static int open_ebpf(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 	struct cf_bpf_options load = {
 		.wake_interval_ns = cells->options.wake_interval_ns,
 		.cell = cell->slot,
+		.seed = cells->seed,
 		.flow_entries = cells->options.flow_entries,
+		.events = cell->plan.events ? cell->plan.events : CF_EVENTS_DEFAULT,
 		.ring_bytes = cells->options.ring_bytes,
 		.hooks = cell->plan.hooks,
 		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,

@@ -33,7 +33,8 @@ static int kernel_adds_up(const struct cf_summary *summary)
 
 	return n[CF_STAT_PACKETS] == n[CF_STAT_PARSED] + summary->unparsed &&
 	       n[CF_STAT_PARSED] == n[CF_STAT_FLOW_HIT] + n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_FULL] &&
-	       n[CF_STAT_FLOW_NEW] == n[CF_STAT_EVENT_ATTEMPTED] &&
+	       n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_EVICTED] + n[CF_STAT_FLOW_REUSED] ==
+		       n[CF_STAT_EVENT_ATTEMPTED] + n[CF_STAT_EVENT_UNWANTED] &&
 	       n[CF_STAT_EVENT_ATTEMPTED] == n[CF_STAT_EVENT_SUBMITTED] + n[CF_STAT_RING_FULL] &&
 	       n[CF_STAT_EVENT_SUBMITTED] + collected->submitted ==
 		       summary->outcome.consumed + summary->in_ring + collected->own_taken;
@@ -232,8 +233,10 @@ static void log_kernel(const struct cf_summary *summary)
 	cf_info("  flows     %" PRIu64 " parsed = %" PRIu64 " of known flows + %" PRIu64 " new + %" PRIu64
 		" refused by a full table",
 		n[CF_STAT_PARSED], n[CF_STAT_FLOW_HIT], n[CF_STAT_FLOW_NEW], n[CF_STAT_FLOW_FULL]);
-	cf_info("  events    %" PRIu64 " new = %" PRIu64 " submitted + %" PRIu64 " ring full", n[CF_STAT_FLOW_NEW],
-		n[CF_STAT_EVENT_SUBMITTED], n[CF_STAT_RING_FULL]);
+	cf_info("  events    %" PRIu64 " new + %" PRIu64 " evicted + %" PRIu64 " reused = %" PRIu64
+		" submitted + %" PRIu64 " ring full + %" PRIu64 " not asked for",
+		n[CF_STAT_FLOW_NEW], n[CF_STAT_FLOW_EVICTED], n[CF_STAT_FLOW_REUSED], n[CF_STAT_EVENT_SUBMITTED],
+		n[CF_STAT_RING_FULL], n[CF_STAT_EVENT_UNWANTED]);
 }
 
 static void log_decided(const struct cf_summary *summary)

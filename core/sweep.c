@@ -6,7 +6,7 @@
 #include "plan.h"
 #include "sweep.h"
 
-_Static_assert(CF_SWEEP_IDLES == CF_IDLE_COUNT, "one time for each kind of protocol");
+_Static_assert((int)CF_SWEEP_IDLES == (int)CF_IDLE_COUNT, "one time for each kind of protocol");
 
 enum {
 	CLOSING_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */

@@ -15,7 +15,8 @@ local function check_kernel(k)
   for _, name in ipairs(UNPARSED) do unparsed = unparsed + k["unparsed_" .. name] end
   check("packets = parsed + unparsed", k.packets, k.parsed + unparsed)
   check("parsed = hit + new + full", k.parsed, k.flow_hit + k.flow_new + k.flow_full)
-  check("new = attempted", k.flow_new, k.event_attempted)
+  check("new + evicted + reused = attempted + unwanted", k.flow_new + k.flow_evicted + k.flow_reused,
+    k.event_attempted + k.event_unwanted)
   check("attempted = submitted + ring_full", k.event_attempted, k.event_submitted + k.ring_full)
 end
 
