@@ -45,10 +45,16 @@ static int told_by_join(void *context, struct cf_event *event)
 	return cf_collect_put(context, event);
 }
 
+static void set_times(struct cf_collect *collect, struct cf_sweep *sweep)
+{
+	sweep->options = collect->times;
+	sweep->options.wants = sweep == &collect->logged ? collect->logged_wants : collect->wants;
+}
+
 static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)
 {
-	collect->times.wants = collect->wants;
 	cf_sweep_init(sweep, table, &collect->times, cf_collect_flow, collect);
+	set_times(collect, sweep);
 }
 
 int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config *config, struct cf_error *error)
@@ -84,14 +90,13 @@ void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *ti
 	struct cf_sweep_options options = {
 		.linger_ns = CF_CLOSED_LINGER_MS * 1000000ULL,
 		.update_ns = times->update_s * 1000000000ULL,
-		.wants = collect->wants,
 	};
 
 	for (int i = 0; i < CF_IDLE_COUNT; i++)
 		options.idle_ns[i] = times->idle_s[i] * 1000000000ULL;
 	collect->times = options;
-	collect->flows.options = options;
-	collect->logged.options = options;
+	set_times(collect, &collect->flows);
+	set_times(collect, &collect->logged);
 }
 
 static uint32_t *nflog_seq(struct cf_collect *collect, uint32_t slot)
@@ -112,6 +117,14 @@ static void close_source(struct cf_collect *collect, struct cf_collect_source *s
 	free(source);
 }
 
+/* Where tc looks too, its totals are those of all packets, not of the logged ones: only it tells of a flow's end. */
+static uint8_t logged_wants(const struct cf_message_source *about)
+{
+	uint32_t without = about->is_joined ? 1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED : 0;
+
+	return (uint8_t)(about->events & ~without);
+}
+
 int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *about, int nflog_fd, int ring_fd,
 		   struct cf_error *error)
 {
@@ -127,6 +140,7 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 	if (*place)
 		cf_collect_remove(collect, (*place)->about.slot);
 	collect->wants[about->slot % CF_CELLS_MAX] = (uint8_t)about->events;
+	collect->logged_wants[about->slot % CF_CELLS_MAX] = logged_wants(about);
 	if (!source)
 		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "collector: no memory for cell \"%s\"", about->name);
 	source->about = *about;
@@ -193,7 +207,7 @@ static void take_packet(void *context, const struct cf_nflog_packet *packet)
 		.source_end = packet->source_end,
 		.hook = packet->hook,
 		.verdict = packet->verdict,
-		.events = (uint8_t)about->events,
+		.events = logged_wants(about),
 	};
 	struct cf_flow_key key = packet->key;
 	struct cf_flow_ended ended;

@@ -36,6 +36,7 @@ struct cf_collect {
 	uint64_t now_ns; /* CLOCK_BOOTTIME of this turn */
 	uint32_t nflog_count; /* sources that have a socket */
 	uint8_t wants[CF_CELLS_MAX]; /* 1 << enum cf_kind, or-ed, by slot without the epoch */
+	uint8_t logged_wants[CF_CELLS_MAX]; /* the same of flows in NFLOG's table */
 	struct cf_collect_source *sources[CF_CELLS_MAX]; /* by slot without the epoch; NULL: none */
 };
 

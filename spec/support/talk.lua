@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- Exactly the packets that a spec names, from one side of a lab to the other: datagrams and connections whose both ports
--- are chosen, and IP payload of any protocol. What becomes of them is the spec's to look at.
+-- Exactly the packets that a spec names, from one side of a lab to the other: datagrams and connections with both ports
+-- chosen, and IP payload of any protocol. What becomes of them is the spec's to look at.
 local lab = require("spec.support.lab")
 
 local M = {}

@@ -95,8 +95,8 @@ describe("an operator's object with frozen records", function()
 
   it("that writes other lengths is read on: each is counted, the first one named", function()
     local run = start("frozen_mixed")
-    -- By port modulo 6: a good one, one after 36 bytes, after 200, after one that was thrown away, after an event, after
-    -- an event of a kind that does not exist.
+    -- By port modulo 6: a good one, one after 36 bytes, after 200, after one that was thrown away, after an event,
+    -- after an event of a kind that does not exist.
     for port = 6001, 6006 do talk.udp(here, port, 9000) end
     local summary = finish(run)
     for port = 6001, 6006 do
