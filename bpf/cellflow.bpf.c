@@ -22,6 +22,7 @@
 #include "parse.h"
 #include "sort.h"
 #include "flow_table.h"
+#include "flow_event.h"
 #include "emit.h"
 
 /* A GSO buffer is many packets with one copy of the headers. gso_segs is not it: 0 until somebody checked a buffer

@@ -6,7 +6,7 @@
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 #endif
-#include "../bpf/flow_table.h"
+#include "../bpf/flow_event.h"
 
 uint32_t cf_flow_sets_for(uint32_t entries)
 {

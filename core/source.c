@@ -107,6 +107,8 @@ static int fall_back(struct cf_cell *cell, int nsfd, struct cf_error *error)
 	struct cf_error ebpf = *error;
 	struct cf_error nflog = { 0 };
 
+	if (ebpf.kind == CF_FAIL_SETNS) /* where NFLOG would have to go as well */
+		return -1;
 	if (open_nflog(cell, nsfd, &nflog) < 0)
 		return cf_fail(error, ebpf.kind, ebpf.err, "%.600s; nor does NFLOG work: %.300s", ebpf.text,
 			       nflog.text);

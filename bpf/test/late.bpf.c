@@ -17,7 +17,7 @@
 #include "flow.h"
 #include "../maps.h"
 #include "../parse.h"
-#include "../flow_table.h"
+#include "../flow_event.h"
 #include "../emit.h"
 
 enum { LATE_INTERVALS = 10 };

@@ -164,30 +164,57 @@ describe("the tc program's flow table", function()
     other:close()
   end)
 
+  -- All frames on two CPUs in step; ends the other process before anything is looked at.
+  local function on_two_cpus(shared, frames)
+    local arrived = ffi.cast("uint32_t *", ffi.C.mmap(nil, bpf.page_size, 3, 0x21, -1, 0)) -- shared, anonymous
+    local child = ffi.C.fork()
+    local ok = send_in_step(shared.program.egress, frames, arrived, child == 0 and 1 or 0)
+    if child == 0 then ffi.C._exit(ok and 0 or 1) end
+    local status = ffi.new("int[1]")
+    assert.equal(child, ffi.C.waitpid(child, status, 0))
+    assert.equal(0, status[0])
+    assert.is_true(ok)
+    ffi.C.munmap(arrived, bpf.page_size)
+  end
+
+  local function packets_in(flows)
+    local packets = 0
+    for _, entry in ipairs(flows) do packets = packets + tonumber(entry.flow.packets[0]) end
+    return packets
+  end
+
   it("opens a flow once when two CPUs see its first packets at the same time", function()
     if bpf.cpus() < 2 then pending("needs two CPUs") end
     local count = 5000
     local shared = run.load({ flows = 65536, ring_bytes = 1024 * 1024 })
     local frames = {}
     for port = 1, count do frames[port] = packet.frame4(packet.UDP, packet.udp({ src = port })) end
-    local arrived = ffi.cast("uint32_t *", ffi.C.mmap(nil, bpf.page_size, 3, 0x21, -1, 0)) -- shared, anonymous
-    local child = ffi.C.fork()
-    local me = child == 0 and 1 or 0
-    local ok = send_in_step(shared.program.egress, frames, arrived, me)
-    if child == 0 then ffi.C._exit(ok and 0 or 1) end
-    local status = ffi.new("int[1]")
-    assert.equal(child, ffi.C.waitpid(child, status, 0))
-    assert.equal(0, status[0])
-    assert.is_true(ok)
+    on_two_cpus(shared, frames)
     local stats = shared:stats()
     assert.equal(2 * count, stats.parsed)
     assert.equal(count, stats.flow_new)
     assert.equal(count, stats.flow_hit + stats.flow_full) -- full: the other CPU was taken away inside the lock
     assert.equal(count, #shared:events())
-    local packets = 0
-    for _, entry in ipairs(shared:flows()) do packets = packets + tonumber(entry.flow.packets[0]) end
-    assert.equal(stats.flow_new + stats.flow_hit, packets)
-    ffi.C.munmap(arrived, bpf.page_size)
+    assert.equal(stats.flow_new + stats.flow_hit, packets_in(shared:flows()))
+    shared:close()
+  end)
+
+  it("loses no packet when two CPUs make room in the same set", function()
+    if bpf.cpus() < 2 then pending("needs two CPUs") end
+    local shared = run.load({ flows = 15, ring_bytes = 4 * 1024 * 1024, events = 10 })
+    local frames = {}
+    for i = 1, 6000 do frames[i] = packet.frame4(packet.UDP, packet.udp({ src = i * 7 % 40 + 1 })) end
+    on_two_cpus(shared, frames)
+    local stats, opened, closed = shared:stats(), 0, 0
+    for _, event in ipairs(shared:events()) do
+      if event.kind == ffi.C.CF_KIND_OPENED then opened = opened + 1 else closed = closed + tonumber(event.packets) end
+    end
+    local flows = shared:flows()
+    assert.equal(15, #flows)
+    assert.equal(12000, stats.flow_new + stats.flow_hit + stats.flow_full)
+    assert.equal(stats.flow_new, opened)
+    assert.equal(stats.flow_new - 15, stats.flow_evicted)
+    assert.equal(stats.flow_new + stats.flow_hit, closed + packets_in(flows))
     shared:close()
   end)
 end)

@@ -16,7 +16,8 @@ const char *btf__name_by_offset(const struct btf *btf, uint32_t offset);
 ]])
 
 local BTF_STRUCT = 4
-local STRUCTS = { "cf_event", "cf_flow_key", "cf_flow", "cf_flow_set", "cf_flow_secret", "cf_flow_ended", "cf_stats", "cf_bpf_config", "cf_wake" }
+local STRUCTS = { "cf_event", "cf_flow_key", "cf_flow", "cf_flow_set", "cf_flow_secret", "cf_flow_ended", "cf_stats",
+   "cf_bpf_config", "cf_wake" }
 
 describe("the layout in the BPF object", function()
   local object

@@ -69,15 +69,17 @@ describe("the flow tables of kernel and user space", function()
       for _ = 1, 1500 do
         local back = random:below(2) == 1
         local flags = ({ 2, 2, 16, 16, 17, 18, 4 })[random:below(7) + 1]
-        local p = { port_a = random:below(24) + 1, port_b = 9999, protocol = random:below(3) == 1 and 17 or 6, tcp_flags = flags,
-          direction = back and 1 or 0, end_ = back and 1 or 0 }
+        local p = { port_a = random:below(24) + 1, port_b = 9999, protocol = random:below(3) == 1 and 17 or 6,
+          tcp_flags = flags, direction = back and 1 or 0, end_ = back and 1 or 0 }
         step(cell, made, p, told)
       end
       assert.same(told, told_by(cell))
       local sets, size = cell:table(), ffi.sizeof("struct cf_flow_set")
       for i = 0, 1 do assert.is_true(ffi.string(sets + i, size) == ffi.string(memory + i, size), "set " .. i) end
       local latest = cell.latest
-      for _, name in ipairs({ "flow_hit", "flow_evicted", "flow_reused" }) do assert.is_true(latest[name] > 10, name) end
+      for _, name in ipairs({ "flow_hit", "flow_evicted", "flow_reused" }) do
+        assert.is_true(latest[name] > 10, name)
+      end
       cell:close()
     end)
   end

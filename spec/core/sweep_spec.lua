@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- core/sweep.c: which flows are taken out and when, what is told of them, and that nothing is lost when there is no room.
+-- core/sweep.c: which flows are taken out and when, what is told of them, and that no room means later, not never.
 local ffi = require("ffi")
 local twin = require("flow_twin")
 

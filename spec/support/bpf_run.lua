@@ -13,7 +13,8 @@ local SEED = 42
 
 local STATS = {
   "packets", "parsed", "not_ip", "truncated", "bad_header", "ext_too_deep", "vlan_too_deep", "flow_hit", "flow_new",
-  "flow_full", "flow_evicted", "flow_reused", "event_unwanted", "event_attempted", "event_submitted", "ring_full", "wakeups", "later_fragments", "non_linear",
+  "flow_full", "flow_evicted", "flow_reused",
+  "event_unwanted", "event_attempted", "event_submitted", "ring_full", "wakeups", "later_fragments", "non_linear",
 }
 assert(#STATS == ffi.C.CF_STAT_COUNT, "enum cf_stat has changed: name its counters here")
 

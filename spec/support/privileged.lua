@@ -80,7 +80,9 @@ function M.load(maps, fields)
   local err, object = ffi.new("struct cf_error"), ffi.new("struct cf_bpf_object")
   local options = ffi.new("struct cf_bpf_options", {
     wake_interval_ns = 1000000, cell = fields.cell or 0, link_len = fields.link_len or 14,
-    hooks = fields.hooks or 3, seed = fields.seed or 1, events = fields.events or 2, flags = fields.flags or 0, path = fields.path, ring_bytes = fields.ring_bytes or 65536,
+    hooks = fields.hooks or 3,
+    seed = fields.seed or 1, events = fields.events or 2, flags = fields.flags or 0,
+    path = fields.path, ring_bytes = fields.ring_bytes or 65536,
     flow_entries = fields.flow_entries or 1024,
   })
   if core.cf_bpf_load(maps, options, object, err) < 0 then return failure(err) end

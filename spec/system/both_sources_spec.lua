@@ -84,7 +84,7 @@ describe("both sources", function()
       }]])
     local run = start()
     local path = os.tmpname()
-    here:exec("cell", ("build/flowgen --to4 %s --to6 %s --ports 20 --flows 1 --mix udp4 --packets 10 --list %s"):format(
+    here:exec("cell", ("build/flowgen --to4 %s --to6 %s --ports 20 --flows 1 --mix udp4 --packets 10 --firewalled --list %s"):format(
       lab.peer4, lab.peer6, path))
     local expected = flow_list.read(path)
     os.remove(path)
