@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
--- Lines 15 to 18 of the contract (docs/testing.md) with the module that cellflow takes the place of: start and stop, what
--- an idle run costs, the phases of a connection, and how many there were. Each line in short, by real runs; other specs
--- go further into each.
+-- Lines 15 to 18 of the contract (docs/testing.md) with the module that cellflow takes the place of: start and stop,
+-- what an idle run costs, the phases of a connection, and how many there were. Each line in short, by real runs; other
+-- specs go further into each.
 local ffi = require("ffi")
 local helper = require("spec.helper")
 local cellflow = require("cellflow")

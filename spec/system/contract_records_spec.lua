@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
--- Lines 1 to 7 of the contract (docs/testing.md) with the module that cellflow takes the place of: what an event, a record and a frozen
--- ring-buffer record say. Each line in short, by a real run where it speaks of behaviour, by bytes where it speaks of
--- those; other specs go further into each.
+-- Lines 1 to 7 of the contract (docs/testing.md) with the module that cellflow takes the place of: what an event, a
+-- record and a frozen ring-buffer record say. Each line in short, by a real run where it speaks of behaviour, by bytes
+-- where it speaks of those; other specs go further into each.
 local ffi = require("ffi")
 local helper = require("spec.helper")
 local bpf_run = require("bpf_run")

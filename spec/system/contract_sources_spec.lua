@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
--- Lines 8 to 14 of the contract (docs/testing.md) with the module that cellflow takes the place of: which object, where it is attached,
--- what is said when that fails and what then takes over, and the names of that module's switches. Each line in short,
--- by real runs; other specs go further into each.
+-- Lines 8 to 14 of the contract (docs/testing.md) with the module that cellflow takes the place of: which object, where
+-- it is attached, what is said when that fails and what then takes over, and the names of that module's switches. Each
+-- line in short, by real runs; other specs go further into each.
 local ffi = require("ffi")
 local helper = require("spec.helper")
 local cellflow = require("cellflow")
