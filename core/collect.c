@@ -317,14 +317,18 @@ void cf_collect_remove(struct cf_collect *collect, uint32_t slot)
 
 void cf_collect_release(struct cf_collect *collect, int all)
 {
-	struct cf_collected *numbers = collect->config->numbers;
-	struct cf_join_numbers before = cf_join_numbers(collect->join), now;
-
 	cf_join_release(collect->join, collect->now_ns, all);
-	now = cf_join_numbers(collect->join);
-	numbers->joined += now.joined - before.joined;
-	numbers->conflicts += now.conflicts - before.conflicts;
-	numbers->join_early += now.early - before.early;
+}
+
+static void count_join(struct cf_collect *collect)
+{
+	struct cf_collected *to = collect->config->numbers;
+	struct cf_join_numbers now = cf_join_numbers(collect->join), *counted = &collect->counted_join;
+
+	to->joined += now.joined - counted->joined;
+	to->conflicts += now.conflicts - counted->conflicts;
+	to->join_early += now.early - counted->early;
+	*counted = now;
 }
 
 static void count_sweep(struct cf_collected *to, const struct cf_sweep *sweep, struct cf_sweep_numbers *counted)
@@ -339,4 +343,5 @@ void cf_collect_count(struct cf_collect *collect)
 {
 	count_sweep(collect->config->numbers, &collect->flows, &collect->counted[0]);
 	count_sweep(collect->config->numbers, &collect->logged, &collect->counted[1]);
+	count_join(collect);
 }

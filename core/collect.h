@@ -31,6 +31,7 @@ struct cf_collect {
 	struct cf_sweep logged; /* NFLOG's */
 	struct cf_sweep_options times;
 	struct cf_sweep_numbers counted[2]; /* what of the sweeps' numbers is in config->numbers */
+	struct cf_join_numbers counted_join; /* and of the join's */
 	struct cf_join *join;
 	uint64_t seq; /* of the events made here */
 	uint64_t now_ns; /* CLOCK_BOOTTIME of this turn */
@@ -56,7 +57,7 @@ int cf_collect_read(struct cf_collect *collect, struct cf_collect_source *source
 /* Tell what waited long enough for its other witness; `all`: tell everything. */
 void cf_collect_release(struct cf_collect *collect, int all);
 
-/* Bring config->numbers up to date with the sweeps'. */
+/* Bring config->numbers up to date with those of the sweeps and the join. */
 void cf_collect_count(struct cf_collect *collect);
 
 /* A flow's end or interval into the host ring: cf_sweep_fn, `context` is the struct cf_collect. */

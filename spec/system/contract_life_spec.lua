@@ -233,6 +233,9 @@ describe("the contract,", function()
     assert.equal(1, add(1, { kind = C.CF_KIND_OPENED, flags = C.CF_EVENT_REOPENED, first_seen_ns = 2000 }))
     assert.equal(1, add(1, { kind = C.CF_KIND_CLOSED, first_seen_ns = 3000 }))
     assert.equal(1, add(2, { kind = C.CF_KIND_CLOSED, first_seen_ns = 3000 }))
+    assert.equal(1, add(3, { kind = C.CF_KIND_OPENED, verdict = C.CF_VERDICT_DROP, first_seen_ns = 1 }))
+    assert.equal(2, add(3, { kind = C.CF_KIND_OPENED, verdict = C.CF_VERDICT_DROP, first_seen_ns = 1,
+      flags = C.CF_EVENT_CONFLICT })) -- a rule drops what had left
     for port = 1, 400 do add(port, { kind = C.CF_KIND_OPENED, first_seen_ns = 1000 }) end
     assert.same({ 1 }, { out.is_estimate })
     assert.is_true(math.abs(tonumber(out.count) - 400) < 5 * 0.0082 * 400)
