@@ -45,16 +45,10 @@ static int told_by_join(void *context, struct cf_event *event)
 	return cf_collect_put(context, event);
 }
 
-static void set_times(struct cf_collect *collect, struct cf_sweep *sweep)
-{
-	sweep->options = collect->times;
-	sweep->options.wants = sweep == &collect->logged ? collect->logged_wants : collect->wants;
-}
-
 static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)
 {
+	collect->times.wants = collect->wants;
 	cf_sweep_init(sweep, table, &collect->times, cf_collect_flow, collect);
-	set_times(collect, sweep);
 }
 
 int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config *config, struct cf_error *error)
@@ -90,13 +84,14 @@ void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *ti
 	struct cf_sweep_options options = {
 		.linger_ns = CF_CLOSED_LINGER_MS * 1000000ULL,
 		.update_ns = times->update_s * 1000000000ULL,
+		.wants = collect->wants,
 	};
 
 	for (int i = 0; i < CF_IDLE_COUNT; i++)
 		options.idle_ns[i] = times->idle_s[i] * 1000000000ULL;
 	collect->times = options;
-	set_times(collect, &collect->flows);
-	set_times(collect, &collect->logged);
+	collect->flows.options = options;
+	collect->logged.options = options;
 }
 
 static uint32_t *nflog_seq(struct cf_collect *collect, uint32_t slot)
@@ -117,14 +112,6 @@ static void close_source(struct cf_collect *collect, struct cf_collect_source *s
 	free(source);
 }
 
-/* Where tc looks too, its totals are those of all packets, not of the logged ones: only it tells of a flow's end. */
-static uint8_t logged_wants(const struct cf_message_source *about)
-{
-	uint32_t without = about->is_joined ? 1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED : 0;
-
-	return (uint8_t)(about->events & ~without);
-}
-
 int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *about, int nflog_fd, int ring_fd,
 		   struct cf_error *error)
 {
@@ -140,7 +127,6 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 	if (*place)
 		cf_collect_remove(collect, (*place)->about.slot);
 	collect->wants[about->slot % CF_CELLS_MAX] = (uint8_t)about->events;
-	collect->logged_wants[about->slot % CF_CELLS_MAX] = logged_wants(about);
 	if (!source)
 		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "collector: no memory for cell \"%s\"", about->name);
 	source->about = *about;
@@ -207,7 +193,7 @@ static void take_packet(void *context, const struct cf_nflog_packet *packet)
 		.source_end = packet->source_end,
 		.hook = packet->hook,
 		.verdict = packet->verdict,
-		.events = logged_wants(about),
+		.events = (uint8_t)about->events,
 	};
 	struct cf_flow_key key = packet->key;
 	struct cf_flow_ended ended;
@@ -317,18 +303,14 @@ void cf_collect_remove(struct cf_collect *collect, uint32_t slot)
 
 void cf_collect_release(struct cf_collect *collect, int all)
 {
+	struct cf_collected *numbers = collect->config->numbers;
+	struct cf_join_numbers before = cf_join_numbers(collect->join), now;
+
 	cf_join_release(collect->join, collect->now_ns, all);
-}
-
-static void count_join(struct cf_collect *collect)
-{
-	struct cf_collected *to = collect->config->numbers;
-	struct cf_join_numbers now = cf_join_numbers(collect->join), *counted = &collect->counted_join;
-
-	to->joined += now.joined - counted->joined;
-	to->conflicts += now.conflicts - counted->conflicts;
-	to->join_early += now.early - counted->early;
-	*counted = now;
+	now = cf_join_numbers(collect->join);
+	numbers->joined += now.joined - before.joined;
+	numbers->conflicts += now.conflicts - before.conflicts;
+	numbers->join_early += now.early - before.early;
 }
 
 static void count_sweep(struct cf_collected *to, const struct cf_sweep *sweep, struct cf_sweep_numbers *counted)
@@ -343,5 +325,4 @@ void cf_collect_count(struct cf_collect *collect)
 {
 	count_sweep(collect->config->numbers, &collect->flows, &collect->counted[0]);
 	count_sweep(collect->config->numbers, &collect->logged, &collect->counted[1]);
-	count_join(collect);
 }

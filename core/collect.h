@@ -31,13 +31,11 @@ struct cf_collect {
 	struct cf_sweep logged; /* NFLOG's */
 	struct cf_sweep_options times;
 	struct cf_sweep_numbers counted[2]; /* what of the sweeps' numbers is in config->numbers */
-	struct cf_join_numbers counted_join; /* and of the join's */
 	struct cf_join *join;
 	uint64_t seq; /* of the events made here */
 	uint64_t now_ns; /* CLOCK_BOOTTIME of this turn */
 	uint32_t nflog_count; /* sources that have a socket */
 	uint8_t wants[CF_CELLS_MAX]; /* 1 << enum cf_kind, or-ed, by slot without the epoch */
-	uint8_t logged_wants[CF_CELLS_MAX]; /* the same of flows in NFLOG's table */
 	struct cf_collect_source *sources[CF_CELLS_MAX]; /* by slot without the epoch; NULL: none */
 };
 
@@ -57,7 +55,7 @@ int cf_collect_read(struct cf_collect *collect, struct cf_collect_source *source
 /* Tell what waited long enough for its other witness; `all`: tell everything. */
 void cf_collect_release(struct cf_collect *collect, int all);
 
-/* Bring config->numbers up to date with those of the sweeps and the join. */
+/* Bring config->numbers up to date with the sweeps'. */
 void cf_collect_count(struct cf_collect *collect);
 
 /* A flow's end or interval into the host ring: cf_sweep_fn, `context` is the struct cf_collect. */

@@ -24,8 +24,7 @@ static int is_wanted(const struct cf_sweep *sweep, const struct cf_flow *flow, u
 	const uint8_t *wants = sweep->options.wants;
 	uint32_t slot = flow->key.cell & ((1u << CF_SLOT_BITS) - 1);
 
-	/* What netfilter drops is no connection whose end could be told. */
-	return !flow->key.dropped && ((wants ? wants[slot] : flow->events) >> kind & 1);
+	return (wants ? wants[slot] : flow->events) >> kind & 1;
 }
 
 static int tell(struct cf_sweep *sweep, const struct cf_flow *flow, uint32_t kind, uint32_t close_reason)
