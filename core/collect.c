@@ -45,10 +45,20 @@ static int told_by_join(void *context, struct cf_event *event)
 	return cf_collect_put(context, event);
 }
 
-static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)
+/* What the tc programs' flows are told of can change with a policy. Of netfilter's, each says it for itself: some end
+ * untold (see take_packet). */
+static void set_times(struct cf_collect *collect)
 {
 	collect->times.wants = collect->wants;
+	collect->flows.options = collect->times;
+	collect->logged.options = collect->times;
+	collect->logged.options.wants = NULL;
+}
+
+static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)
+{
 	cf_sweep_init(sweep, table, &collect->times, cf_collect_flow, collect);
+	set_times(collect);
 }
 
 int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config *config, struct cf_error *error)
@@ -84,14 +94,12 @@ void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *ti
 	struct cf_sweep_options options = {
 		.linger_ns = CF_CLOSED_LINGER_MS * 1000000ULL,
 		.update_ns = times->update_s * 1000000000ULL,
-		.wants = collect->wants,
 	};
 
 	for (int i = 0; i < CF_IDLE_COUNT; i++)
 		options.idle_ns[i] = times->idle_s[i] * 1000000000ULL;
 	collect->times = options;
-	collect->flows.options = options;
-	collect->logged.options = options;
+	set_times(collect);
 }
 
 static uint32_t *nflog_seq(struct cf_collect *collect, uint32_t slot)
@@ -204,8 +212,8 @@ static void take_packet(void *context, const struct cf_nflog_packet *packet)
 	if (packet->parse != CF_STAT_PARSED)
 		return;
 	key.dropped = packet->verdict == CF_VERDICT_DROP;
-	/* What netfilter drops is no connection whose end could be told. */
-	if (key.dropped)
+	/* What netfilter drops is no connection whose end could be told. What tc sees as well ends by tc's account. */
+	if (key.dropped || about->is_joined)
 		origin.events &= (uint8_t) ~(1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED);
 	result = cf_flow_table_account(&reading->collect->logged.table, &key, &packet->facts, &packet->load, &origin,
 				       &flow, &ended);

@@ -136,7 +136,8 @@ static struct known *find(struct cf_join *join, const struct cf_flow_key *key, u
 	return NULL;
 }
 
-/* What netfilter says, onto what tc saw: the numbers are tc's, the rule and the fate netfilter's. */
+/* What netfilter says, onto what tc saw: the numbers and times are tc's, as in the flow's later events; the rule and the
+ * fate are netfilter's. */
 static void merge(struct cf_join *join, struct cf_event *event, const struct cf_event *other)
 {
 	struct cf_event logged = event->source == CF_SOURCE_NFLOG ? *event : *other;
@@ -147,8 +148,6 @@ static void merge(struct cf_join *join, struct cf_event *event, const struct cf_
 	/* On its way in tc sees a packet before netfilter does, and a drop there is no contradiction. */
 	has_left = event->verdict == CF_VERDICT_ACCEPT;
 	memcpy(event->prefix, logged.prefix, sizeof(event->prefix));
-	if (logged.first_seen_ns < event->first_seen_ns)
-		event->first_seen_ns = logged.first_seen_ns;
 	if (!event->mark)
 		event->mark = logged.mark;
 	if (logged.verdict != CF_VERDICT_UNKNOWN)
