@@ -246,7 +246,6 @@ static void log_kernel(const struct cf_summary *summary)
 
 static void log_decided(const struct cf_summary *summary)
 {
-	const struct cf_collected *collected = summary->from->collected;
 	const struct cf_outcome *outcome = &summary->outcome;
 	const struct cf_collected *collected = summary->from->collected;
 
