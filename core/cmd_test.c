@@ -70,11 +70,8 @@ const struct cf_verb cf_verb_test = {
 	.name = "test",
 	.arguments = "[--update] [--coverage] [--coverage-min PERCENT] [--seed NUMBER] [SPEC]... [-- BUSTED-OPTION...]",
 	.summary = "run the specs of policies",
-	.notes = "SPEC is a spec, a directory of *_spec.lua files, or a policy, whose NAME_spec.lua lies beside it or "
-		 "in\n"
-		 "spec/; default: spec. Specs are busted's (Debian: lua-busted); behind -- stand options for it, as -o "
-		 "TAP.\n"
-		 "Needs no privileges and no namespace. Exit code 1: a spec failed, or less was covered than asked "
-		 "for.\n",
+	.notes = "SPEC is a spec, a directory of *_spec.lua files, or a policy, whose NAME_spec.lua lies beside it or\n"
+		 "in spec; default: spec. They are busted's (Debian: lua-busted); options for it come behind --\n"
+		 "Needs no privileges and no namespace. Exit code 1: a spec failed, or too little was covered.\n",
 	.run = run,
 };

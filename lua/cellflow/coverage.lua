@@ -9,7 +9,9 @@ local funcbc, funcinfo, funck = util.funcbc, util.funcinfo, util.funck
 
 local M = {}
 
-local files = {} -- a chunk's source -> { text =, lines = (number -> times run) }
+-- A chunk's source -> { text =, lines = }, where lines is number -> a table of the functions that have code on the line:
+-- the line that each begins at -> whether that code ran. So a line whose function is never called is not taken for run.
+local files = {}
 local rules = {} -- place -> { name =, decision =, place =, matched = }
 local is_open, is_inside = false, false
 
@@ -43,7 +45,8 @@ end
 -- The lines that do something. A function is made, and left where it just ends, at the line of its "end": that says
 -- nothing about what is in it.
 local function add_lines(lines, fn)
-  local count = funcinfo(fn).bytecodes - 1
+  local info = funcinfo(fn)
+  local count = info.bytecodes - 1
   while count > 0 do
     local op = bit.band(funcbc(fn, count), 0xff)
     if op ~= LEAVE and op ~= CLOSE then break end
@@ -52,26 +55,32 @@ local function add_lines(lines, fn)
   for pc = 1, count do
     if bit.band(funcbc(fn, pc), 0xff) ~= MAKE_FUNCTION then
       local line = funcinfo(fn, pc).currentline
-      if line and line > 0 then lines[line] = lines[line] or 0 end
+      if line and line > 0 then
+        lines[line] = lines[line] or {}
+        lines[line][info.linedefined] = false
+      end
     end
   end
 end
 
 local function note(line)
-  local file = files[getinfo(3, "S").source]
-  local times = file and file.lines[line]
-  if times then file.lines[line] = times + 1 end
+  local info = getinfo(3, "S")
+  local file = files[info.source]
+  local parts = file and file.lines[line]
+  if parts and parts[info.linedefined] == false then parts[info.linedefined] = true end
 end
 
 -- A chunk runs before anybody can look at it: what its lines did is told by their file's name.
 local function note_unread(line)
-  local source = getinfo(3, "S").source
-  local file = files[source]
-  if not file and source:sub(1, 1) == "@" then
+  local info = getinfo(3, "S")
+  local file = files[info.source]
+  if not file and info.source:sub(1, 1) == "@" then
     file = { lines = {}, text = false }
-    files[source] = file
+    files[info.source] = file
   end
-  if file then file.lines[line] = (file.lines[line] or 0) + 1 end
+  if not file then return end
+  file.lines[line] = file.lines[line] or {}
+  file.lines[line][info.linedefined] = true
 end
 
 local on_line = note
@@ -118,7 +127,9 @@ function M.add(chunks)
     local source = getinfo(chunk.fn, "S").source
     local ran, lines = files[source] and files[source].lines or {}, {}
     each_prototype(chunk.fn, function(fn) add_lines(lines, fn) end)
-    for line in pairs(lines) do lines[line] = ran[line] or 0 end
+    for line, parts in pairs(lines) do
+      for part in pairs(parts) do parts[part] = ran[line] and ran[line][part] or false end
+    end
     files[source] = { text = chunk.text, lines = lines }
   end
   for source, file in pairs(files) do
@@ -141,7 +152,8 @@ function M.rule(rule)
   if known then known.matched = known.matched + 1 end
 end
 
---- A list of { name = file, text =, lines = (number -> times), rules = list }, by name.
+--- A list of { name = file, text =, lines = as above, rules = list of { name =, decision =, place =, matched = times }
+--- }, by name.
 function M.files()
   local list, by_name = {}, {}
   for source, file in pairs(files) do

@@ -9,13 +9,28 @@ local function percent(part, whole)
   return whole == 0 and 100 or 100 * part / whole
 end
 
+-- "ran", "part" (a function on it was never called) or "never"; nil where there is nothing to run.
+local function state_of(parts)
+  if not parts then return nil end
+  local some, all = false, true
+  for _, ran in pairs(parts) do
+    some, all = some or ran, all and ran
+  end
+  return all and "ran" or some and "part" or "never"
+end
+
 -- How many lines do something, and how many of them ran.
 local function counts(file)
   local all, ran = 0, 0
-  for _, times in pairs(file.lines) do
-    all, ran = all + 1, ran + (times > 0 and 1 or 0)
+  for _, parts in pairs(file.lines) do
+    all, ran = all + 1, ran + (state_of(parts) == "ran" and 1 or 0)
   end
   return all, ran
+end
+
+local function is_wanting(file, line)
+  local state = state_of(file.lines[line])
+  return state ~= nil and state ~= "ran"
 end
 
 local function lines_of(text)
@@ -29,14 +44,18 @@ local function add_listing(out, file)
   local lines, shown = lines_of(file.text), 0
   for number = 1, #lines do
     local is_near = false
-    for near = number - AROUND, number + AROUND do is_near = is_near or file.lines[near] == 0 end
+    for near = number - AROUND, number + AROUND do is_near = is_near or is_wanting(file, near) end
     if is_near then
       if shown > 0 and shown < number - 1 then out[#out + 1] = "        ..." end
-      local times = file.lines[number]
-      out[#out + 1] = ("  %5s %5d | %s"):format(times == 0 and "never" or times or "", number, lines[number])
+      local mark = is_wanting(file, number) and state_of(file.lines[number]) or ""
+      out[#out + 1] = ("  %5s %5d | %s"):format(mark, number, lines[number])
       shown = number
     end
   end
+end
+
+local function share(ran, all)
+  return ("%d of %d lines ran (%.1f %%)"):format(ran, all, percent(ran, all))
 end
 
 local function add_file(out, file)
@@ -44,7 +63,7 @@ local function add_file(out, file)
   local matched = 0
   for _, rule in ipairs(file.rules) do matched = matched + (rule.matched > 0 and 1 or 0) end
   local about_rules = #file.rules > 0 and (", %d of %d rules matched"):format(matched, #file.rules) or ""
-  out[#out + 1] = ("%s: %d of %d lines ran (%.1f %%)%s"):format(file.name, ran, all, percent(ran, all), about_rules)
+  out[#out + 1] = ("%s: %s%s"):format(file.name, share(ran, all), about_rules)
   add_listing(out, file)
   for _, rule in ipairs(file.rules) do
     if rule.matched == 0 then
@@ -61,13 +80,9 @@ function M.text(files)
     local its_all, its_ran = add_file(out, file)
     all, ran = all + its_all, ran + its_ran
   end
-  local total = percent(ran, all)
-  if #files == 0 then
-    out[1], total = "no policy was loaded", 0
-  elseif #files > 1 then
-    out[#out + 1] = ("all: %d of %d lines ran (%.1f %%)"):format(ran, all, total)
-  end
-  return "coverage: " .. table.concat(out, "\n") .. "\n", total
+  if #files == 0 then return "coverage: no policy was loaded\n", 0 end
+  if #files > 1 then out[#out + 1] = "all: " .. share(ran, all) end
+  return "coverage: " .. table.concat(out, "\n") .. "\n", percent(ran, all)
 end
 
 return M

@@ -4,8 +4,10 @@
 local coverage = require("cellflow.coverage")
 
 local FAILED, USAGE = 1, 2
+local NAME = "cellflow-test" -- what busted calls itself
 
 local function say(format, ...) io.stderr:write("cellflow: ", format:format(...), "\n") end
+local function say_error(format, ...) say("error: test: " .. format, ...) end
 
 -- The words as cmd_test.c puts them: update, coverage, percent, seed, specs, "--", what is busted's.
 local function read_words(texts)
@@ -33,18 +35,18 @@ local function spec_of(word)
   local directory, name = word:match("^(.-)([^/]+)%.lua$")
   if not name or name:find("_spec$") then
     if is_there(word) then return word end
-    return nil, ("test: there is no %s"):format(word)
+    return nil, ("no such file: %s"):format(word)
   end
   for _, path in ipairs({ directory .. "spec/" .. name .. "_spec.lua", directory .. name .. "_spec.lua" }) do
     if is_there(path) then return path end
   end
-  return nil, ("test: there is no %s_spec.lua beside %s, nor in %sspec"):format(name, word, directory)
+  return nil, ("there is no %s_spec.lua beside %s, nor in %sspec"):format(name, word, directory)
 end
 
 local function find_specs(words)
   if #words == 0 then
     if is_there("spec") then return { "spec" } end
-    return nil, "test: there is no directory spec here (name a spec, or let `cellflow init` make one)"
+    return nil, "there is no directory spec here (name a spec, or let `cellflow init` make one)"
   end
   local specs = {}
   for i, word in ipairs(words) do
@@ -58,7 +60,7 @@ end
 -- busted, as its own command line would start it. It ends by os.exit or by an error without a value; neither may end
 -- what is to be done behind it.
 local function run_busted(busted, given, specs)
-  local words = { [0] = "cellflow test", "--ignore-lua", ("--seed=%d"):format(given.seed) }
+  local words = { [0] = NAME, "--ignore-lua", ("--seed=%d"):format(given.seed) }
   for _, list in ipairs({ given.options, specs }) do
     for _, word in ipairs(list) do words[#words + 1] = word end
   end
@@ -69,12 +71,12 @@ local function run_busted(busted, given, specs)
     code = (how == nil or how == true or how == 0) and 0 or FAILED
     error(ENDED)
   end
-  -- The name of the chunk that calls it is what busted calls itself.
-  local start = assert(load("local run = ... run({ standalone = false })", "@cellflow test"))
+  -- It takes its name from the chunk that calls it.
+  local start = assert(load("local run = ... run({ standalone = false })", "@" .. NAME))
   local ok, err = pcall(start, busted)
   os.exit = exit -- luacheck: ignore 122
   if ok or err == ENDED then return code end
-  if err ~= nil then say("test: busted: %s", tostring(err)) end
+  if err ~= nil then say_error("busted: %s", tostring(err)) end
   -- It gets its executor only when it has understood its command line.
   return package.loaded["busted.execute"] and FAILED or USAGE
 end
@@ -82,9 +84,9 @@ end
 local function find_busted()
   local ok, busted = pcall(require, "busted.runner")
   if ok then return busted end
-  if not tostring(busted):find("not found:", 1, true) then error(busted, 0) end
-  say("test: specs are run by busted, which is not here or not complete: apt-get install lua-busted")
-  say("test: %s", (tostring(busted):match("^[^\n]*module '[^\n]*' not found") or "it was not found"))
+  if not tostring(busted):find("module '[^']*' ") then error(busted, 0) end
+  say_error("specs are run by busted, which is not here or not whole (no module %s): apt-get install lua-busted",
+    tostring(busted):match("module '([^']*)' "))
 end
 
 local function tell_coverage(given, code)
@@ -92,7 +94,7 @@ local function tell_coverage(given, code)
   io.stdout:flush()
   io.stderr:write(text)
   if total < given.least then
-    say("test: %.1f %% of the lines ran, and --coverage-min asks for %d %%", total, given.least)
+    say_error("%.1f %% of the lines ran, and --coverage-min asks for %d %%", total, given.least)
     return FAILED
   end
   return code
@@ -102,7 +104,7 @@ return function(texts)
   local given = read_words(texts)
   local specs, wrong = find_specs(given.specs)
   if not specs then
-    say("%s", wrong)
+    say_error("%s", wrong)
     return USAGE
   end
   jit.off() -- only what is interpreted can be ended, and its lines be seen

@@ -18,8 +18,8 @@ M.settings = { update = false, seed = 1 }
 -- fn(...), whose mistakes are those of the line that called our caller.
 local function told(fn, ...)
   local ok, a, b = pcall(fn, ...)
-  if ok then return a, b end
-  return error(type(a) == "table" and a.wrong or a, 3)
+  if not ok then error(type(a) == "table" and a.wrong or a, 3) end
+  return a, b
 end
 
 local Policy = {}
@@ -52,10 +52,9 @@ local meta = {
     local names = {}
     for known in pairs(Policy) do names[#names + 1] = known end
     table.sort(names)
-    return error(("a policy under test has no %s%s"):format(options.describe(name),
-      suggest.hint(name, names)), 2)
+    error(("a policy under test has no %s%s"):format(options.describe(name), suggest.hint(name, names)), 2)
   end,
-  __tostring = function() return "policy under test" end,
+  __tostring = function() return "tested policy" end,
 }
 
 local function any_table(value)

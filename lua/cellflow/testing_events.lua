@@ -20,10 +20,11 @@ local BYTES, MARKS, COUNTS = { 0, 1, 3, 8, 128, 129, 254, 255 }, { 0, 1, 7, 2 ^ 
   { 0, 1, 2, 1500, 2 ^ 32 - 1, 2 ^ 32, 2 ^ 53 }
 local DURATIONS = { 0, 0.000001, 0.5, 59.999999, 60, 86400, 40 * 86400 }
 local REASONS = { "fin", "rst", "idle", "evicted", "cell_gone", "shutdown" }
-local NETFILTER = { "nf_prerouting", "nf_input", "nf_forward", "nf_output", "nf_postrouting", "nf_ingress", "nf_egress" }
+local NETFILTER = { "nf_prerouting", "nf_input", "nf_forward", "nf_output", "nf_postrouting", "nf_ingress",
+  "nf_egress" }
 local WITNESSES = { "ebpf", "nflog", "ebpf,nflog" }
-local ATOMS = { "a", "cellflow:deny:", "cellflow:allow:x", " ", ":", '"', "\\", "\n", "\r", "\t", "\27[31m", "\1", "\127",
-  "%s%n", '"}\n{"', "\194\155", "\226\128\168", "\239\191\191", "\240\159\152\128", "\128", "\192\128", "\237\160\128",
+local ATOMS = { "a", "cellflow:deny:", "cellflow:allow:x", " ", ":", '"', "\\", "\n", "\r", "\t", "\27[31m", "\1",
+  "\127", "%s%n", '"}\n{"', "\194\155", "\226\128\168", "\239\191\191", "\240\159\152\128", "\128", "\192\128", "\237\160\128",
   "\244\144\128\128", "\255" }
 local PREFIX_MAX = 127
 

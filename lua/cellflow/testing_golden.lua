@@ -2,6 +2,8 @@
 -- Golden files: lines that were right once, compared with those of now, line by line.
 local M = {}
 
+local NO_LINE = "(no such line)"
+
 local function read_lines(path)
   local file = io.open(path, "rb")
   if not file then return nil end
@@ -49,7 +51,7 @@ function M.compare(path, lines, update)
   if update then return write_lines(path, lines) end
   if not wanted then return ("golden: there is no %s; `cellflow test --update` writes it"):format(path) end
   return ("golden: %s: line %d is not what it was:\n  was: %s\n  now: %s\n%s"):format(path, at,
-    wanted[at] or "(no such line)", lines[at] or "(no such line)",
+    wanted[at] or NO_LINE, lines[at] or NO_LINE,
     "`cellflow test --update` writes the file anew, if that is what was meant")
 end
 

@@ -25,9 +25,10 @@ function M.words(given, seq)
   local words = {}
   for name, value in pairs(given) do
     name = M.FIELD_OF[name] or name
-    local unknown = event_words.unknown(tostring(name))
-    if unknown then return nil, "event: " .. unknown end
-    local text, wrong = text_of(name, value)
+    local wrong = event_words.unknown(tostring(name))
+    if wrong then return nil, ("event: %s"):format(wrong) end
+    local text
+    text, wrong = text_of(name, value)
     if not text then return nil, wrong end
     words[#words + 1] = name .. "=" .. text
   end

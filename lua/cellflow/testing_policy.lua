@@ -45,7 +45,7 @@ local function bounded(fn, ...)
   local function stop()
     where = where or place.here() or "?"
     debug.sethook(stop, "", 1) -- at every instruction: whoever catches the error must not go on
-    error("still running", 0)
+    error("stopped", 0)
   end
   local function handle(err)
     debug.sethook() -- here and not after xpcall, where it would end the runtime itself
@@ -57,8 +57,7 @@ local function bounded(fn, ...)
   debug.sethook()
   coverage.finish()
   if where then
-    fail(("%s: still running after %d million instructions; is there a loop without an end?"):format(where,
-      M.STEPS_MAX / 1e6))
+    fail(("%s: not back after %d million instructions: a loop without an end?"):format(where, M.STEPS_MAX / 1e6))
   elseif not ok then
     error(answer, 0)
   end
@@ -86,7 +85,7 @@ local function load_file(self, path, args)
   sandbox.compiled = nil
   if not ok then fail(err) end
   wrong = self.lib.cf_testing_complete(self.plan)
-  if wrong ~= nil then fail(("%s: %s"):format(path, ffi.string(wrong))) end
+  if wrong ~= nil then fail(ffi.string(wrong)) end
 end
 
 -- What a command line and a namespace would say: a cell when the policy has none, and an interface for each.
