@@ -9,8 +9,9 @@ local funcbc, funcinfo, funck = util.funcbc, util.funcinfo, util.funck
 
 local M = {}
 
--- A chunk's source -> { text =, lines = }, where lines is number -> a table of the functions that have code on the line:
--- the line that each begins at -> whether that code ran. So a line whose function is never called is not taken for run.
+-- A chunk's source -> { text =, lines = }, where lines is number -> a table of the functions that have code on the
+-- line: the line that each begins at -> whether that code ran. So a line whose function is never called is not
+-- taken for run.
 local files = {}
 local rules = {} -- place -> { name =, decision =, place =, matched = }
 local is_open, is_inside = false, false

@@ -24,8 +24,8 @@ local NETFILTER = { "nf_prerouting", "nf_input", "nf_forward", "nf_output", "nf_
   "nf_egress" }
 local WITNESSES = { "ebpf", "nflog", "ebpf,nflog" }
 local ATOMS = { "a", "cellflow:deny:", "cellflow:allow:x", " ", ":", '"', "\\", "\n", "\r", "\t", "\27[31m", "\1",
-  "\127", "%s%n", '"}\n{"', "\194\155", "\226\128\168", "\239\191\191", "\240\159\152\128", "\128", "\192\128", "\237\160\128",
-  "\244\144\128\128", "\255" }
+  "\127", "%s%n", '"}\n{"', "\194\155", "\226\128\168", "\239\191\191", "\240\159\152\128", "\128", "\192\128",
+  "\237\160\128", "\244\144\128\128", "\255" }
 local PREFIX_MAX = 127
 
 -- xorshift32: math.random is the specs' own. below(n) gives 0 .. n - 1.

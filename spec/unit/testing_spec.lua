@@ -297,7 +297,7 @@ describe("cellflow.testing", function()
 
     it("are of every kind, family and protocol, with every field, and valid", function()
       local met, fields = {}, {}
-      for event in testing.events { count = 2000 } do
+      for event in testing.events { count = 800 } do
         met[event.kind .. event.family .. event.protocol_number] = true
         for name in pairs(event) do fields[name] = true end
         local record, ending = policy:decide(event)
