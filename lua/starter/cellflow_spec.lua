@@ -56,7 +56,7 @@ describe("cellflow.lua", function()
   end)
 
   it("has an answer to everything", function()
-    for event in testing.events { count = 500 } do
+    for event in testing.events { count = 200 } do
       local record, ending = policy:decide(event)
       assert.is_true(record ~= nil or ending == "deduplicated")
       if record then assert.is_nil(record.error_at) end
