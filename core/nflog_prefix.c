@@ -4,6 +4,7 @@
  * decides nothing. Rule sets that follow the convention put the prefix into the rule that then drops or accepts.
  */
 #include <string.h>
+#include "api.h"
 #include "nflog.h"
 
 static const struct {
@@ -27,11 +28,23 @@ int cf_prefix_parse(const char *prefix, uint8_t *verdict, const char **rule, siz
 			continue;
 		*verdict = words[i].verdict;
 		*rule = prefix + words[i].len;
-		len = strlen(*rule);
+		len = strnlen(*rule, CF_EVENT_PREFIX_LEN - words[i].len);
 		while (len && ((*rule)[len - 1] == ' ' || (*rule)[len - 1] == ':'))
 			len--;
 		*rule_len = len;
 		return 1;
 	}
 	return 0;
+}
+
+/* For records: where in the prefix the name begins, and how long it is. */
+uint32_t cf_prefix_rule(const char *prefix)
+{
+	const char *rule;
+	uint8_t verdict;
+	size_t len;
+
+	if (!cf_prefix_parse(prefix, &verdict, &rule, &len) || len == 0)
+		return 0;
+	return (uint32_t)(rule - prefix) << 8 | (uint32_t)len;
 }
