@@ -11,7 +11,7 @@ PREFIX   ?= /usr/local
 Q := $(if $(V),,@)
 msg = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(patsubst $(abspath .)/%,%,$(2))")
 
-PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log
+PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log libzstd libxxhash
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 CFLAGS   ?= -O2 -g
 comma := ,
@@ -38,7 +38,9 @@ LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lu
 # Each file of spec/fuzz is one libFuzzer target; all are linked with what any of them calls.
 FUZZ_BIN := $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
 FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c core/frozen_record.c core/own_record.c \
-	core/error.c
+	core/error.c core/clock.c core/json.c core/frame.c core/frame_read.c core/recording_open.c \
+	core/recording_columns.c core/recording_pack.c core/recording_read.c
+FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
@@ -70,7 +72,7 @@ build/fuzz/%: spec/fuzz/%.c $(FUZZ_SRC) $(wildcard core/*.h) bpf/parse.h Makefil
 	$(call msg,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -Icore -O1 -g -fno-omit-frame-pointer \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $(filter %.c,$^)
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
 
 $(BUILD)/core/%.o: core/%.c Makefile
 	$(call msg,CC,$@)

@@ -241,14 +241,16 @@ static void log_kernel(const struct cf_summary *summary)
 
 static void log_decided(const struct cf_summary *summary)
 {
+	const struct cf_collected *collected = summary->from->collected;
 	const struct cf_outcome *outcome = &summary->outcome;
 
+	char kernel[24] = "unknown";
+
 	if (summary->is_counted)
-		cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
-			summary->stats.n[CF_STAT_EVENT_SUBMITTED], outcome->consumed, summary->in_ring);
-	else
-		cf_info("  ring      unknown submitted, %" PRIu64 " consumed, %" PRIu64 " still in the ring",
-			outcome->consumed, summary->in_ring);
+		snprintf(kernel, sizeof(kernel), "%" PRIu64, summary->stats.n[CF_STAT_EVENT_SUBMITTED]);
+	cf_info("  rings     %s submitted by programs + %" PRIu64 " by the collector = %" PRIu64 " consumed + %" PRIu64
+		" still there + %" PRIu64 " to the collector",
+		kernel, collected->submitted, outcome->consumed, summary->in_ring, collected->own_taken);
 	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
 		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
 		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
@@ -288,7 +290,7 @@ static void log_cell(const struct cf_summary *summary, const struct cf_cell *cel
 	char connections[128];
 	char sources[64];
 
-	if (cell->object.stats_fd >= 0)
+	if (cell->counted)
 		snprintf(numbers, sizeof(numbers), "%" PRIu64 " packets, %" PRIu64 " flows",
 			 cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
 	cf_summary_connections(summary, cell, &count);
@@ -296,6 +298,16 @@ static void log_cell(const struct cf_summary *summary, const struct cf_cell *cel
 	cf_info("  cell      %s: %s%s%s%s: %s, %s", cell->plan.name, cell->interface, cell->interface[0] ? ", " : "",
 		sources, cell->gone ? " (gone)" : "", numbers,
 		connections_text(&count, connections, sizeof(connections)));
+}
+
+/* What a cell's own counters do not have they cannot be compared with. */
+static void log_bypass(struct cf_cell *cell)
+{
+	if (!cell->bypass.counts || !cell->counted)
+		return;
+	cf_info("  peer      %s: %" PRIu64 " packets left the cell, %" PRIu64 " of them not seen inside",
+		cell->plan.name, cell->bypass.packets, cf_bypass_count(&cell->bypass, &cell->stats));
+	cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
 }
 
 static void log_nflog(const struct cf_collected *n)
@@ -319,9 +331,8 @@ static void log_collected(const struct cf_summary *summary)
 	if (n->joined)
 		cf_info("  joined    %" PRIu64 " flows seen by both sources, %" PRIu64 " conflicts", n->joined,
 			n->conflicts);
-	if (n->own_taken)
-		cf_info("  objects   %" PRIu64 " records of operators' objects, %" PRIu64 " refused", n->own_taken,
-			n->own_refused);
+	if (n->own_refused)
+		cf_info("  objects   %" PRIu64 " records of operators' objects refused", n->own_refused);
 	cf_info("  ended     %" PRIu64 " flows: %" PRIu64 " fin, %" PRIu64 " rst, %" PRIu64 " idle, %" PRIu64
 		" evicted, %" PRIu64 " with their cell, %" PRIu64 " with the run",
 		ended, n->ended[CF_CLOSE_FIN], n->ended[CF_CLOSE_RST], n->ended[CF_CLOSE_IDLE],
@@ -341,6 +352,7 @@ static void log_cells(const struct cf_summary *summary)
 			continue;
 		seen++;
 		log_cell(summary, cells->by_slot[i]);
+		log_bypass(cells->by_slot[i]);
 	}
 }
 

@@ -72,6 +72,7 @@ static void kernel_numbers(struct cf_json *json, const struct cf_summary *summar
 		[CF_STAT_WAKEUPS] = "wakeups",
 		[CF_STAT_LATER_FRAGMENTS] = "later_fragments",
 		[CF_STAT_NON_LINEAR] = "non_linear",
+		[CF_STAT_EGRESS_PACKETS] = "egress_packets",
 	};
 
 	key(json, "kernel");
@@ -241,12 +242,16 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 		sources(json, cell);
 		key(json, "gone");
 		cf_json_bytes(json, cell->gone ? "true" : "false", cell->gone ? 4 : 5);
-		if (cell->object.stats_fd >= 0) {
+		if (cell->counted) {
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
 		cf_summary_connections(summary, cell, &count);
 		connections(json, "connections", &count);
+		if (cell->bypass.counts)
+			number(json, "peer_packets", cell->bypass.packets);
+		if (cell->bypass.counts && cell->counted)
+			number(json, "bypassed", cf_bypass_count(&cell->bypass, &cell->stats));
 		cf_json_literal(json, "}");
 	}
 	cf_json_literal(json, "]");

@@ -66,7 +66,8 @@ describe("the join", function()
   it("tells one event of what both saw, at once: numbers from tc, rule and fate from netfilter", function()
     for _, first in ipairs({ "ebpf", "nflog" }) do
       local from_tc = ebpf({ packets = 7, hook = C.CF_HOOK_TC_EGRESS, verdict = C.CF_VERDICT_ACCEPT })
-      local from_nft = nflog({ prefix = "cellflow:allow:web", verdict = C.CF_VERDICT_ACCEPT, hook = C.CF_HOOK_NF_OUTPUT })
+      local from_nft = nflog({ prefix = "cellflow:allow:web", verdict = C.CF_VERDICT_ACCEPT,
+        hook = C.CF_HOOK_NF_OUTPUT })
       told, now = {}, now + 10 ^ 10
       take(first == "ebpf" and from_tc or from_nft)
       take(first == "ebpf" and from_nft or from_tc)

@@ -102,7 +102,8 @@ describe("mistake", function()
     end)
 
     it("an interface that is missing", function()
-      complains(5, 'cell "cell": no interface eth9 (there are: lo, eth0)', "run --sources ebpf --interface eth9 --netns " .. lab.cell)
+      complains(5, 'cell "cell": no interface eth9 (there are: lo, eth0)',
+        "run --sources ebpf --interface eth9 --netns " .. lab.cell)
     end)
 
     it("no privileges", function()
@@ -196,7 +197,8 @@ describe("mistake", function()
     end)
 
     it("one that the verifier refuses, in its own words and on one line", function()
-      local code, out, err = desk:run(("run --sources ebpf --netns %s --bpf-object %srefused.bpf.o"):format(lab.cell, objects))
+      local code, out, err = desk:run(("run --sources ebpf --netns %s --bpf-object %srefused.bpf.o"):format(
+        lab.cell, objects))
       assert.equal(5, code)
       assert.equal("", out)
       assert.matches('^cellflow: error: cell "cell": BPF object [^\n]*refused.bpf.o: the kernel\'s verifier refused ' ..

@@ -13,9 +13,12 @@ table inet t {
   counter logged { }
   chain out {
     type filter hook output priority 0; policy accept;
-    meta l4proto { tcp, udp } th dport 9000-9003 counter name logged log group 100 queue-threshold 64 prefix "cellflow:deny:low" drop
-    meta l4proto { tcp, udp } th dport 9004-9011 ct state new counter name logged log group 100 queue-threshold 64 prefix "cellflow:allow:mid" accept
-    meta l4proto { tcp, udp } th dport 9012-9015 ct state new counter name logged log group 100 queue-threshold 64 prefix "seen " accept
+    meta l4proto { tcp, udp } th dport 9000-9003 counter name logged log group 100 queue-threshold 64 \
+      prefix "cellflow:deny:low" drop
+    meta l4proto { tcp, udp } th dport 9004-9011 ct state new counter name logged log group 100 queue-threshold 64 \
+      prefix "cellflow:allow:mid" accept
+    meta l4proto { tcp, udp } th dport 9012-9015 ct state new counter name logged log group 100 queue-threshold 64 \
+      prefix "seen " accept
   }
 }]]
 
@@ -25,7 +28,8 @@ local function expect_record(record)
   assert.equal("egress", record.direction)
   assert.equal("eth0", record.interface)
   if port <= 9003 then
-    assert.same({ "logged", "deny", "drop", "low" }, { record.kind, record.decision, record.verdict, record.nft_rule_ref })
+    assert.same({ "logged", "deny", "drop", "low" },
+      { record.kind, record.decision, record.verdict, record.nft_rule_ref })
   elseif port <= 9011 then
     assert.same({ "opened", "allow", "accept", "mid" },
       { record.kind, record.decision, record.verdict, record.nft_rule_ref })
