@@ -76,12 +76,17 @@ static int kernel_missed(const struct cf_stats *stats)
 	       stats->n[CF_STAT_UNPARSED_VLAN_TOO_DEEP];
 }
 
+/* By a program that counts what it misses: what rules log is what their author chose. */
+static bool is_way_out_watched(const struct cf_cell *cell)
+{
+	return (cell->plan.hooks & CF_PLAN_EGRESS) && cell->object.stats_fd >= 0;
+}
+
 void cf_summary_connections(const struct cf_summary *summary, const struct cf_cell *cell,
 			    struct cf_connection_count *out)
 {
 	cf_connections_of_cell(summary->from->connections, cell->slot, out);
-	out->is_missing |= summary->is_missing || !(cell->plan.hooks & CF_PLAN_EGRESS) || cell->object.stats_fd < 0 ||
-			   kernel_missed(&cell->stats);
+	out->is_missing |= summary->is_missing || !is_way_out_watched(cell) || kernel_missed(&cell->stats);
 }
 
 const char *cf_summary_connections_are(const struct cf_connection_count *count)
@@ -104,7 +109,7 @@ static void gather_connections(struct cf_summary *summary)
 		if (!cells->by_slot[i])
 			continue;
 		seen++;
-		summary->connections.is_missing |= !(cells->by_slot[i]->plan.hooks & CF_PLAN_EGRESS);
+		summary->connections.is_missing |= !is_way_out_watched(cells->by_slot[i]);
 	}
 }
 
@@ -243,7 +248,6 @@ static void log_decided(const struct cf_summary *summary)
 {
 	const struct cf_collected *collected = summary->from->collected;
 	const struct cf_outcome *outcome = &summary->outcome;
-
 	char kernel[24] = "unknown";
 
 	if (summary->is_counted)

@@ -215,6 +215,8 @@ static void sources(struct cf_json *json, const struct cf_cell *cell)
 		separator(json);
 		cf_json_literal(json, "\"nflog\"");
 	}
+	if (cell->plan.sources == CF_SOURCES_NOOP)
+		cf_json_literal(json, "\"noop\"");
 	cf_json_literal(json, "]");
 	if (cell->mode != CF_ATTACH_AUTO)
 		text(json, "tc", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
