@@ -96,7 +96,7 @@ describe("a collector killed", function()
   it("while it tells a flow's end: the numbers are those of the ring, and told is what is in it", function()
     local seen = {}
     for which = 1, 4 do
-      local steps, unfinished, there = 0, nil, nil
+      local steps, unfinished, there = 0
       repeat
         unfinished, there = check_after(which, steps)
         seen[there] = true
@@ -108,7 +108,7 @@ describe("a collector killed", function()
   end)
 
   it("while it counts a read of NFLOG: all of it is counted, or nothing", function()
-    local steps, unfinished, seen = 0, nil, {}
+    local steps, seen, unfinished = 0, {}
     local next_numbers = ffi.new("struct cf_collected_nflog", { packets = 7, parsed = 6, unparsed = 1, flow_new = 6 })
     repeat
       open()
