@@ -246,15 +246,17 @@ static void log_kernel(const struct cf_summary *summary)
 
 static void log_decided(const struct cf_summary *summary)
 {
-	const struct cf_collected *collected = summary->from->collected;
 	const struct cf_outcome *outcome = &summary->outcome;
-	char kernel[24] = "unknown";
+	const struct cf_collected *collected = summary->from->collected;
 
+	/* The collector's are made of what it took from the kernel's rings, among others. */
 	if (summary->is_counted)
-		snprintf(kernel, sizeof(kernel), "%" PRIu64, summary->stats.n[CF_STAT_EVENT_SUBMITTED]);
-	cf_info("  rings     %s submitted by programs + %" PRIu64 " by the collector = %" PRIu64 " consumed + %" PRIu64
-		" still there + %" PRIu64 " to the collector",
-		kernel, collected->submitted, outcome->consumed, summary->in_ring, collected->own_taken);
+		cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
+			summary->stats.n[CF_STAT_EVENT_SUBMITTED] + collected->submitted - collected->own_taken,
+			outcome->consumed, summary->in_ring);
+	else
+		cf_info("  ring      unknown submitted, %" PRIu64 " consumed, %" PRIu64 " still in the ring",
+			outcome->consumed, summary->in_ring);
 	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
 		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
 		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
