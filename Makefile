@@ -61,7 +61,7 @@ $(BUILD)/libcellflow.so: $(CORE_OBJ)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $^ $(LIBS)
 
-$(BUILD)/flowgen: $(wildcard scripts/flowgen*.c) scripts/flowgen.h Makefile
+$(BUILD)/flowgen: $(wildcard scripts/flowgen*.c scripts/flowgen*.h) Makefile
 	$(call msg,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)

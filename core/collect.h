@@ -58,7 +58,9 @@ int cf_collect_read(struct cf_collect *collect, struct cf_collect_source *source
 /* Tell what waited long enough for its other witness; `all`: tell everything. */
 void cf_collect_release(struct cf_collect *collect, int all);
 
-/* Bring config->numbers up to date with the sweeps'. */
+/* Bring config->numbers up to date with the join's, after each change: what waits there is lost with this process. */
+void cf_collect_count_join(struct cf_collect *collect);
+/* The same with the sweeps'. */
 void cf_collect_count(struct cf_collect *collect);
 
 /* A flow's end or interval into the host ring: cf_sweep_fn, `context` is the struct cf_collect. */

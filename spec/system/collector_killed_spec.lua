@@ -9,8 +9,8 @@ local flow_list = require("flow_list")
 local identities = require("identities")
 local lifetimes = require("lifetimes")
 
-local KILLS = 5
-local FLOWS = 40000
+local KILLS = 4
+local FLOWS = 30000
 local RULES = [[
 table inet t {
   chain out {
@@ -62,8 +62,8 @@ describe("collector and worker, killed under load", function()
   -- Returns the flows that were sent.
   local function kill_under_load(run, options)
     local list, worker, collector = file(), nil, nil
-    local load = here:start("cell", ("build/flowgen --mix udp4,udp6 --flows %d --rate 5000 --to4 %s --to6 %s --list %s %s")
-      :format(FLOWS, lab.peer4, lab.peer6, list, options or ""))
+    local load = here:start("cell", ("build/flowgen --mix udp4,udp6 --flows %d --rate 5000 --to4 %s --to6 %s --list %s "
+      .. "%s"):format(FLOWS, lab.peer4, lab.peer6, list, options or ""))
     for _ = 1, KILLS do
       collector = another(run, "collector", collector)
       worker = run:worker(worker)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --
--- Connections to their end, with real sockets: each is opened once and closed once, for the right reason, and the totals
--- are those that nft counted in the peer.
+-- Connections to their end, with real sockets: each is opened once and closed once, for the right reason, and the
+-- totals are those that nft counted in the peer.
 local lab = require("spec.support.lab")
 local system = require("system")
 local cellflow = require("cellflow")
@@ -50,12 +50,14 @@ describe("a connection that is closed", function()
     for flow in pairs(flow_list.read(path)) do expected[flow] = class end
   end
 
-  -- Connections that stay open until the run has ended.
+  -- Connections that stay open. Returns what ends them, and what adds them to `expected`.
   local function hold(expected, class, options)
     local path = file()
     local sender = here:start("cell", ("build/flowgen --to4 %s --to6 %s --end hold --list %s %s"):format(lab.peer4,
       lab.peer6, path, options))
-    lab.wait_for("connections to be there", 10, function() return lab.read_file(sender.path):find('"seconds"', 1, true) end)
+    lab.wait_for("connections to be there", 10, function()
+      return lab.read_file(sender.path):find('"seconds"', 1, true)
+    end)
     return function()
       here:stop(sender)
     end, function()
