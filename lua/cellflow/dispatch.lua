@@ -166,13 +166,18 @@ end
 local function ending_steps(self)
   local core, state, hooks, decision = self.core, self.state, self.hooks, self.decision
   local record_write, line_write, event_end = core.cf_record_write, core.cf_line_write, core.cf_event_end
-  local format, fill, decided = format_step(self), self.fill, decided_step(self)
+  local format, fill, decided, selects = format_step(self), self.fill, decided_step(self), self.selects
   return function(step, ev, raw)
     local line = false
     if step <= FORMAT and decided then
       state.step = FORMAT
       decided(ev, raw)
       state.at = 0
+    end
+    if step <= FORMAT and selects and not selects(ev, raw) then
+      state.step = DONE
+      event_end(self.answer.decision == "deny" and C.CF_ENDING_FILTERED_DENY or C.CF_ENDING_FILTERED)
+      return
     end
     if step <= FORMAT and hooks.format then
       state.step = WRITE
@@ -293,15 +298,16 @@ end
 
 --- A dispatcher over `core`. `setup`: hooks (name -> function; false is put for one that is absent or quarantined),
 --- places (name -> text), record (of record.lua), answer (shared with the record), faults (of fault.lua), rules (of
---- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua), progress (of progress.lua).
+--- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua), progress (of progress.lua), selects (of selection.lua,
+--- or nil: every event is to be shown).
 function M.new(core, setup)
   local batch = core.cf_batch_get()
-  local hooks, any = setup.hooks, next(setup.hooks) or #setup.handlers.list > 0
+  local hooks, any = setup.hooks, next(setup.hooks) or #setup.handlers.list > 0 or setup.selects
   -- false and not absent: looking for a key that is not there is the slow case.
   for _, name in pairs(HOOK_BEFORE) do hooks[name] = hooks[name] or false end
   local self = { core = core, hooks = hooks, places = setup.places, record = setup.record,
     answer = setup.answer, faults = setup.faults, rules = setup.rules, handlers = setup.handlers,
-    default_mapping = default_mapping, relieve = memory.new(core) }
+    selects = setup.selects, default_mapping = default_mapping, relieve = memory.new(core) }
   self.state, self.decision = setup.progress.state, ffi.new("struct cf_decision")
   switch_off(self, setup.progress)
   self.raws, self.handles = pointers(batch)

@@ -184,6 +184,8 @@ function M.new(core, encoder, answer, cells, metadata)
   }
   self.copy = function() return plain(self) end
   record.plain = self.copy
+  --- Getters by member, of what was begun; not all members have one.
+  record.members = self.get
   --- `frozen`: it may be read, not changed.
   function record.begin(ev, raw, frozen) now.ev, now.event, now.frozen, self.changes = ev, raw, frozen or false, nil end
   function record.check_valid() check_valid(self) end

@@ -35,7 +35,7 @@ function M.check(summary)
   check_kernel(k)
   check("submitted = consumed + in ring", k.event_submitted, w.consumed + w.in_ring)
   check("consumed = records + the other endings", w.consumed,
-    w.records + w.deduplicated + w.suppressed + w.failed + w.refused + w.skipped)
+    w.records + w.deduplicated + w.suppressed + w.filtered + w.failed + w.refused + w.skipped)
   check("lost", summary.lost, check_outputs(summary) + k.flow_full + k.ring_full + w.failed + w.refused + w.skipped +
     w.in_ring)
   check("decisions", w.records, summary.decisions.allow + summary.decisions.deny)
