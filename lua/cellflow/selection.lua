@@ -46,7 +46,7 @@ local function protocol_number(value)
     if not number then usage("--protocol: %s; or its number", wrong) end
     return number
   end
-  if tonumber(value) > 255 then usage("--protocol: must be from 0 to 255, got %s", value) end
+  if tonumber(value) > 255 then usage("--protocol: a number must be from 0 to 255, got %s", value) end
   return tonumber(value)
 end
 
@@ -108,17 +108,16 @@ end
 --- What the command line selects, checked: `words` is a list { option, value, option, value, ... } without dashes,
 --- `now` seconds since 1970. Raises { usage = text }, or returns nil when there is nothing to select.
 function M.read(core, words, now)
-  local given, any = {}, false
+  local given, option_of = {}, {}
   for i = 1, #words, 2 do
     local name = words[i] == "select-cell" and "cell" or words[i]
-    given[name] = given[name] or { option = words[i] }
+    given[name], option_of[name] = given[name] or {}, words[i]
     table.insert(given[name], words[i + 1])
-    any = true
   end
-  if not any then return nil end
+  if not next(given) then return nil end
   local self = { core = core, fields = match.new(core).fields, matches = {} }
   for name in pairs(FIELDS) do
-    if given[name] then self.matches[name] = read_field(self, name, given[name].option, given[name]) end
+    if given[name] then self.matches[name] = read_field(self, name, option_of[name], given[name]) end
   end
   self.decisions = given.decision and decisions(given.decision)
   self.reasons, self.rules = given.reason and set_of(given.reason), given.rule and set_of(given.rule)
