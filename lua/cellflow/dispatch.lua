@@ -298,8 +298,8 @@ end
 
 --- A dispatcher over `core`. `setup`: hooks (name -> function; false is put for one that is absent or quarantined),
 --- places (name -> text), record (of record.lua), answer (shared with the record), faults (of fault.lua), rules (of
---- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua), progress (of progress.lua), selects (of selection.lua,
---- or nil: every event is to be shown).
+--- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua), progress (of progress.lua), selects (of
+--- selection.lua, or nil: every event is to be shown).
 function M.new(core, setup)
   local batch = core.cf_batch_get()
   local hooks, any = setup.hooks, next(setup.hooks) or #setup.handlers.list > 0 or setup.selects

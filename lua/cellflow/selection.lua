@@ -131,9 +131,7 @@ end
 local function conditions(self, tests)
   local lines, compile = {}, on_match.new(self.core)
   if self.decisions then lines[#lines + 1] = "decisions[answer.decision]" end
-  if self.reasons then
-    lines[#lines + 1] = 'reasons[answer.error_place and "script_error" or answer.reason]'
-  end
+  if self.reasons then lines[#lines + 1] = "reasons[reason()]" end
   if self.rules then lines[#lines + 1] = "rules[answer.rule]" end
   for name in pairs(FIELDS) do
     local either = {}
@@ -144,12 +142,13 @@ local function conditions(self, tests)
     if #either > 0 then lines[#lines + 1] = "(" .. table.concat(either, " or ") .. ")" end
   end
   if self.since then lines[#lines + 1] = "(time(raw) or 0) >= since" end
-  if self.before then lines[#lines + 1] = "(time(raw) or before) < before" end
+  if self.before then lines[#lines + 1] = "(time(raw) or before)<before" end
   return lines
 end
 
 local CHUNK = [[
 local answer, tests, time, decisions, reasons, rules, since, before = ...
+local function reason() return answer.error_place and "script_error" or answer.reason end
 return function(raw) return (%s) and true or false end]]
 
 -- What the expressions say; an error of theirs is logged once, counted, and means no.
@@ -189,7 +188,8 @@ local function asker(self, runtime)
   end
 end
 
---- function(ev, raw) -> whether the event in hand is selected. `runtime`: { answer = (dispatch's), record = (record.lua's) }.
+--- function(ev, raw) -> whether the event in hand is selected. `runtime`: { answer =, record = } of dispatch.lua and
+--- record.lua.
 function M.bind(self, runtime)
   local tests = {}
   local lines = conditions(self, tests)

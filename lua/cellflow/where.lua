@@ -128,7 +128,7 @@ function M.read(core, text)
   local nets, uses = {}, {}
   local made = syntax.lua(text, resolver(core, nets, uses))
   local chunk, why = load(CHUNK:format(made), "=--where", "t", {})
-  if not chunk then error({ usage = "is too long: " .. tostring(why) }, 0) end
+  if not chunk then error({ usage = "is too long: " .. tostring(why):gsub("^.-:%d+: ", "") }, 0) end
   return {
     uses_record = uses.record or false,
     bind = function(answer, member) return chunk(event.get, answer, member, nets, functions(), SAFE) end,

@@ -184,6 +184,8 @@ local function suffixed(self)
 end
 
 local function binary(rule, kind, left, right)
+  -- Without parentheses: hundreds of alternatives would be nested deeper than Lua's parser goes.
+  if kind == "or" or kind == "and" then return ("%s %s %s"):format(left, kind, right) end
   if not rule[3] then return ("(%s %s %s)"):format(left, kind, right) end
   if rule[4] then left, right = right, left end
   return ("%s(%s, %s)"):format(rule[3], left, right)
