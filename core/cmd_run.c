@@ -6,7 +6,7 @@
 #include "cell_options.h"
 #include "cmd.h"
 #include "log.h"
-#include "select.h"
+#include "select_table.h"
 #include "supervisor.h"
 
 struct run_arguments {

@@ -50,7 +50,7 @@ local EXAMPLES = {
   [" is declared twice; the first is "] = { rules = 'deny "x" is declared twice; the first is allow "x"' },
   [" is declared twice; the first is at "] = { words = 'cell "web" is declared twice; the first is at cellflow.lua:1' },
   [' has no member "'] = { sandbox = 'string has no member "fromat" (did you mean "format"?)' },
-  ["; text is written in quotes: "] = { where = 'has no field "deny"; text is written in quotes: "deny"',
+  ['; text is written in quotes: "'] = { where = 'has no field "deny"; text is written in quotes: "deny"',
     where_syntax = '"10.0.0.1" is no number; text is written in quotes: "10.0.0.1"' },
   [" is a function: call it"] = { where_syntax = "math.abs is a function: call it" },
   ["nested deeper than "] = { where_syntax = "column 61: nested deeper than 60" },

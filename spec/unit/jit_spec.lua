@@ -65,6 +65,17 @@ local POLICIES = {
   ["with print in a rare branch"] = "function verdict(ev) if ev.dst_port == 22 then print(ev.dst_addr, 22) end end",
 }
 
+-- What the command line selects, with a policy.
+local SELECTIONS = {
+  ["with --where"] = { "where", 'dst_port == 443 and decision == "deny" or byte_count > 100' },
+  ["with --where on what may be absent"] = { "where", 'close_reason == "rst" or vlan > 5 or -reply_byte_count < -3' },
+  ["with --where on networks and texts"] = {
+    "where", 'net("10.2.0.0/15"):has(dst_addr) and not (nft_rule == "no-ssh")', "where", '#cell_id > 3' },
+  ["with filters"] = { "port", "22,50-60", "ip", "10.0.0.0/14", "decision", "allow", "kind", "opened",
+    "reason", "ebpf_flow_observed", "protocol", "udp", "since", "1" },
+  ["with filters and --where"] = { "to-port", "22", "where", 'protocol == "tcp"' },
+}
+
 -- The example policies, as they stand; docs/policy.md says of syslog.lua what it costs.
 for path in io.popen("ls lua/examples/*.lua"):lines() do
   local file = assert(io.open(path))
@@ -84,7 +95,7 @@ end
 
 -- Batches of mixed events; returns what the compiler said. Outputs are the real interning and nothing else, because
 -- lists of what was written would bring traps of their own.
-local function compile(text)
+local function compile(text, selection)
   local core = recording.new()
   local written = 0
   local function count() written = written + 1 return 0 end
@@ -97,6 +108,7 @@ local function compile(text)
   core.cf_dedup_seen = function(_, _, _, now_ns) return now_ns % 2 == 0 and 1 or 0 end
   local plan = require("ffi").new("struct cf_plan")
   local host = fresh_host().new(core)
+  host.select(selection or {})
   host.load(text or nil, "cellflow.lua", nil, plan)
   local batch = core.cf_batch_get()
   for i = 0, 255 do
@@ -137,6 +149,17 @@ describe("the batch loop is compiled", function()
         end
       end)
     end)
+  end
+  for name, selection in pairs(SELECTIONS) do
+    for _, text in ipairs({ false, VERDICT .. FORMAT, 'deny "ssh" { dst_port = 22 }' }) do
+      it(name .. (text and " and " .. text:sub(1, 16) or " alone"), function()
+        trace_log.at_best(function()
+          local log, loop = compile(text, selection)
+          assert.is_true(log.loops[loop])
+          assert.same({}, not_compilable(log))
+        end)
+      end)
+    end
   end
   it("and a hook that makes a closure for each event would be noticed", function()
     for _ = 1, 5 do
