@@ -11,7 +11,7 @@ PREFIX   ?= /usr/local
 Q := $(if $(V),,@)
 msg = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(patsubst $(abspath .)/%,%,$(2))")
 
-PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log
+PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log libzstd libxxhash
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 CFLAGS   ?= -O2 -g
 comma := ,
@@ -37,7 +37,10 @@ LUA_GEN  := $(HEADERS_FOR_LUA:%=$(BUILD)/lua/cellflow/%_h.lua)
 LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lua/cellflow/%.lua=$(BUILD)/lua/%.o)
 # Each file of spec/fuzz is one libFuzzer target; all are linked with what any of them calls.
 FUZZ_BIN := $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
-FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c
+FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c core/frozen_record.c core/own_record.c \
+	core/error.c core/clock.c core/json.c core/frame.c core/frame_read.c core/recording_open.c \
+	core/recording_columns.c core/recording_pack.c core/recording_read.c
+FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
@@ -69,7 +72,7 @@ build/fuzz/%: spec/fuzz/%.c $(FUZZ_SRC) $(wildcard core/*.h) bpf/parse.h Makefil
 	$(call msg,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -Icore -O1 -g -fno-omit-frame-pointer \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $(filter %.c,$^)
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
 
 $(BUILD)/core/%.o: core/%.c Makefile
 	$(call msg,CC,$@)
@@ -81,7 +84,8 @@ $(BUILD)/core/bpf_embedded.o: core/bpf_embedded.S $(BUILD)/bpf/cellflow.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -DCF_BPF_OBJECT='"$(BUILD)/bpf/cellflow.bpf.o"' -c -o $@ $<
 
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) core/event.h core/flow.h core/packet.h Makefile
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/test/*.h) core/event.h core/flow.h core/packet.h \
+	core/frozen_record.h Makefile
 	$(call msg,BPF,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c -o $@ $<

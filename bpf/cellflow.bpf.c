@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tc program of a cell: counts every packet into the flow table and makes one event of each new flow. It only
- * looks: the packet is never written, and every path returns TC_ACT_UNSPEC, so that the programs and filters
- * after it decide as if it were not there. Which flows matter is the policy's business, in user space.
+ * The tc program of a cell: counts every packet into the flow table and makes an event of each flow that
+ * begins, or that has to make room. It only looks: the packet is never written, and every path returns TC_ACT_UNSPEC,
+ * so that the programs and filters after it decide as if it were not there. Which flows matter is the policy's
+ * business, in user space.
  */
 #include <stddef.h>
 #include <linux/bpf.h>
@@ -19,7 +20,9 @@
 #include "flow.h"
 #include "maps.h"
 #include "parse.h"
+#include "sort.h"
 #include "flow_table.h"
+#include "flow_event.h"
 #include "emit.h"
 
 /* A GSO buffer is many packets with one copy of the headers. gso_segs is not it: 0 until somebody checked a buffer
@@ -47,15 +50,119 @@ static __always_inline void cf_load_measure(struct __sk_buff *skb, const struct 
 	load->bytes += (__u64)(segments - 1) * (packet->payload - packet->network);
 }
 
+/* The boot clock, read once in a tick: that costs more than the rest of a known flow's packet. It is never ahead, and
+ * behind by a tick at most (after a suspend too, which the next tick shows). */
+static __always_inline __u64 cf_clock_coarse(struct cf_stats *stats)
+{
+	__u64 tick = bpf_ktime_get_coarse_ns();
+
+	if (tick != stats->tick_ns) {
+		stats->boot_ns = bpf_ktime_get_boot_ns();
+		stats->tick_ns = tick;
+	}
+	return stats->boot_ns;
+}
+
+/* Later packets of this CPU must not be older than the flow. */
+static __always_inline __u64 cf_clock(struct cf_stats *stats)
+{
+	return stats->boot_ns = bpf_ktime_get_boot_ns();
+}
+
+/* On its way out a packet comes here after netfilter, on its way in before it. Outside of the cell it says nothing
+ * either way: it has passed the cell's netfilter, or will, but what counts there is the host's. */
+static __always_inline void cf_flow_seen_at(struct cf_flow *fresh, const struct __sk_buff *skb, int hook)
+{
+	fresh->ifindex = skb->ifindex;
+	fresh->mark = skb->mark;
+	fresh->hook = hook == CF_FLOW_EGRESS ? CF_HOOK_TC_EGRESS : CF_HOOK_TC_INGRESS;
+	fresh->verdict =
+		hook == CF_FLOW_EGRESS && !(cf_config.flags & CF_BPF_FLIPPED) ? CF_VERDICT_ACCEPT : CF_VERDICT_UNKNOWN;
+	fresh->events = cf_config.events;
+}
+
+/* A packet whose flow is not in the table, or that begins a new connection in an old one's place. */
+__noinline int cf_observe_new(struct cf_flow_set *set, __u32 tag, struct cf_flow *fresh, struct cf_stats *stats,
+			      __u32 direction)
+{
+	struct cf_flow_ended *ended;
+	struct cf_flow *flow = NULL;
+	int result;
+
+	if (!set || !fresh || !stats)
+		return 0;
+	ended = &stats->ended;
+	direction &= 1;
+	result = cf_flow_insert(set, tag, fresh, direction, ended, &flow);
+	stats->n[result]++;
+	if (result == CF_STAT_FLOW_HIT && flow) {
+		struct cf_load load = { fresh->packets[direction], fresh->bytes[direction], fresh->first_seen_ns };
+
+		cf_flow_add(flow, &load, fresh->tcp_flags[direction], direction);
+	}
+	if (result != CF_STAT_FLOW_NEW)
+		return 0;
+	if (ended->kind) {
+		stats->n[ended->stat == CF_STAT_FLOW_REUSED ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED]++;
+		cf_event_emit(stats, &ended->flow, CF_KIND_CLOSED, ended->close_reason, fresh->first_seen_ns);
+	}
+	cf_event_emit(stats, fresh, CF_KIND_OPENED, CF_CLOSE_NONE, fresh->first_seen_ns);
+	return 0;
+}
+
+/* Global functions, this and the one above: the verifier walks each once, and not once more for everything that it
+ * knows of a packet after the parser's many ways. Their pointers are checked for it. */
+__noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, const struct cf_packet *packet,
+			       struct cf_flow_key *key, __u32 hook)
+{
+	int direction = (cf_config.flags & CF_BPF_FLIPPED ? hook ^ 1 : hook) & 1;
+	struct cf_flow_set *set;
+	struct cf_flow *flow, fresh;
+	struct cf_load load;
+	__u32 index, tag;
+	__u64 hash;
+
+	if (!stats || !packet || !key)
+		return 0;
+	fresh.origin_end = cf_flow_key_sort(key);
+	hash = cf_flow_hash(key, &cf_config.secret);
+	tag = cf_flow_tag(hash);
+	index = cf_flow_set_index(hash, cf_config.set_mask);
+	set = bpf_map_lookup_elem(&FLOWS, &index);
+	if (!set) {
+		stats->n[CF_STAT_FLOW_FULL]++;
+		return 0;
+	}
+	flow = cf_flow_find(set, tag, key);
+	cf_load_measure(skb, packet, key->protocol, &load);
+	if (direction == CF_FLOW_EGRESS)
+		stats->n[CF_STAT_EGRESS_PACKETS] += load.packets;
+	if (flow && !cf_flow_is_reuse(flow, packet->tcp_flags)) {
+		load.now = cf_clock_coarse(stats);
+		cf_flow_add(flow, &load, packet->tcp_flags, direction);
+		stats->n[CF_STAT_FLOW_HIT]++;
+		return 0;
+	}
+	load.now = cf_clock(stats);
+	__builtin_memcpy(&fresh.key, key, sizeof(fresh.key));
+	cf_flow_begin(&fresh, packet, &load, direction);
+	cf_flow_seen_at(&fresh, skb, hook);
+	return cf_observe_new(set, tag, &fresh, stats, direction);
+}
+
+/* Of a buffer that was not parsed: the kernel's count, which both ends of a veth pair have alike. */
+static __always_inline __u64 cf_segments(struct __sk_buff *skb)
+{
+	return skb->gso_size && skb->gso_segs ? skb->gso_segs : 1;
+}
+
 /* Counters are plain additions: the programs run with bottom halves off, one at a time on a CPU. */
-static __always_inline int cf_observe(struct __sk_buff *skb, int direction)
+static __always_inline int cf_observe(struct __sk_buff *skb, int hook)
 {
 	struct cf_flow_key key = { .cell = cf_config.cell };
-	struct cf_packet packet = {};
+	struct cf_packet packet = {}, facts;
 	struct cf_stats *stats;
-	struct cf_load load;
 	__u32 zero = 0;
-	__u8 source_end;
 	int result;
 
 	stats = bpf_map_lookup_elem(&STATS, &zero);
@@ -64,19 +171,19 @@ static __always_inline int cf_observe(struct __sk_buff *skb, int direction)
 	stats->n[CF_STAT_PACKETS]++;
 	result = cf_parse(skb, &packet, &key);
 	stats->n[result]++;
-	if (result != CF_STAT_PARSED)
+	if (result != CF_STAT_PARSED) {
+		if ((cf_config.flags & CF_BPF_FLIPPED ? !hook : hook) == CF_FLOW_EGRESS)
+			stats->n[CF_STAT_EGRESS_PACKETS] += cf_segments(skb);
 		return TC_ACT_UNSPEC;
+	}
 	if (key.fragment)
 		stats->n[CF_STAT_LATER_FRAGMENTS]++;
 	if (packet.copied)
 		stats->n[CF_STAT_NON_LINEAR]++;
-	source_end = cf_flow_key_sort(&key);
-	cf_load_measure(skb, &packet, key.protocol, &load);
-	load.now = bpf_ktime_get_boot_ns();
-	result = cf_flow_account(&key, &load, packet.tcp_flags, direction, source_end);
-	stats->n[result]++;
-	if (result == CF_STAT_FLOW_NEW)
-		cf_event_emit(skb, stats, &packet, &key, &load, direction, source_end);
+	/* A copy: a pointer to the parser's would keep that one out of registers, and offsets that were in memory
+	 * have lost the bounds that the verifier asks for. */
+	facts = packet;
+	cf_observe_flow(skb, stats, &facts, &key, hook);
 	return TC_ACT_UNSPEC;
 }
 
@@ -90,6 +197,31 @@ SEC("tc")
 int cellflow_ingress(struct __sk_buff *skb)
 {
 	return cf_observe(skb, CF_FLOW_INGRESS);
+}
+
+/* Only how many packets the cell sends, for either hook. A program of its own: as a branch of the others it would more
+ * than double what the verifier has to follow in each of them. */
+SEC("tc")
+int cellflow_count(struct __sk_buff *skb)
+{
+	struct cf_flow_key key = {};
+	struct cf_packet packet = {};
+	struct cf_load load = { .packets = 1 };
+	struct cf_stats *stats;
+	__u32 zero = 0;
+
+	stats = bpf_map_lookup_elem(&STATS, &zero);
+	if (!stats)
+		return TC_ACT_UNSPEC;
+	stats->n[CF_STAT_PACKETS]++;
+	if (skb->gso_size) {
+		if (cf_parse(skb, &packet, &key) == CF_STAT_PARSED)
+			cf_load_measure(skb, &packet, key.protocol, &load);
+		else
+			load.packets = cf_segments(skb);
+	}
+	stats->n[CF_STAT_EGRESS_PACKETS] += load.packets;
+	return TC_ACT_UNSPEC;
 }
 
 char LICENSE[] SEC("license") = "GPL";

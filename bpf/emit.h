@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only
  *
- * A new flow to one ring record, and the decision whether to wake the reader for it. Counts what it attempts, submits
- * and loses; does not decide which packets deserve an event.
+ * A flow to one ring record, and the decision whether to wake the reader for it. Counts what it attempts, submits
+ * and loses; does not decide when a flow deserves an event.
  */
 #ifndef CF_BPF_EMIT_H
 #define CF_BPF_EMIT_H
@@ -36,65 +36,38 @@ static __always_inline __u64 cf_wake_flag(struct cf_stats *stats, __u64 now)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* A function of its own, not inlined: new flows are rare, and by its signature the layout gets into the BTF. */
-static __noinline void cf_event_fill(struct cf_event *event, struct __sk_buff *skb, const struct cf_packet *packet,
-				     const struct cf_flow_key *key, __u32 source_end)
+/* A function of its own, not inlined: by its signature the layout gets into the BTF. */
+static __noinline int cf_event_fill(struct cf_event *event, const struct cf_flow *flow, __u32 kind, __u32 close_reason)
 {
-	__u32 source = source_end & 1;
-	__u32 target = source ^ 1;
-	int ports = packet->flags & CF_EVENT_PORTS;
-
-	__builtin_memcpy(event->src_addr, key->addr[source], sizeof(event->src_addr));
-	__builtin_memcpy(event->dst_addr, key->addr[target], sizeof(event->dst_addr));
-	event->cell = key->cell;
-	event->ifindex = skb->ifindex;
-	event->mark = skb->mark;
-	event->src_port = ports ? key->port[source] : 0;
-	event->dst_port = ports ? key->port[target] : 0;
-	event->icmp_id = packet->flags & CF_EVENT_ICMP_ID ? key->port[0] : 0;
-	event->vlan = packet->vlan;
-	event->flags = packet->flags;
+	cf_flow_tell(flow, kind, close_reason, event);
 	event->cpu = bpf_get_smp_processor_id();
-	event->kind = CF_KIND_OPENED;
-	event->source = CF_SOURCE_EBPF;
-	event->family = key->family;
-	event->protocol = key->protocol;
-	event->tcp_flags = packet->tcp_flags;
-	event->icmp_type = packet->icmp_type;
-	event->icmp_code = packet->icmp_code;
-	event->close_reason = CF_CLOSE_NONE;
-	event->witnesses = 0;
-	__builtin_memset(event->pad0, 0, sizeof(event->pad0));
+	return 0;
 }
 
-static __always_inline void cf_event_emit(struct __sk_buff *skb, struct cf_stats *stats, const struct cf_packet *packet,
-					  const struct cf_flow_key *key, const struct cf_load *load, int direction,
-					  __u8 source_end)
+/* A flow that makes room may be of another cell of the same table: what that one asked for is in the entry, and its
+ * own programs number its events, so it gets no number here. */
+static __always_inline int cf_event_emit(struct cf_stats *stats, const struct cf_flow *flow, __u32 kind,
+					 __u32 close_reason, __u64 now)
 {
-	__u64 seq = ++stats->n[CF_STAT_EVENT_ATTEMPTED];
-	/* A copy: a pointer to the caller's would keep that one out of registers, and offsets that were in memory
-	 * have lost the bounds that the verifier asks for. */
-	struct cf_packet facts = *packet;
 	struct cf_event *event;
+	__u64 seq = 0;
 
+	if (!(flow->events & 1 << kind)) {
+		stats->n[CF_STAT_EVENT_UNWANTED]++;
+		return 0;
+	}
+	stats->n[CF_STAT_EVENT_ATTEMPTED]++;
+	if (flow->key.cell == cf_config.cell)
+		seq = ++stats->seq;
 	event = bpf_ringbuf_reserve(&FLOW_EVENTS, CF_EVENT_RING_LEN, 0);
 	if (!event) {
 		stats->n[CF_STAT_RING_FULL]++;
-		return;
+		return 0;
 	}
-	event->first_seen_ns = load->now;
-	event->last_seen_ns = load->now;
-	event->packets = load->packets;
-	event->bytes = load->bytes;
-	event->reply_packets = 0;
-	event->reply_bytes = 0;
+	cf_event_fill(event, flow, kind, close_reason);
 	event->seq = seq;
-	/* On its way out a packet comes here after netfilter, on its way in before it. */
-	event->hook = direction == CF_FLOW_EGRESS ? CF_HOOK_TC_EGRESS : CF_HOOK_TC_INGRESS;
-	event->direction = direction == CF_FLOW_EGRESS ? CF_DIRECTION_EGRESS : CF_DIRECTION_INGRESS;
-	event->verdict = direction == CF_FLOW_EGRESS ? CF_VERDICT_ACCEPT : CF_VERDICT_UNKNOWN;
-	cf_event_fill(event, skb, &facts, key, source_end);
 	stats->n[CF_STAT_EVENT_SUBMITTED]++;
-	bpf_ringbuf_submit(event, cf_wake_flag(stats, load->now));
+	bpf_ringbuf_submit(event, cf_wake_flag(stats, now));
+	return 0;
 }
 #endif

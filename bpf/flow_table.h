@@ -1,87 +1,263 @@
-/* SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * The flow table: one entry for both directions of a connection, updated in place. Knows nothing of packet bytes
- * or of events; says of each packet whether its flow was known, is new, or was refused.
+ * The flow table's algorithm, compiled twice: into the tc program, whose sets are the map FLOWS, and by
+ * core/flow_table.c for tables of user space. One entry for both directions of a connection, updated in place. Says of
+ * each packet whether its flow was known, is new, or was refused, and what had to end for it; knows no packet bytes and
+ * no rings. The includer has __always_inline. A hit takes no lock; who may change what is said in flow.h.
  */
 #ifndef CF_BPF_FLOW_TABLE_H
 #define CF_BPF_FLOW_TABLE_H
+#include "event.h"
+#include "flow.h"
+#include "packet.h"
 
-static __always_inline int cf_address_compare(const __u8 *a, const __u8 *b)
+#ifdef __clang__
+#define CF_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CF_UNROLL
+#endif
+
+enum {
+	CF_TCP_FIN = 1,
+	CF_TCP_SYN = 2,
+	CF_TCP_RST = 4,
+	CF_TCP_ACK = 16,
+	CF_TCP_NUMBER = 6, /* IPPROTO_TCP */
+	CF_LOCK_TRIES = 1024, /* tens of microseconds: enough for a holder that is interrupted, if its CPU stays ours */
+	CF_BLOOM_FULL = 64, /* evictions after which the filter forgets: later it would say yes to one in six */
+	CF_BLOOM_BITS = CF_BLOOM_WORDS * 64,
+};
+
+/* Multilinear, with pairs: of two different keys the upper 32 bits of the sums are equal for one secret in 2^32, so
+ * nobody who does not know the secret can choose flows that meet in one set. Volatile, or the tc program's compiler
+ * takes the words that the object was built with for those that it is loaded with. */
+static __always_inline uint64_t cf_flow_hash(const struct cf_flow_key *key,
+					     const volatile struct cf_flow_secret *secret)
 {
-#pragma unroll
-	for (int i = 0; i < 16; i += 4) {
-		__u32 x, y;
+	uint64_t hash = secret->word[0];
+	uint32_t a, b;
 
-		__builtin_memcpy(&x, a + i, 4);
-		__builtin_memcpy(&y, b + i, 4);
-		if (x != y)
-			return bpf_ntohl(x) < bpf_ntohl(y) ? -1 : 1;
+	CF_UNROLL
+	for (int i = 0; i < (int)sizeof(*key) / 4; i += 2) {
+		__builtin_memcpy(&a, (const uint8_t *)key + 4 * i, 4);
+		__builtin_memcpy(&b, (const uint8_t *)key + 4 * i + 4, 4);
+		hash += (a + secret->word[i + 1]) * (b + secret->word[i + 2]);
 	}
-	return 0;
+	return hash;
 }
 
-/* Brings the ends into the table's order. Returns the end at which the packet's source is now. */
-static __always_inline __u8 cf_flow_key_sort(struct cf_flow_key *key)
+static __always_inline uint32_t cf_flow_set_index(uint64_t hash, uint32_t mask)
 {
-	int order = cf_address_compare(key->addr[0], key->addr[1]);
-	__u8 addr[16];
-	__u16 port;
-
-	if (order < 0 || (!order && key->port[0] <= key->port[1]))
-		return 0;
-	__builtin_memcpy(addr, key->addr[0], sizeof(addr));
-	__builtin_memcpy(key->addr[0], key->addr[1], sizeof(addr));
-	__builtin_memcpy(key->addr[1], addr, sizeof(addr));
-	port = key->port[0];
-	key->port[0] = key->port[1];
-	key->port[1] = port;
-	return 1;
+	return (uint32_t)(hash >> 42) & mask;
 }
 
-/* In place through the pointer: bpf_map_update_elem on a key that exists makes an LRU map evict other keys. */
-static __always_inline void cf_flow_add(struct cf_flow *flow, const struct cf_load *load, __u8 tcp_flags, int direction)
+static __always_inline uint32_t cf_flow_tag(uint64_t hash)
+{
+	uint32_t tag = (uint32_t)(hash >> 10);
+
+	return tag < CF_TAG_FIRST ? tag + CF_TAG_FIRST : tag;
+}
+
+static __always_inline int cf_flow_key_equal(const struct cf_flow_key *a, const struct cf_flow_key *b)
+{
+	uint64_t x[sizeof(*a) / 8], y[sizeof(*a) / 8], differ = 0;
+
+	__builtin_memcpy(x, __builtin_assume_aligned(a, 8), sizeof(x));
+	__builtin_memcpy(y, __builtin_assume_aligned(b, 8), sizeof(y));
+	CF_UNROLL
+	for (int i = 0; i < (int)sizeof(*a) / 8; i++)
+		differ |= x[i] ^ y[i];
+	return !differ;
+}
+
+/* A key that is not the one its tag was set for cannot be taken for ours: the tag is a function of the key. */
+static __always_inline struct cf_flow *cf_flow_find(struct cf_flow_set *set, uint32_t tag,
+						    const struct cf_flow_key *key)
+{
+	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++)
+		if (*(volatile uint32_t *)&set->tag[i] == tag && cf_flow_key_equal(&set->flow[i].key, key))
+			return &set->flow[i];
+	return NULL;
+}
+
+/* Without the other direction ever seen, one FIN must do. */
+static __always_inline uint32_t cf_flow_finish(const struct cf_flow *flow)
+{
+	uint32_t egress = flow->tcp_flags[CF_FLOW_EGRESS], ingress = flow->tcp_flags[CF_FLOW_INGRESS];
+
+	if ((egress | ingress) & CF_TCP_RST)
+		return CF_CLOSE_RST;
+	if (!((egress | ingress) & CF_TCP_FIN))
+		return CF_CLOSE_NONE;
+	if ((egress & ingress & CF_TCP_FIN) || !flow->packets[CF_FLOW_EGRESS] || !flow->packets[CF_FLOW_INGRESS])
+		return CF_CLOSE_FIN;
+	return CF_CLOSE_NONE;
+}
+
+/* The first packet of another connection between the same ports: nobody opens one on top of one that goes on. */
+static __always_inline int cf_flow_is_reuse(const struct cf_flow *flow, uint8_t tcp_flags)
+{
+	return (tcp_flags & (CF_TCP_SYN | CF_TCP_ACK)) == CF_TCP_SYN &&
+	       ((flow->tcp_flags[0] | flow->tcp_flags[1]) & (CF_TCP_FIN | CF_TCP_RST));
+}
+
+/* The time only ever goes on: other CPUs may be up to a tick ahead. */
+static __always_inline void cf_flow_add(struct cf_flow *flow, const struct cf_load *load, uint8_t tcp_flags,
+					int direction)
 {
 	__sync_fetch_and_add(&flow->packets[direction], load->packets);
 	__sync_fetch_and_add(&flow->bytes[direction], load->bytes);
-	flow->last_seen_ns = load->now;
+	if ((int64_t)(load->now - flow->last_seen_ns) > 0)
+		flow->last_seen_ns = load->now;
 	if ((flow->tcp_flags[direction] & tcp_flags) != tcp_flags)
 		__sync_fetch_and_or(&flow->tcp_flags[direction], tcp_flags);
 }
 
-static __always_inline int cf_flow_insert(const struct cf_flow_key *key, const struct cf_load *load, __u8 tcp_flags,
-					  int direction, __u8 source_end)
+static __always_inline int cf_flow_lock(struct cf_flow_set *set)
 {
-	struct cf_flow flow = {
-		.first_seen_ns = load->now,
-		.last_seen_ns = load->now,
-		.origin = direction,
-		.origin_end = source_end,
-	};
-
-	flow.packets[direction] = load->packets;
-	flow.bytes[direction] = load->bytes;
-	flow.tcp_flags[direction] = tcp_flags;
-	return bpf_map_update_elem(&FLOWS, key, &flow, BPF_NOEXIST);
+	for (uint32_t i = 0; i < CF_LOCK_TRIES; i++)
+		if (!__sync_val_compare_and_swap(&set->lock, 0, 1))
+			return 1;
+	return 0;
 }
 
-/* Returns CF_STAT_FLOW_HIT, CF_STAT_FLOW_NEW or CF_STAT_FLOW_FULL. Of several CPUs that see a flow's first packets
- * at once exactly one is told NEW: the one whose insert succeeded. */
-static __always_inline int cf_flow_account(const struct cf_flow_key *key, const struct cf_load *load, __u8 tcp_flags,
-					   int direction, __u8 source_end)
+static __always_inline void cf_flow_unlock(struct cf_flow_set *set)
 {
-	struct cf_flow *flow = bpf_map_lookup_elem(&FLOWS, key);
-	int err;
+	__sync_val_compare_and_swap(&set->lock, 1, 0);
+}
 
-	if (!flow) {
-		err = cf_flow_insert(key, load, tcp_flags, direction, source_end);
-		if (!err)
-			return CF_STAT_FLOW_NEW;
-		if (err == -EEXIST)
-			flow = bpf_map_lookup_elem(&FLOWS, key);
-		if (!flow)
-			return CF_STAT_FLOW_FULL;
+static __always_inline uint32_t cf_bloom_bit(uint32_t half)
+{
+	return (half & 0xffff) * CF_BLOOM_BITS >> 16;
+}
+
+static __always_inline int cf_bloom_has(const struct cf_flow_set *set, uint32_t tag)
+{
+	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
+
+	return (set->bloom[a / 64] >> (a % 64) & 1) && (set->bloom[b / 64] >> (b % 64) & 1);
+}
+
+static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag)
+{
+	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
+
+	if (set->evictions >= CF_BLOOM_FULL) {
+		__builtin_memset(set->bloom, 0, sizeof(set->bloom));
+		set->evictions = 0;
 	}
-	cf_flow_add(flow, load, tcp_flags, direction);
-	return CF_STAT_FLOW_HIT;
+	set->evictions++;
+	set->bloom[a / 64] |= 1ULL << (a % 64);
+	set->bloom[b / 64] |= 1ULL << (b % 64);
+}
+
+/* Which way a new flow gets: a free one, else that of a finished flow, else of any; of those the one least recently
+ * seen. Not the ways that are being taken out: CF_FLOW_WAYS if there are no others. The number of the way is in the
+ * lowest bits of its rank, and comes out by two bytes of stack, where the verifier forgets what it knew of a number: it
+ * would walk all that follows once for each order that the ways can have. */
+static __always_inline uint32_t cf_flow_choose(const struct cf_flow_set *set)
+{
+	uint64_t best = CF_FLOW_WAYS | 1ULL << 63, rank;
+	volatile uint16_t way;
+
+	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
+		uint32_t tag = *(const volatile uint32_t *)&set->tag[i];
+
+		if (tag == CF_TAG_FREE) {
+			best = i;
+			break;
+		}
+		rank = (set->flow[i].last_seen_ns >> 2 & ~15ULL) | i;
+		if (!cf_flow_finish(&set->flow[i]))
+			rank |= 1ULL << 62;
+		if (tag >= CF_TAG_FIRST && rank < best)
+			best = rank;
+	}
+	way = best & 15;
+	return way;
+}
+
+/* What others still add in this moment to the entry that they had found belongs to the flow that comes into it: it is
+ * with one of the two, and the sum stays right. */
+static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_ended *ended, uint32_t close_reason,
+					 uint32_t stat)
+{
+	ended->kind = CF_KIND_CLOSED;
+	ended->close_reason = close_reason;
+	ended->stat = stat;
+	__builtin_memcpy(&ended->flow, flow, sizeof(ended->flow));
+	CF_UNROLL
+	for (int i = 0; i < 2; i++) {
+		ended->flow.packets[i] = __sync_lock_test_and_set(&flow->packets[i], 0);
+		ended->flow.bytes[i] = __sync_lock_test_and_set(&flow->bytes[i], 0);
+	}
+}
+
+/* Counters are added to: they are 0 in a free way, and what is in them otherwise must not be lost. */
+static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction)
+{
+	__builtin_memcpy(&flow->key, &fresh->key, sizeof(flow->key));
+	flow->first_seen_ns = fresh->first_seen_ns;
+	flow->last_seen_ns = fresh->last_seen_ns;
+	__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
+	__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	__builtin_memcpy(flow->tcp_flags, fresh->tcp_flags, sizeof(*flow) - offsetof(struct cf_flow, tcp_flags));
+}
+
+/* In the set's lock. `fresh` is complete but for CF_EVENT_REOPENED. */
+static __always_inline int cf_flow_replace(struct cf_flow_set *set, uint32_t tag, struct cf_flow *fresh, int direction,
+					   struct cf_flow_ended *ended, struct cf_flow **entry)
+{
+	struct cf_flow *flow = cf_flow_find(set, tag, &fresh->key);
+	volatile uint16_t found = flow ? flow - set->flow : CF_FLOW_WAYS; /* as in cf_flow_choose */
+	uint32_t way = found, held, reason;
+	int is_reuse = way < CF_FLOW_WAYS;
+
+	if (!is_reuse)
+		way = cf_flow_choose(set);
+	if (way >= CF_FLOW_WAYS)
+		return CF_STAT_FLOW_FULL;
+	flow = &set->flow[way];
+	*entry = flow;
+	if (is_reuse && !cf_flow_is_reuse(flow, fresh->tcp_flags[direction]))
+		return CF_STAT_FLOW_HIT;
+	held = *(volatile uint32_t *)&set->tag[way];
+	/* The sweeper may have been faster. */
+	if (held == CF_TAG_CLOSING || __sync_val_compare_and_swap(&set->tag[way], held, CF_TAG_CLAIMED) != held)
+		return CF_STAT_FLOW_FULL;
+	if (held != CF_TAG_FREE) {
+		reason = cf_flow_finish(flow);
+		if (!is_reuse && !reason)
+			reason = CF_CLOSE_EVICTED;
+		else if (!reason) /* a FIN of one end was answered by nothing but the other's new beginning */
+			reason = CF_CLOSE_FIN;
+		cf_flow_take(flow, ended, reason, is_reuse ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED);
+	}
+	if (cf_bloom_has(set, tag))
+		fresh->flags |= CF_EVENT_REOPENED;
+	if (held != CF_TAG_FREE && !is_reuse)
+		cf_bloom_put(set, held);
+	cf_flow_put(flow, fresh, direction);
+	__sync_val_compare_and_swap(&set->tag[way], CF_TAG_CLAIMED, tag);
+	return CF_STAT_FLOW_NEW;
+}
+
+/* A packet that has no entry, or begins a new connection in one. `fresh`: what its entry is to be. Returns
+ * CF_STAT_FLOW_HIT, when somebody else was faster: count it into *entry; NEW: it is in the table, and fresh->flags say
+ * whether it may have been there before; or FULL. */
+static __always_inline int cf_flow_insert(struct cf_flow_set *set, uint32_t tag, struct cf_flow *fresh, int direction,
+					  struct cf_flow_ended *ended, struct cf_flow **entry)
+{
+	int result;
+
+	ended->kind = 0;
+	if (!cf_flow_lock(set)) {
+		*entry = cf_flow_find(set, tag, &fresh->key); /* the holder's flow may be ours */
+		return *entry && !cf_flow_is_reuse(*entry, fresh->tcp_flags[direction]) ? CF_STAT_FLOW_HIT
+											: CF_STAT_FLOW_FULL;
+	}
+	result = cf_flow_replace(set, tag, fresh, direction, ended, entry);
+	cf_flow_unlock(set);
+	return result;
 }
 #endif

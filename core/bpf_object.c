@@ -9,7 +9,7 @@
 #include "bpf_file.h"
 #include "bpf_object.h"
 #include "error.h"
-#include "flow.h"
+#include "flow_table.h"
 #include "libbpf_log.h"
 #include "plan.h"
 
@@ -33,6 +33,7 @@ struct load {
 	struct bpf_object *object;
 	const char *name; /* of the object, for messages */
 	struct bpf_program *programs[2];
+	int only_counts; /* CF_BPF_COUNT_ONLY: a program without the rest */
 	struct bpf_map *ring;
 	void *file; /* bytes of an operator's object */
 	char *log;
@@ -44,6 +45,8 @@ static int find_program(struct load *load, int direction)
 	const char *const *names = program_names[direction];
 	struct bpf_program *program = NULL;
 
+	if (load->only_counts)
+		program = bpf_object__find_program_by_name(load->object, "cellflow_count");
 	for (int i = 0; !program && i < 5 && names[i]; i++)
 		program = bpf_object__find_program_by_name(load->object, names[i]);
 	if (!program && direction == CF_FLOW_EGRESS)
@@ -101,6 +104,13 @@ static struct bpf_map *find_map(struct bpf_object *object, const char *name, siz
 	return map && bpf_map__key_size(map) == key && bpf_map__value_size(map) == value ? map : NULL;
 }
 
+static struct bpf_map *find_flows(const struct load *load)
+{
+	struct bpf_map *map = find_map(load->object, "FLOWS", sizeof(uint32_t), sizeof(struct cf_flow_set));
+
+	return map && bpf_map__type(map) == BPF_MAP_TYPE_ARRAY ? map : NULL;
+}
+
 static int reuse(struct bpf_map *map, int fd)
 {
 	struct bpf_map_info info = { 0 };
@@ -136,8 +146,13 @@ static int write_config(struct load *load, const struct cf_bpf_options *options)
 		.wake_interval_ns = options->wake_interval_ns,
 		.cell = options->cell,
 		.link_len = options->link_len,
+		.events = options->events,
+		.flags = options->flags,
 	};
+	struct bpf_map *flows = find_flows(load);
 
+	cf_flow_secret_make(options->seed, &config.secret);
+	config.set_mask = flows ? bpf_map__max_entries(flows) - 1 : 0;
 	if (map && bpf_map__set_initial_value(map, &config, sizeof(config)) < 0)
 		return cf_fail(load->err, CF_FAIL_LOAD, EINVAL,
 			       "BPF object %s: section .rodata.config has %u bytes, not the %zu of struct "
@@ -148,14 +163,14 @@ static int write_config(struct load *load, const struct cf_bpf_options *options)
 
 static int prepare_maps(struct load *load, const struct cf_bpf_maps *maps, const struct cf_bpf_options *options)
 {
-	struct bpf_map *flows = find_map(load->object, "FLOWS", sizeof(struct cf_flow_key), sizeof(struct cf_flow));
+	struct bpf_map *flows = find_flows(load);
 	struct bpf_map *wake = find_map(load->object, "WAKE", sizeof(uint32_t), sizeof(struct cf_wake));
 	int ret = 0;
 
 	if (options->ring_bytes && maps->ring_fd < 0)
 		ret = bpf_map__set_max_entries(load->ring, options->ring_bytes);
 	if (!ret && options->flow_entries && flows && maps->flows_fd < 0)
-		ret = bpf_map__set_max_entries(flows, options->flow_entries);
+		ret = bpf_map__set_max_entries(flows, cf_flow_sets_for(options->flow_entries));
 	if (!ret)
 		ret = reuse(load->ring, maps->ring_fd);
 	if (!ret)
@@ -212,7 +227,7 @@ static int open_object(struct load *load, const char *path)
 
 static int take_over(const struct load *load, struct cf_bpf_maps *maps, struct cf_bpf_object *out)
 {
-	struct bpf_map *flows = find_map(load->object, "FLOWS", sizeof(struct cf_flow_key), sizeof(struct cf_flow));
+	struct bpf_map *flows = find_flows(load);
 	struct bpf_map *wake = find_map(load->object, "WAKE", sizeof(uint32_t), sizeof(struct cf_wake));
 	struct bpf_map *stats = find_map(load->object, "STATS", sizeof(uint32_t), sizeof(struct cf_stats));
 	int ret = 0;
@@ -233,7 +248,9 @@ static int take_over(const struct load *load, struct cf_bpf_maps *maps, struct c
 static int load_with(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		     struct cf_error *err)
 {
-	struct load load = { .name = options->path ? options->path : "(built in)", .err = err };
+	struct load load = { .name = options->path ? options->path : "(built in)",
+			     .err = err,
+			     .only_counts = options->flags & CF_BPF_COUNT_ONLY };
 	int ret = -1, cause;
 
 	cf_bpf_object_init(out);
@@ -284,8 +301,32 @@ static int load_own(struct cf_bpf_maps *maps, const struct cf_bpf_options *optio
 	return ret;
 }
 
+/* The built-in object with a ring for one cell. What it shares is the flow table. */
+static int load_apart(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
+		      struct cf_error *err)
+{
+	struct cf_bpf_maps apart = { .ring_fd = -1, .flows_fd = maps->flows_fd, .wake_fd = -1 };
+	int ret = load_with(&apart, options, out, err);
+
+	maps->flows_fd = apart.flows_fd;
+	apart.flows_fd = -1;
+	if (ret == 0) {
+		out->ring_fd = apart.ring_fd;
+		apart.ring_fd = -1;
+		ret = cf_bpf_ring_size(out, err);
+	}
+	if (ret == 0)
+		ret = cf_bpf_maps_ring(maps, options->ring_bytes, err);
+	if (ret < 0)
+		cf_bpf_unload(out);
+	cf_bpf_maps_close(&apart);
+	return ret;
+}
+
 int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		struct cf_error *err)
 {
-	return options->path ? load_own(maps, options, out, err) : load_with(maps, options, out, err);
+	if (options->path)
+		return load_own(maps, options, out, err);
+	return options->own_ring ? load_apart(maps, options, out, err) : load_with(maps, options, out, err);
 }

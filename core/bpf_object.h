@@ -16,7 +16,7 @@ struct cf_stats;
  */
 struct cf_bpf_maps {
 	int ring_fd; /* FLOW_EVENTS, else flow_events */
-	int flows_fd; /* FLOWS, when it is of struct cf_flow_key and struct cf_flow */
+	int flows_fd; /* FLOWS, when it is of struct cf_flow_set, to be mapped */
 	int wake_fd; /* WAKE, when it is of struct cf_wake */
 };
 
@@ -26,13 +26,16 @@ enum {
 
 struct cf_bpf_options {
 	uint64_t wake_interval_ns;
+	uint64_t seed; /* of the flow table's hash: the same for all loads that share FLOWS, and unknown to cells */
 	uint32_t cell;
 	uint32_t link_len; /* from cf_interface_look */
 	uint32_t flow_entries; /* 0: as the object says; counts for the load that creates the map, and the built-in one
 				*/
+	uint32_t events; /* 1 << enum cf_kind, or-ed: of opened and closed, what goes to the ring */
 	uint32_t ring_bytes; /* as above; made a power of two of pages */
 	uint32_t hooks; /* wanted: enum cf_plan_hook, or-ed */
-	uint32_t pad0; /* zero */
+	uint32_t flags; /* enum cf_bpf_flag, or-ed */
+	uint32_t own_ring; /* 1: the built-in object gets a ring of its own, too */
 	const char *path; /* operator's object; NULL: the built-in one */
 };
 
@@ -40,8 +43,8 @@ struct cf_bpf_options {
 struct cf_bpf_object {
 	int prog_fd[2]; /* by enum cf_flow_direction; -1: not wanted */
 	int stats_fd; /* per-CPU struct cf_stats; -1: the object has none */
-	int ring_fd; /* an operator's object: its own ring, for own_ring.h; -1: the built-in one, which uses
-			maps->ring_fd */
+	int ring_fd; /* an operator's object, or options.own_ring: its own ring, for own_ring.h; -1: the built-in one,
+			which uses maps->ring_fd */
 	uint32_t ring_size; /* of that ring, bytes */
 };
 

@@ -5,11 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include "cells.h"
+#include "cells_parts.h"
 #include "descriptors.h"
 #include "error.h"
+#include "event.h"
 #include "log.h"
+#include "source.h"
 
 _Static_assert(CF_CELLS_MAX == 1 << CF_SLOT_BITS, "a slot's number has its bits, no more");
 
@@ -23,6 +27,8 @@ int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options
 	memset(cells, 0, sizeof(*cells));
 	cells->options = *options;
 	cf_bpf_maps_init(&cells->maps);
+	if (getrandom(&cells->seed, sizeof(cells->seed), 0) != (ssize_t)sizeof(cells->seed))
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no random numbers: %s", strerror(errno));
 	return cf_cell_watch_open(&cells->watch, error);
 }
 
@@ -30,6 +36,7 @@ static void read_stats(struct cf_cell *cell)
 {
 	struct cf_stats sum;
 
+	cf_bypass_read(&cell->bypass); /* first: what passes meanwhile is no bypass */
 	if (cell->object.stats_fd >= 0 && cf_bpf_stats(cell->object.stats_fd, &sum) == 0)
 		cell->stats = sum;
 }
@@ -40,68 +47,56 @@ static void add_stats(struct cf_stats *to, const struct cf_stats *from)
 		to->n[i] += from->n[i];
 }
 
-static void detach(struct cf_cells *cells, struct cf_cell *cell)
+void cf_cell_detach(struct cf_cells *cells, struct cf_cell *cell)
 {
 	struct cf_error error = { 0 };
 
 	if (cell->is_watched)
 		cf_cell_watch_remove(&cells->watch, &cell->watched);
 	cell->is_watched = false;
-	if (cf_detach(&cell->attachment, &cell->plan, &error) < 0 && !cell->gone)
+	if (cf_bypass_detach(&cell->bypass, &error) < 0 && !cell->gone)
+		cf_warn("%s", error.text);
+	if (cf_detach(&cell->attachment, &cell->stand.at, &error) < 0 && !cell->gone)
 		cf_warn("%s", error.text);
 	read_stats(cell);
 }
 
-static int ring_size(struct cf_cells *cells, struct cf_error *error)
+void cf_cells_listen(struct cf_cells *cells, cf_cells_listener *listener, void *context)
 {
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-
-	if (cells->ring_size > 0)
-		return 0;
-	if (bpf_obj_get_info_by_fd(cells->maps.ring_fd, &info, &len) < 0)
-		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "ring open failed: %s", strerror(errno));
-	cells->ring_size = info.max_entries;
-	return 0;
+	cells->listener = listener;
+	cells->listener_context = context;
 }
 
-static int attach(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
+void cf_cell_tell(const struct cf_cells *cells, const struct cf_cell *cell, uint32_t close_reason)
 {
-	struct cf_interface interface;
+	if (cells->listener)
+		cells->listener(cells->listener_context, cell, close_reason);
+}
 
-	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0 ||
-	    cf_attach(nsfd, &cell->plan, &interface, cell->object.prog_fd, &cell->attachment, error) < 0 ||
-	    cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, &cell->attachment, &cell->watched, error) < 0)
+static int watch(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
+{
+	bool has_program = cell->attachment.mode != CF_ATTACH_AUTO;
+
+	if (cf_cell_watch_add(&cells->watch, nsfd, &cell->plan, has_program ? &cell->attachment : NULL, &cell->watched,
+			      error) < 0)
 		return -1;
+	cell->watched.by_name = cell->nflog_fd >= 0; /* that socket keeps the namespace, and its links, alive */
 	cell->is_watched = true;
-	cell->mode = cell->attachment.mode;
-	memcpy(cell->interface, interface.name, sizeof(cell->interface));
+	if (has_program)
+		cell->watched.inner = cell->stand.inner;
 	return 0;
 }
 
 /* Inside one opening of the namespace, which is closed again: whoever holds it keeps a dead cell's traffic alive. */
-static int load_and_attach(struct cf_cells *cells, struct cf_cell *cell, struct cf_error *error)
+static int open_and_watch(struct cf_cells *cells, struct cf_cell *cell, struct cf_error *error)
 {
-	struct cf_bpf_options load = {
-		.wake_interval_ns = cells->options.wake_interval_ns,
-		.cell = cell->slot,
-		.flow_entries = cells->options.flow_entries,
-		.ring_bytes = cells->options.ring_bytes,
-		.hooks = cell->plan.hooks,
-		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
-	};
-	struct cf_interface interface;
 	int nsfd = cf_netns_open(&cell->plan, error);
 	int rc = -1;
 
 	if (nsfd < 0)
 		return -1;
-	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0)
-		goto out;
-	load.link_len = interface.link_len;
-	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) == 0 && ring_size(cells, error) == 0)
-		rc = attach(cells, cell, nsfd, error);
-out:
+	if (cf_sources_open(cells, cell, nsfd, error) == 0)
+		rc = watch(cells, cell, nsfd, error);
 	close(nsfd);
 	return rc;
 }
@@ -122,7 +117,9 @@ static int free_slot(struct cf_cells *cells, struct cf_error *error)
 
 static void free_cell(struct cf_cells *cells, struct cf_cell *cell)
 {
-	detach(cells, cell);
+	cf_cell_detach(cells, cell);
+	cf_sources_close(cell);
+	cf_bypass_unload(&cell->bypass);
 	cf_bpf_unload(&cell->object);
 	free(cell);
 }
@@ -149,8 +146,10 @@ static void name_cell(const struct cf_plan_cell *plan, struct cf_error *error)
 /* clsact has room for one filter of ours: the old one goes first, and comes back when the new one fails. */
 static void make_room(struct cf_cells *cells, struct cf_cell *before)
 {
+	if (before)
+		cf_cell_leave(cells, before); /* later, what it tells would be taken for the new one's end */
 	if (before && before->mode == CF_ATTACH_CLSACT)
-		detach(cells, before);
+		cf_cell_detach(cells, before);
 }
 
 static void give_back_room(struct cf_cells *cells, struct cf_cell *before)
@@ -161,7 +160,7 @@ static void give_back_room(struct cf_cells *cells, struct cf_cell *before)
 	if (!before || before->is_watched)
 		return;
 	nsfd = cf_netns_open(&before->plan, &error);
-	if (nsfd < 0 || attach(cells, before, nsfd, &error) < 0)
+	if (nsfd < 0 || cf_sources_attach(before, nsfd, &error) < 0 || watch(cells, before, nsfd, &error) < 0)
 		cf_error_log("cell \"%s\" is no longer watched: %s", before->plan.name, error.text);
 	if (nsfd >= 0)
 		close(nsfd);
@@ -180,8 +179,10 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	cell->before = before;
 	cf_bpf_object_init(&cell->object);
 	cf_attachment_init(&cell->attachment);
+	cf_bypass_init(&cell->bypass);
 	make_room(cells, before);
-	if (load_and_attach(cells, cell, error) < 0) {
+	cell->nflog_fd = -1;
+	if (open_and_watch(cells, cell, error) < 0) {
 		name_cell(plan, error);
 		free_cell(cells, cell);
 		give_back_room(cells, before);
@@ -189,8 +190,10 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	}
 	*place_of(cells, cell) = cell;
 	cells->count++;
-	cells->uncounted |= cell->object.stats_fd < 0;
+	cell->counted = cell->object.stats_fd >= 0;
+	cells->uncounted |= !cell->counted && cell->mode != CF_ATTACH_AUTO;
 	cf_debug("cell \"%s\": slot %u, interface %s", plan->name, cell->slot % CF_CELLS_MAX, cell->interface);
+	cf_cell_tell(cells, cell, CF_CLOSE_NONE);
 	return cell;
 }
 
@@ -209,19 +212,34 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 	else if (*place && (*place)->before == cell)
 		(*place)->before = NULL;
 	cells->count--;
-	detach(cells, cell);
+	cf_cell_leave(cells, cell);
+	cf_cell_detach(cells, cell);
 	if (was_current)
 		give_back_room(cells, cell->before);
+	if (was_current && cell->before) {
+		cf_cell_tell(cells, cell->before, CF_CLOSE_NONE);
+	} else if (was_current && !cell->gone) {
+		cf_sources_end(cell);
+		cf_cell_tell(cells, cell, CF_CLOSE_SHUTDOWN);
+	}
 	add_stats(&cells->removed, &cell->stats);
+	if (cell->counted)
+		cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
+	cf_bypass_unload(&cell->bypass);
+	cf_sources_close(cell);
 	cf_bpf_unload(&cell->object);
 	free(cell);
 }
 
 void cf_cells_detach(struct cf_cells *cells)
 {
-	for (uint32_t i = 0; i < CF_CELLS_MAX; i++)
-		if (cells->by_slot[i])
-			detach(cells, cells->by_slot[i]);
+	for (uint32_t i = 0; i < CF_CELLS_MAX; i++) {
+		if (!cells->by_slot[i])
+			continue;
+		cf_cell_leave(cells, cells->by_slot[i]);
+		cf_cell_detach(cells, cells->by_slot[i]);
+		cf_sources_end(cells->by_slot[i]);
+	}
 }
 
 void cf_cells_close(struct cf_cells *cells)
@@ -231,51 +249,6 @@ void cf_cells_close(struct cf_cells *cells)
 			cf_cells_remove(cells, cells->by_slot[i]);
 	cf_bpf_maps_close(&cells->maps);
 	cf_cell_watch_close(&cells->watch);
-}
-
-static void note_gone(struct cf_cells *cells, struct cf_cell *cell)
-{
-	cf_warn("cell \"%s\": its %s is gone, no longer watched", cell->plan.name,
-		cell->watched.state == CF_CELL_INTERFACE_GONE ? "interface" : "network namespace");
-	cell->gone = true;
-	detach(cells, cell);
-}
-
-/* A look at a tcx link is cheap; opening the namespace of each of thousands of cells would take all of the tick. */
-static void check(struct cf_cells *cells, struct cf_cell *cell, uint32_t *by_name_left)
-{
-	if (cell->attachment.mode != CF_ATTACH_TCX || cell->watched.by_name) {
-		if (*by_name_left == 0)
-			return;
-		--*by_name_left;
-		cells->next_check = cell->slot + 1;
-	}
-	cf_cell_check(&cell->watched);
-}
-
-uint32_t cf_cells_check(struct cf_cells *cells, bool all)
-{
-	uint32_t by_name_left = CF_CELLS_BY_NAME_MAX;
-	uint32_t first = cells->next_check;
-	uint32_t alive = 0;
-
-	cf_cell_watch_read(&cells->watch);
-	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
-		struct cf_cell *cell = cells->by_slot[(first + i) % CF_CELLS_MAX];
-
-		if (!cell)
-			continue;
-		seen++;
-		if (cell->gone || !cell->is_watched)
-			continue;
-		if (all)
-			check(cells, cell, &by_name_left);
-		if (cell->watched.state != CF_CELL_ALIVE)
-			note_gone(cells, cell);
-		else
-			alive++;
-	}
-	return alive;
 }
 
 void cf_cells_stats(struct cf_cells *cells, struct cf_stats *sum)

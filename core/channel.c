@@ -39,9 +39,17 @@ size_t cf_message_len(uint32_t type)
 		return sizeof(struct cf_plan_cell);
 	case CF_MSG_SLOT:
 		return sizeof(struct cf_message_slot);
+	case CF_MSG_TIMES:
+		return sizeof(struct cf_plan_flows);
+	case CF_MSG_SOURCE:
+		return sizeof(struct cf_message_source);
+	case CF_MSG_SOURCE_GONE:
+		return sizeof(struct cf_message_gone);
+	case CF_MSG_FLOWS:
 	case CF_MSG_OUTPUT_GONE:
 	case CF_MSG_OUTPUT:
 	case CF_MSG_RING:
+	case CF_MSG_HOST_RING:
 	case CF_MSG_START:
 	case CF_MSG_FINISH:
 	case CF_MSG_LEAVE:

@@ -30,9 +30,16 @@ enum cf_message_type {
 	CF_MSG_OUTPUT, /* struct cf_message_number: index; descriptors: target, buffer */
 	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to that cell */
 	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptor: ring map */
+	CF_MSG_HOST_RING, /* struct cf_message_number: size in bytes; descriptors: memory, eventfd */
 	CF_MSG_INCLUDED, /* struct cf_message_number: size in bytes; descriptor: the file's text */
 	CF_MSG_INCLUDE_FAILED, /* struct cf_message_text: why not */
 	CF_MSG_LOST, /* struct cf_message_number: events that the kernel could not hand over, in all */
+	/* supervisor to collector */
+	CF_MSG_FLOWS, /* struct cf_message_number: how many sets; descriptor: the flow table's map */
+	CF_MSG_TIMES, /* struct cf_plan_flows */
+	CF_MSG_SOURCE, /* struct cf_message_source: a cell, or something new about it; its descriptors, in that order */
+	CF_MSG_SOURCE_GONE, /* struct cf_message_gone: take what is left of it, and close its flows */
+	/* to both */
 	CF_MSG_START, /* struct cf_message_number: generation */
 	/* struct cf_message_number: milliseconds. Decide what is in the ring now and flush the outputs, then DONE. Slow
 	 * outputs get that long, all in all. */
@@ -62,6 +69,24 @@ struct cf_message_slot {
 	char interface[CF_IFNAME_LEN]; /* as resolved */
 };
 
+struct cf_message_source {
+	uint32_t slot; /* what its events carry */
+	uint32_t ifindex; /* of its interface; 0: none */
+	uint32_t events; /* 1 << enum cf_kind, or-ed */
+	uint32_t direction; /* enum cf_direction of what its own ring's records are about */
+	uint32_t has_nflog; /* 1: first descriptor is its NFLOG socket */
+	uint32_t has_ring; /* 1: the last one is its own ring */
+	uint32_t is_joined; /* 1: both sources, told as one */
+	uint32_t is_known; /* 1: an earlier collector was told of it */
+	uint64_t ring_size; /* bytes */
+	char name[CF_NAME_LEN];
+};
+
+struct cf_message_gone {
+	uint32_t slot;
+	uint32_t reason; /* enum cf_close_reason */
+};
+
 union cf_message_body {
 	struct cf_message_text text;
 	struct cf_message_number number;
@@ -72,6 +97,9 @@ union cf_message_body {
 	struct cf_plan_metadata metadata;
 	struct cf_plan_output output;
 	struct cf_plan_cell cell;
+	struct cf_plan_flows times;
+	struct cf_message_source source;
+	struct cf_message_gone gone;
 };
 
 struct cf_message {

@@ -5,6 +5,7 @@
 #include "api.h"
 #include "cell_options.h"
 #include "cmd.h"
+#include "connections.h"
 #include "log.h"
 #include "select_table.h"
 #include "supervisor.h"
@@ -14,7 +15,7 @@ struct run_arguments {
 	struct cf_cell_options cell;
 	struct cf_select_options select;
 	struct cf_option_list args, fail_on, require;
-	long long ring_mb, flow_entries, wake_us, drain_s;
+	long long ring_mb, flow_entries, connections_cap, wake_us, drain_s;
 	int summary_record, watch, verbose, quiet;
 };
 
@@ -61,6 +62,7 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 	run->user = given->user;
 	run->ring_bytes = (uint64_t)given->ring_mb << 20;
 	run->flow_entries = (uint32_t)given->flow_entries;
+	run->connections_cap = (uint64_t)given->connections_cap;
 	run->wake_interval_ns = (uint64_t)given->wake_us * 1000;
 	run->drain_ms = (uint64_t)given->drain_s * 1000;
 	run->summary_record = given->summary_record;
@@ -72,7 +74,10 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 
 static int run(int argc, char **argv)
 {
-	struct run_arguments given = { .wake_us = 1000, .drain_s = 5, .cell.nflog_group = -1 };
+	struct run_arguments given = { .connections_cap = CF_CONNECTIONS_CAP,
+				       .wake_us = 1000,
+				       .drain_s = 5,
+				       .cell.nflog_group = -1 };
 	struct cf_plan_cell cell = { 0 };
 	static struct cf_selection selection;
 	struct cf_run_options options = { .selection = &selection };
@@ -118,8 +123,11 @@ static int run(int argc, char **argv)
 		  "deny (exit 8), loss (7) or script-error (4); may be given often", &given.fail_on, 0, 0 },
 		{ "summary-record", 0, CF_OPTION_FLAG, NULL, "end every output with the summary as a record",
 		  &given.summary_record, 0, 0 },
-		{ "flow-entries", 0, CF_OPTION_NUMBER, "N", "size of the flow table (default: 262144)",
+		{ "flow-entries", 0, CF_OPTION_NUMBER, "N", "size of the flow table (default: 245760)",
 		  &given.flow_entries, 1, 1 << 26 },
+		{ "connections-cap", 0, CF_OPTION_NUMBER, "N",
+		  "count this many connections exactly, then estimate (default: 1000000)", &given.connections_cap, 1,
+		  CF_CONNECTIONS_CAP_MAX },
 		{ "ring-size", 0, CF_OPTION_NUMBER, "MIB", "size of the event ring (default: 16)", &given.ring_mb, 1,
 		  1024 },
 		{ "wake-interval", 0, CF_OPTION_NUMBER, "US", "wake the worker at most this often (default: 1000)",

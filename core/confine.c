@@ -80,12 +80,12 @@ static int has_capabilities(void)
 	return syscall(SYS_capget, &header, data) < 0 || data[0].permitted || data[1].permitted;
 }
 
-void cf_confine(uint64_t policy_bytes, struct cf_confinement *got)
+void cf_confine(uint64_t policy_bytes, uint32_t descriptors, struct cf_confinement *got)
 {
 	*got = (struct cf_confinement){ .uid = geteuid() };
 	got->capabilities = has_capabilities();
 	got->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
-	lower(RLIMIT_NOFILE, CF_CONFINE_DESCRIPTORS);
+	lower(RLIMIT_NOFILE, descriptors);
 	/* Counts the uid's processes but binds this one only: others of that uid notice nothing. */
 	lower(RLIMIT_NPROC, 0);
 	look_at_memory(got);

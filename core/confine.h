@@ -26,9 +26,10 @@ struct cf_confinement {
 	uint64_t data_bytes; /* private memory that the process may have; 0: not limited */
 };
 
-/* `policy_bytes`: what the policy may hold while it is read. Limits descriptors, processes (none) and private memory,
+/* `policy_bytes`: what the policy may hold while it is read, `descriptors`: how many may be open (a worker:
+ * CF_CONFINE_DESCRIPTORS). Limits these, processes (none) and private memory,
  * then Landlock, then the system call filter. */
-void cf_confine(uint64_t policy_bytes, struct cf_confinement *got);
+void cf_confine(uint64_t policy_bytes, uint32_t descriptors, struct cf_confinement *got);
 
 /* Once the policy has said what it may hold: from here on that limit is the kernel's, and cannot be raised. */
 void cf_confine_memory(uint64_t policy_bytes, struct cf_confinement *got);

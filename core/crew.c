@@ -40,33 +40,47 @@ static int64_t monotonic_ms(void)
 }
 
 /* fork without exec: what was loaded stays what runs, also when the file on disk is replaced by another version. */
-int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *config, struct cf_error *error)
+int cf_member_fork(struct cf_member *member, cf_member_body *body, const void *arg, const char *what,
+		   struct cf_error *error)
 {
 	pid_t parent = getpid();
 	int pair[2];
 	int rc = cf_channel_pair(pair);
 
 	cf_member_init(member);
-	member->policy = config->policy.name;
 	if (rc < 0)
-		return cf_fail(error, CF_FAIL_INTERNAL, -rc, "worker: socketpair: %s", strerror(-rc));
+		return cf_fail(error, CF_FAIL_INTERNAL, -rc, "%s: socketpair: %s", what, strerror(-rc));
 	member->pid = fork();
 	if (member->pid == 0) {
 		close(pair[0]);
-		cf_worker_main(config, pair[1], parent);
+		body(arg, pair[1], parent);
+		_exit(1);
 	}
 	close(pair[1]);
-	/* A worker that does not read must not hold us up: the send fails, and it is killed. */
+	/* A process that does not read must not hold us up: the send fails, and it is killed. */
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){ .tv_sec = SEND_S }, sizeof(struct timeval));
 	if (member->pid < 0) {
 		close(pair[0]);
 		member->pid = 0;
-		return cf_fail(error, CF_FAIL_INTERNAL, errno, "worker: fork: %s", strerror(errno));
+		return cf_fail(error, CF_FAIL_INTERNAL, errno, "%s: fork: %s", what, strerror(errno));
 	}
-	member->uid = config->uid;
-	member->gid = config->gid;
 	member->channel = pair[0];
 	member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
+	return 0;
+}
+
+static void work(const void *config, int channel, pid_t parent)
+{
+	cf_worker_main(config, channel, parent);
+}
+
+int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *config, struct cf_error *error)
+{
+	if (cf_member_fork(member, work, config, "worker", error) < 0)
+		return -1;
+	member->policy = config->policy.name;
+	member->uid = config->uid;
+	member->gid = config->gid;
 	return 0;
 }
 
@@ -233,8 +247,13 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 	for (uint32_t i = 0; rc == 0 && i < handover->slot_count; i++)
 		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &handover->slots[i], sizeof(handover->slots[i]),
 				     NULL, 0);
-	if (rc == 0)
+	if (rc == 0 && handover->ring_fd >= 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
+	if (rc == 0) {
+		int fds[2] = { handover->host_ring->fd, handover->host_ring->event_fd };
+
+		rc = send_number(member, CF_MSG_HOST_RING, handover->host_ring->size, fds, 2);
+	}
 	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include "channel.h"
 #include "error.h"
+#include "host_ring.h"
 #include "include.h"
 #include "plan.h"
 #include "sink.h"
@@ -24,6 +25,11 @@ struct cf_member {
 
 void cf_member_init(struct cf_member *member);
 
+/* Fork a process that runs `body`, which never returns, at the other end of a channel. `what` is it in messages. */
+typedef void cf_member_body(const void *arg, int channel, pid_t parent);
+int cf_member_fork(struct cf_member *member, cf_member_body *body, const void *arg, const char *what,
+		   struct cf_error *error);
+
 /* Fork a worker, which begins to load its policy. */
 int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *config, struct cf_error *error);
 
@@ -39,8 +45,9 @@ struct cf_handover {
 	const struct cf_message_slot *slots;
 	uint32_t slot_count;
 	uint32_t generation;
-	int ring_fd;
+	int ring_fd; /* -1: no cell has a program */
 	size_t ring_size;
+	const struct cf_host_ring *host_ring;
 };
 int cf_member_hand_over(struct cf_member *member, const struct cf_handover *handover, struct cf_error *error);
 

@@ -54,7 +54,7 @@ void cf_doctor_worker(struct cf_doctor *doctor)
 		cf_doctor_remedy(doctor, "leave CAP_SETUID and CAP_SETGID to cellflow, or do not run it as root");
 		return;
 	}
-	cf_confine((uint64_t)CF_MEMORY_MB_DEFAULT << 20, &got);
+	cf_confine((uint64_t)CF_MEMORY_MB_DEFAULT << 20, CF_CONFINE_DESCRIPTORS, &got);
 	tell_confinement(doctor, &got, no_kill);
 	ret = make_code();
 	if (ret < 0) {

@@ -30,6 +30,7 @@ static const int exit_codes[] = {
 	[CF_FAIL_POLICY] = 3,
 	[CF_FAIL_USAGE] = 2,
 	[CF_FAIL_OUTPUT] = 1,
+	[CF_FAIL_RECORDING] = 1,
 	[CF_FAIL_INTERNAL] = 1,
 };
 

@@ -18,6 +18,7 @@ enum cf_failure {
 	CF_FAIL_POLICY, /* policy does not load */
 	CF_FAIL_USAGE, /* command line */
 	CF_FAIL_OUTPUT, /* an output cannot be opened */
+	CF_FAIL_RECORDING, /* a recording cannot be read, or not to its end */
 	CF_FAIL_INTERNAL,
 };
 

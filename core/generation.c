@@ -19,20 +19,24 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 {
 	struct cf_cells_options cells = { .wake_interval_ns = options->wake_interval_ns,
 					  .flow_entries = options->flow_entries,
-					  .ring_bytes = (uint32_t)options->ring_bytes };
+					  .ring_bytes = (uint32_t)options->ring_bytes,
+					  .required = options->required };
 	size_t dedup_len = cf_dedup_size(CF_DEDUP_CAPACITY);
 	void *dedup;
 
 	memset(gen, 0, sizeof(*gen));
 	gen->options = options;
 	gen->abort_fd = abort_fd;
-	gen->ring.fd = -1;
+	cf_feed_init(&gen->feed);
+	cf_member_init(&gen->collecting.member);
+	gen->collecting.ring.fd = gen->collecting.ring.event_fd = -1;
 	cf_bpf_maps_init(&gen->cells.maps);
 	cf_member_init(&gen->worker);
 	gen->shared = cf_shared_new();
 	gen->includes = cf_includes_new();
+	gen->config.connections = cf_connections_new(options->connections_cap);
 	dedup = mmap(NULL, dedup_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!gen->shared || !gen->includes || dedup == MAP_FAILED)
+	if (!gen->shared || !gen->includes || !gen->config.connections || dedup == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s",
 			       strerror(errno));
 	gen->config = (struct cf_worker_config){
@@ -43,17 +47,22 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 		.shared = gen->shared,
 		.dedup = dedup,
 		.dedup_len = dedup_len,
+		.connections = gen->config.connections,
 		.linger_ns = options->wake_interval_ns,
 	};
 	if (cf_privilege_user(options->user, &gen->config.uid, &gen->config.gid, error) < 0)
 		return -1;
-	return cf_cells_open(&gen->cells, &cells, error);
+	if (cf_cells_open(&gen->cells, &cells, error) < 0 ||
+	    cf_collecting_open(&gen->collecting, &gen->cells, gen->config.uid, gen->config.gid, error) < 0)
+		return -1;
+	return cf_ring_open_host(&gen->feed.rings[CF_FEED_HOST], &gen->collecting.ring, error);
 }
 
 void cf_generations_close(struct cf_generations *gen)
 {
 	cf_member_kill(&gen->worker);
-	cf_ring_close(&gen->ring);
+	cf_collecting_close(&gen->collecting);
+	cf_feed_close(&gen->feed);
 	cf_cells_close(&gen->cells);
 	cf_outputs_close(&gen->outputs);
 	cf_plan_free(gen->plan);
@@ -62,6 +71,7 @@ void cf_generations_close(struct cf_generations *gen)
 	free((char *)(uintptr_t)gen->config.policy.text);
 	if (gen->config.dedup)
 		munmap(gen->config.dedup, gen->config.dedup_len);
+	cf_connections_free(gen->config.connections);
 	cf_shared_free(gen->shared);
 }
 
@@ -105,6 +115,7 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 		.generation = gen->number,
 		.ring_fd = gen->cells.maps.ring_fd,
 		.ring_size = gen->cells.ring_size,
+		.host_ring = &gen->collecting.ring,
 	};
 
 	/* The cells of today last: where a name or slot is in both, they are right. */
@@ -112,6 +123,16 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 	for (uint32_t i = 0; i < gen->plan->cell_count; i++)
 		name_slot(&slots[gen->retired_count + i], gen->by_plan[i]);
 	return cf_member_hand_over(&gen->worker, &handover, error);
+}
+
+/* The kernel's ring is made with the first program that is loaded, which may be never. */
+static int open_ring(struct cf_generations *gen, struct cf_error *error)
+{
+	struct cf_ring *ring = &gen->feed.rings[CF_FEED_KERNEL];
+
+	if (ring->producer_page || gen->cells.maps.ring_fd < 0)
+		return 0;
+	return cf_ring_open(ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error);
 }
 
 /* Spawn and take the plan; on success the caller owns *plan, and `includes` has all there is to be. */
@@ -200,12 +221,12 @@ int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
 	gen->config.progress = &gen->shared->progress[1];
 	if (read_policy(gen, &gen->config.policy, error) < 0 ||
 	    load(gen, &gen->config, gen->includes, &gen->worker, &gen->plan, error) < 0 ||
-	    cf_targets_open(&targets, gen->plan, error) < 0)
+	    cf_targets_open(&targets, gen->plan, error) < 0 || cf_collecting_start(&gen->collecting, error) < 0)
 		return -1;
+	cf_collecting_times(&gen->collecting, &gen->plan->flows);
 	/* From here on the targets are taken over one by one. */
 	if (cf_outputs_install(&gen->outputs, &targets, gen->plan, gen->shared, error) < 0 ||
-	    add_cells(gen, gen->plan, none, gen->by_plan, error) < 0 ||
-	    cf_ring_open(&gen->ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error) < 0)
+	    add_cells(gen, gen->plan, none, gen->by_plan, error) < 0 || open_ring(gen, error) < 0)
 		goto failed;
 	gen->number = 1;
 	if (hand_over(gen, error) == 0)
@@ -287,8 +308,9 @@ static int switch_to(struct cf_generations *gen, struct cf_member *worker, struc
 	cf_outputs_recover(&gen->outputs, gen->shared); /* before a line is logged, see keeper.c */
 	if (left < 0)
 		cf_warn("the worker of generation %u had to be ended; the batch it had is decided again", gen->number);
-	if (add_cells(gen, next, keep, by_plan, error) < 0)
+	if (add_cells(gen, next, keep, by_plan, error) < 0 || open_ring(gen, error) < 0)
 		return -1;
+	cf_collecting_times(&gen->collecting, &next->flows);
 	remove_dropped(gen, next, keep);
 	for (uint32_t i = 0; i < next->cell_count; i++)
 		by_plan[i]->plan = next->cells[i]; /* a kept one may have another name and metadata now */

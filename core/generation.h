@@ -7,9 +7,10 @@
 #ifndef CF_GENERATION_H
 #define CF_GENERATION_H
 #include "cells.h"
+#include "collecting.h"
 #include "crew.h"
 #include "outputs.h"
-#include "ring.h"
+#include "feed.h"
 #include "policy_watch.h"
 #include "supervisor.h"
 
@@ -19,8 +20,9 @@ struct cf_generations {
 	struct cf_policy_watch watch; /* of the files that were read last, whether they loaded or not */
 	struct cf_shared *shared;
 	struct cf_cells cells;
+	struct cf_collecting collecting;
 	struct cf_outputs outputs;
-	struct cf_ring ring; /* our own mapping, to count what is left in it */
+	struct cf_feed feed; /* our own mappings, to count what is left in the rings */
 	struct cf_member worker; /* pid 0: none runs */
 	struct cf_includes *includes; /* of the policy in force */
 	struct cf_plan *plan; /* in force; NULL before the first start */

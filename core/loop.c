@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <time.h>
+#include <unistd.h>
 #include "channel.h"
 #include "clock.h"
 #include "emit.h"
@@ -102,18 +103,19 @@ static int is_crowded(const struct loop *loop, uint64_t now)
 static int wait_for_room(struct loop *loop)
 {
 	struct cf_turn *turn = loop->turn;
-	uint64_t used = cf_ring_used(&turn->ring);
+	uint32_t permille;
+	uint64_t used = cf_feed_used(&turn->feed, &permille);
 	uint64_t now = monotonic_ms();
 	uint64_t deadline = loop->ending ? loop->end_ms : now + PATIENCE_MS;
 	int waited = 0;
 
-	while (used > 0 && (loop->ending || used < turn->ring.size / 2) && now < deadline && is_crowded(loop, now)) {
+	while (used > 0 && (loop->ending || permille < 500) && now < deadline && is_crowded(loop, now)) {
 		struct pollfd fds[CF_OUTPUTS_MAX];
 		int retry = 0;
 
 		poll(fds, watch_outputs(turn, fds, &retry), PATIENCE_MS);
 		flush(loop, turn->pending);
-		used = cf_ring_used(&turn->ring);
+		used = cf_feed_used(&turn->feed, &permille);
 		now = monotonic_ms();
 		waited = 1;
 	}
@@ -201,21 +203,34 @@ static int64_t wait_ns(const struct cf_turn *turn, enum wait wait, int retry)
 	return ns < 0 || left < ns ? left : ns;
 }
 
+/* The host ring's eventfd stays readable until it is read. What was put in since is seen at the next look. */
+static void hear(int event_fd)
+{
+	uint64_t times;
+
+	if (read(event_fd, &times, sizeof(times)) < 0)
+		return;
+}
+
 static void wait_for_work(struct loop *loop, enum wait wait)
 {
 	struct cf_turn *turn = loop->turn;
-	struct pollfd fds[3 + CF_OUTPUTS_MAX] = {
+	const struct cf_ring *rings = turn->feed.rings;
+	struct pollfd fds[4 + CF_OUTPUTS_MAX] = {
 		{ .fd = loop->channel, .events = POLLIN },
 		{ .fd = turn->clock_fd, .events = POLLIN },
-		{ .fd = wait == WAIT_RING ? turn->ring.fd : -1, .events = POLLIN },
+		{ .fd = wait == WAIT_RING ? rings[CF_FEED_KERNEL].fd : -1, .events = POLLIN },
+		{ .fd = wait == WAIT_RING ? rings[CF_FEED_HOST].fd : -1, .events = POLLIN },
 	};
 	int retry = 0;
-	nfds_t count = 3 + watch_outputs(turn, fds + 3, &retry);
+	nfds_t count = 4 + watch_outputs(turn, fds + 4, &retry);
 	int64_t ns = wait_ns(turn, wait, retry);
 	struct timespec pause = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
 
 	if (ppoll(fds, count, ns < 0 ? NULL : &pause, NULL) < 0)
 		return;
+	if (fds[3].revents)
+		hear(fds[3].fd);
 	if (fds[0].revents)
 		order(loop);
 	if (fds[1].revents && cf_clock_stepped(turn->clock_fd) == 1) {

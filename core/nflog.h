@@ -24,6 +24,10 @@ struct cf_error;
  * What a rule's log says is as true as who may write rules: root of a cell that owns its namespace can log anything. */
 int cf_nflog_open(int nsfd, uint32_t group, int *fd, struct cf_error *error);
 
+/* Unbind: no more packets come, and what the kernel still kept back to fill a batch can be read at once. Needs the
+ * privileges of opening; whoever reads the socket goes on until it is empty. */
+void cf_nflog_end(int fd, uint32_t group);
+
 enum { CF_NFLOG_UNPARSED = CF_STAT_FLOW_HIT - CF_STAT_UNPARSED_NOT_IP };
 
 /* packets = parsed + all of unparsed. What the group's rules logged = packets + lost, exactly, once a later packet has
@@ -89,7 +93,7 @@ uint32_t cf_nflog_decode(struct cf_nflog *nflog, const uint8_t *data, size_t len
 
 /* What a rule's log prefix says: `cellflow:deny:NAME` and `cellflow:allow:NAME` are verdicts of the rule NAME (drop and
  * accept); of any other text the verdict is unknown and there is no rule. Returns 1 and sets all three (`rule` points
- * into `prefix`, rule_len may be 0: NAME is empty), or 0 with CF_VERDICT_UNKNOWN, NULL and 0. Spaces and
- * colons at the end, which rule sets often add, belong to no name. */
+ * into `prefix`, rule_len may be 0: NAME is empty), or 0 with CF_VERDICT_UNKNOWN, NULL and 0. Spaces and colons at
+ * the end, which rule sets often add, belong to no name. */
 int cf_prefix_parse(const char *prefix, uint8_t *verdict, const char **rule, size_t *rule_len);
 #endif

@@ -197,3 +197,14 @@ int cf_nflog_open(int nsfd, uint32_t group, int *fd, struct cf_error *error)
 	*fd = opening.fd;
 	return 0;
 }
+
+/* Without asking for an answer: it would stand among the packets, and somebody else reads those. */
+void cf_nflog_end(int fd, uint32_t group)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	char buffer[MESSAGE_LEN];
+	struct nlmsghdr *message = nflog_nlmsg_put_header(buffer, NFULNL_MSG_CONFIG, AF_UNSPEC, group);
+
+	nflog_attr_put_cfg_cmd(message, NFULNL_CFG_CMD_UNBIND);
+	sendto(fd, message, message->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel));
+}

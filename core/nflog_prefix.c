@@ -4,6 +4,7 @@
  * decides nothing. Rule sets that follow the convention put the prefix into the rule that then drops or accepts.
  */
 #include <string.h>
+#include "api.h"
 #include "nflog.h"
 
 static const struct {
@@ -34,4 +35,16 @@ int cf_prefix_parse(const char *prefix, uint8_t *verdict, const char **rule, siz
 		return 1;
 	}
 	return 0;
+}
+
+/* For records: where in the prefix the name begins, and how long it is. */
+uint32_t cf_prefix_rule(const char *prefix)
+{
+	const char *rule;
+	uint8_t verdict;
+	size_t len;
+
+	if (!cf_prefix_parse(prefix, &verdict, &rule, &len) || len == 0)
+		return 0;
+	return (uint32_t)(rule - prefix) << 8 | (uint32_t)len;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "api.h"
 #include "confine.h"
+#include "feed.h"
 #include "plan.h"
 
 enum {
@@ -30,7 +31,7 @@ struct cf_outcome {
 	uint32_t attempt; /* number of the batch attempt that these numbers include */
 	uint32_t pad0;
 	uint64_t batches;
-	uint64_t ring_position;
+	uint64_t position[CF_FEED_RINGS]; /* how far each ring was read */
 	uint64_t consumed;
 	uint64_t records; /* events that became a record, whatever its outputs did with it */
 	uint64_t deduplicated;
@@ -84,6 +85,8 @@ struct cf_shared {
 	_Atomic uint32_t current; /* which of them is valid */
 	_Atomic uint32_t attempt; /* number of the latest batch attempt begun; != outcome.attempt: it is unfinished */
 	uint32_t attempt_count; /* events of that attempt; 0: a timer or the like, without events */
+	uint32_t attempt_from; /* enum cf_feed_ring: where they came from */
+	uint32_t pad0;
 	uint32_t careful; /* events still to be taken one by one after a worker died over a batch */
 	_Atomic uint32_t reason_count;
 	_Atomic uint32_t counter_count;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "event.h"
+#include "host_ring.h"
 #include "ring.h"
 
 int cf_ring_open(struct cf_ring *ring, int fd, size_t size, struct cf_error *error)
@@ -19,6 +20,7 @@ int cf_ring_open(struct cf_ring *ring, int fd, size_t size, struct cf_error *err
 	ring->fd = fd;
 	ring->size = size;
 	ring->page = page;
+	ring->longest = CF_EVENT_RING_LEN;
 	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "ring open failed: mapping the consumer page: %s",
@@ -33,6 +35,22 @@ int cf_ring_open(struct cf_ring *ring, int fd, size_t size, struct cf_error *err
 	}
 	ring->producer_page = map;
 	return 0;
+}
+
+int cf_ring_open_host(struct cf_ring *ring, const struct cf_host_ring *host, struct cf_error *error)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *consumer = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, host->fd, 0);
+
+	*ring = (struct cf_ring){ .fd = host->event_fd, .size = host->size, .page = page, .longest = CF_EVENT_FULL_LEN };
+	if (consumer != MAP_FAILED)
+		ring->consumer_page = consumer;
+	ring->producer_page = cf_host_ring_map(host->fd, host->size, PROT_READ);
+	if (ring->consumer_page && ring->producer_page)
+		return 0;
+	cf_fail(error, CF_FAIL_RING_OPEN, errno, "ring open failed: mapping the host ring: %s", strerror(errno));
+	cf_ring_close(ring);
+	return -1;
 }
 
 void cf_ring_close(struct cf_ring *ring)
@@ -68,7 +86,7 @@ static const uint8_t *record_at(const struct cf_ring *ring, uint64_t position, u
 	return *len & BPF_RINGBUF_BUSY_BIT ? NULL : record;
 }
 
-static uint64_t producer_position(const struct cf_ring *ring)
+uint64_t cf_ring_producer(const struct cf_ring *ring)
 {
 	return atomic_load_explicit((const _Atomic unsigned long *)(const void *)ring->producer_page,
 				    memory_order_acquire);
@@ -80,10 +98,18 @@ static uint64_t record_span(uint32_t len)
 	return (BPF_RINGBUF_HDR_SZ + (uint64_t)len + 7) & ~7ULL;
 }
 
+static void take_event(struct cf_event *event, const uint8_t *data, uint32_t len)
+{
+	memcpy(event, data, len);
+	if (len == CF_EVENT_RING_LEN)
+		event->prefix[0] = '\0';
+	event->prefix[CF_EVENT_PREFIX_LEN - 1] = '\0';
+}
+
 uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_batch *batch, uint32_t max,
 		      uint32_t *refused, uint32_t *refused_len)
 {
-	uint64_t producer = producer_position(ring);
+	uint64_t producer = cf_ring_producer(ring);
 	const uint8_t *record;
 	uint32_t passed = 0;
 	uint32_t len;
@@ -94,21 +120,19 @@ uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_
 		if (len & BPF_RINGBUF_DISCARD_BIT)
 			continue;
 		passed++;
-		if (len != CF_EVENT_RING_LEN) {
+		if (len != CF_EVENT_RING_LEN && len != ring->longest) {
 			(*refused)++;
 			*refused_len = len;
 			continue;
 		}
-		memcpy(&batch->events[batch->count], record + BPF_RINGBUF_HDR_SZ, CF_EVENT_RING_LEN);
-		batch->events[batch->count].prefix[0] = '\0';
-		batch->count++;
+		take_event(&batch->events[batch->count++], record + BPF_RINGBUF_HDR_SZ, len);
 	}
 	return passed;
 }
 
 const void *cf_ring_next(const struct cf_ring *ring, uint64_t *position, uint32_t *len)
 {
-	uint64_t producer = producer_position(ring);
+	uint64_t producer = cf_ring_producer(ring);
 	const uint8_t *record;
 
 	while ((record = record_at(ring, *position, producer, len))) {
@@ -123,12 +147,12 @@ uint64_t cf_ring_used(const struct cf_ring *ring)
 {
 	uint64_t position = cf_ring_position(ring);
 
-	return producer_position(ring) - position;
+	return cf_ring_producer(ring) - position;
 }
 
 uint64_t cf_ring_count(const struct cf_ring *ring, uint64_t position)
 {
-	uint64_t producer = producer_position(ring);
+	uint64_t producer = cf_ring_producer(ring);
 	uint64_t count = 0;
 	uint32_t len;
 

@@ -3,7 +3,7 @@
  * Consumer side of a BPF ring buffer, straight from its mmap'ed pages: bounded bites into a batch, and a position
  * that the caller releases when the batch is done. libbpf's own consumer drains greedily through a callback, and
  * releases each record before anything is known of its fate; a worker that may be killed needs the opposite.
- * Needs only the map's descriptor, no privilege.
+ * Needs only the map's descriptor, no privilege. The host ring (host_ring.h) has the same layout and reader.
  */
 #ifndef CF_RING_H
 #define CF_RING_H
@@ -13,23 +13,31 @@
 #include "error.h"
 
 struct cf_ring {
-	int fd; /* not owned */
+	int fd; /* to poll for new records; not owned */
 	size_t size; /* of the data area in bytes, a power of two */
 	size_t page; /* bytes */
+	uint32_t longest; /* bytes of a record: CF_EVENT_RING_LEN or CF_EVENT_FULL_LEN */
 	void *consumer_page; /* position, shared with the kernel and with the next worker */
 	uint8_t *producer_page; /* position, and after one page the data, mapped twice in a row */
 };
 
 /* Map the ring; `size` is the map's max_entries. The caller keeps `fd` open while the ring is in use. */
 int cf_ring_open(struct cf_ring *ring, int fd, size_t size, struct cf_error *error);
+/* The same for a host ring (host_ring.h). */
+struct cf_host_ring;
+int cf_ring_open_host(struct cf_ring *ring, const struct cf_host_ring *host, struct cf_error *error);
 void cf_ring_close(struct cf_ring *ring);
 
 uint64_t cf_ring_position(const struct cf_ring *ring);
 /* Give everything before `position` back to the producers. */
 void cf_ring_release(struct cf_ring *ring, uint64_t position);
 
+/* Behind the latest record, finished or not, at this moment. */
+uint64_t cf_ring_producer(const struct cf_ring *ring);
+
 /* Copy up to `max` complete records from *position on into batch->events[0..], set batch->count, move *position
- * behind the last one. Records of any other length than CF_EVENT_RING_LEN are passed over and counted in *refused
+ * behind the last one. Records of other lengths than CF_EVENT_RING_LEN (and, of a host ring, CF_EVENT_FULL_LEN: with
+ * the prefix) are passed over and counted in *refused
  * (the latest such length in *refused_len). Nothing is released. Returns the number of records passed, refused
  * ones included. */
 uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_batch *batch, uint32_t max,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The worker's system call filter: see seccomp.h.
+ * The system call filter of worker and collector: see seccomp.h.
  *
  * Written as classic BPF by hand: the list is short, needs two kinds of rule, and so the executable needs no library
  * for it at run time. mprotect(PROT_EXEC) has to stay allowed: it is how LuaJIT makes machine code. */
@@ -54,6 +54,12 @@ static const struct rule allowed[] = {
 	CALL(sendmsg),
 	CALL(sendto),
 	CALL(recvfrom),
+	CALL(recvmmsg),
+#ifdef __NR_epoll_wait
+	CALL(epoll_wait),
+#endif
+	CALL(epoll_pwait),
+	CALL(epoll_ctl),
 	CALL(writev),
 	CALL(readv),
 #ifdef __NR_poll
@@ -76,6 +82,8 @@ static const struct rule allowed[] = {
 	CALL(brk),
 	/* time; most of these never leave the vDSO */
 	CALL(clock_gettime),
+	CALL(clock_nanosleep),
+	CALL(nanosleep),
 	CALL(gettimeofday),
 #ifdef __NR_time
 	CALL(time),

@@ -6,6 +6,7 @@
 #include "api.h"
 #include "log.h"
 #include "plan_check.h"
+#include "source.h"
 #include "summary.h"
 
 static void gather_output(struct cf_summary *summary, uint32_t i)
@@ -27,13 +28,28 @@ static void gather_output(struct cf_summary *summary, uint32_t i)
 
 static int kernel_adds_up(const struct cf_summary *summary)
 {
+	const struct cf_collected *collected = summary->from->collected;
 	const uint64_t *n = summary->stats.n;
 
 	return n[CF_STAT_PACKETS] == n[CF_STAT_PARSED] + summary->unparsed &&
 	       n[CF_STAT_PARSED] == n[CF_STAT_FLOW_HIT] + n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_FULL] &&
-	       n[CF_STAT_FLOW_NEW] == n[CF_STAT_EVENT_ATTEMPTED] &&
+	       n[CF_STAT_FLOW_NEW] + n[CF_STAT_FLOW_EVICTED] + n[CF_STAT_FLOW_REUSED] ==
+		       n[CF_STAT_EVENT_ATTEMPTED] + n[CF_STAT_EVENT_UNWANTED] &&
 	       n[CF_STAT_EVENT_ATTEMPTED] == n[CF_STAT_EVENT_SUBMITTED] + n[CF_STAT_RING_FULL] &&
-	       n[CF_STAT_EVENT_SUBMITTED] == summary->outcome.consumed + summary->in_ring;
+	       n[CF_STAT_EVENT_SUBMITTED] + collected->submitted ==
+		       summary->outcome.consumed + summary->in_ring + collected->own_taken;
+}
+
+static int collector_adds_up(const struct cf_collected *collected)
+{
+	uint64_t told = 0;
+
+	for (int i = 0; i < CF_TOLD_KINDS; i++)
+		told += collected->told[i];
+	return collected->submitted == told &&
+	       collected->nflog_packets == collected->nflog_parsed + collected->nflog_unparsed &&
+	       collected->nflog_parsed ==
+		       collected->nflog_flow_hit + collected->nflog_flow_new + collected->nflog_flow_full;
 }
 
 static int worker_adds_up(const struct cf_outcome *outcome)
@@ -47,6 +63,51 @@ static int output_adds_up(const struct cf_output_numbers *out)
 	return out->records + out->extra == out->written + out->dropped + out->uncertain + out->unwritten;
 }
 
+static uint64_t lost_collecting(const struct cf_collected *collected)
+{
+	return collected->untold + collected->own_refused + collected->nflog_flow_full + collected->nflog_lost +
+	       collected->nflog_refused;
+}
+
+/* Flows of which no event got into the ring. */
+static int kernel_missed(const struct cf_stats *stats)
+{
+	return stats->n[CF_STAT_FLOW_FULL] || stats->n[CF_STAT_RING_FULL] || stats->n[CF_STAT_UNPARSED_EXT_TOO_DEEP] ||
+	       stats->n[CF_STAT_UNPARSED_VLAN_TOO_DEEP];
+}
+
+void cf_summary_connections(const struct cf_summary *summary, const struct cf_cell *cell,
+			    struct cf_connection_count *out)
+{
+	cf_connections_of_cell(summary->from->connections, cell->slot, out);
+	out->is_missing |= summary->is_missing || !(cell->plan.hooks & CF_PLAN_EGRESS) || cell->object.stats_fd < 0 ||
+			   kernel_missed(&cell->stats);
+}
+
+const char *cf_summary_connections_are(const struct cf_connection_count *count)
+{
+	return count->is_estimate ? "estimate" : count->is_missing ? "lower bound" : "exact";
+}
+
+/* A cell that was removed, or that another took the place of, is as good as unknown. */
+static void gather_connections(struct cf_summary *summary)
+{
+	const struct cf_outcome *outcome = &summary->outcome;
+	const struct cf_cells *cells = summary->from->cells;
+
+	cf_connections_of_run(summary->from->connections, &summary->connections);
+	summary->is_missing = outcome->refused || outcome->skipped || summary->in_ring ||
+			      lost_collecting(summary->from->collected) || cells->uncounted ||
+			      kernel_missed(&cells->removed);
+	summary->connections.is_missing |= summary->is_missing || kernel_missed(&summary->stats);
+	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
+		if (!cells->by_slot[i])
+			continue;
+		seen++;
+		summary->connections.is_missing |= !(cells->by_slot[i]->plan.hooks & CF_PLAN_EGRESS);
+	}
+}
+
 void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
 {
 	const struct cf_outcome *outcome = &summary->outcome;
@@ -56,18 +117,32 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 	summary->from = input;
 	/* The kernel's numbers last: what they count has then at most grown, and "lost" never comes out negative. */
 	cf_outcome_snapshot(input->shared, &summary->outcome);
-	summary->in_ring = cf_ring_count(input->ring, outcome->ring_position);
+	summary->in_ring = cf_feed_count(input->feed, outcome->position);
 	cf_cells_stats(input->cells, &summary->stats);
 	for (int i = CF_STAT_UNPARSED_NOT_IP; i <= CF_STAT_UNPARSED_VLAN_TOO_DEEP; i++)
 		summary->unparsed += n[i];
 	summary->lost = n[CF_STAT_FLOW_FULL] + n[CF_STAT_RING_FULL] + outcome->failed + outcome->refused +
-			outcome->skipped + summary->in_ring + input->lost_before;
+			outcome->skipped + summary->in_ring + input->lost_before + lost_collecting(input->collected);
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		gather_output(summary, i);
 	summary->is_counted = !input->cells->uncounted;
-	summary->adds_up = worker_adds_up(outcome) && (!summary->is_counted || kernel_adds_up(summary));
+	gather_connections(summary);
+	summary->adds_up = worker_adds_up(outcome) && collector_adds_up(input->collected) &&
+			   (!summary->is_counted || kernel_adds_up(summary));
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		summary->adds_up = summary->adds_up && output_adds_up(&summary->outputs[i]);
+}
+
+static const char *connections_text(const struct cf_connection_count *count, char *text, size_t size)
+{
+	int len = snprintf(text, size, "%" PRIu64 " connection%s (%s", count->count, count->count == 1 ? "" : "s",
+			   cf_summary_connections_are(count));
+
+	if (count->is_estimate)
+		len += snprintf(text + len, size - (size_t)len, ", standard error %.2g %%%s", count->error * 100,
+				count->is_missing ? ", some were missed" : "");
+	snprintf(text + len, size - (size_t)len, ")");
+	return text;
 }
 
 static void log_head(const struct cf_summary *summary)
@@ -158,20 +233,24 @@ static void log_kernel(const struct cf_summary *summary)
 	cf_info("  flows     %" PRIu64 " parsed = %" PRIu64 " of known flows + %" PRIu64 " new + %" PRIu64
 		" refused by a full table",
 		n[CF_STAT_PARSED], n[CF_STAT_FLOW_HIT], n[CF_STAT_FLOW_NEW], n[CF_STAT_FLOW_FULL]);
-	cf_info("  events    %" PRIu64 " new = %" PRIu64 " submitted + %" PRIu64 " ring full", n[CF_STAT_FLOW_NEW],
-		n[CF_STAT_EVENT_SUBMITTED], n[CF_STAT_RING_FULL]);
+	cf_info("  events    %" PRIu64 " new + %" PRIu64 " evicted + %" PRIu64 " reused = %" PRIu64
+		" submitted + %" PRIu64 " ring full + %" PRIu64 " not asked for",
+		n[CF_STAT_FLOW_NEW], n[CF_STAT_FLOW_EVICTED], n[CF_STAT_FLOW_REUSED], n[CF_STAT_EVENT_SUBMITTED],
+		n[CF_STAT_RING_FULL], n[CF_STAT_EVENT_UNWANTED]);
 }
 
 static void log_decided(const struct cf_summary *summary)
 {
+	const struct cf_collected *collected = summary->from->collected;
 	const struct cf_outcome *outcome = &summary->outcome;
 
+	char kernel[24] = "unknown";
+
 	if (summary->is_counted)
-		cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
-			summary->stats.n[CF_STAT_EVENT_SUBMITTED], outcome->consumed, summary->in_ring);
-	else
-		cf_info("  ring      unknown submitted, %" PRIu64 " consumed, %" PRIu64 " still in the ring",
-			outcome->consumed, summary->in_ring);
+		snprintf(kernel, sizeof(kernel), "%" PRIu64, summary->stats.n[CF_STAT_EVENT_SUBMITTED]);
+	cf_info("  rings     %s submitted by programs + %" PRIu64 " by the collector = %" PRIu64 " consumed + %" PRIu64
+		" still there + %" PRIu64 " to the collector",
+		kernel, collected->submitted, outcome->consumed, summary->in_ring, collected->own_taken);
 	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
 		" suppressed + %" PRIu64 " filtered + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
 		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->filtered,
@@ -204,15 +283,64 @@ static void log_outputs(const struct cf_summary *summary)
 	}
 }
 
-static void log_cell(const struct cf_cell *cell)
+static void log_cell(const struct cf_summary *summary, const struct cf_cell *cell)
 {
 	char numbers[64] = "packets and flows unknown";
+	struct cf_connection_count count;
+	char connections[128];
+	char sources[64];
 
-	if (cell->object.stats_fd >= 0)
+	if (cell->counted)
 		snprintf(numbers, sizeof(numbers), "%" PRIu64 " packets, %" PRIu64 " flows",
 			 cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
-	cf_info("  cell      %s: %s, ebpf by %s%s: %s", cell->plan.name, cell->interface,
-		cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx", cell->gone ? " (gone)" : "", numbers);
+	cf_summary_connections(summary, cell, &count);
+	cf_sources_text(cell, sources);
+	cf_info("  cell      %s: %s%s%s%s: %s, %s", cell->plan.name, cell->interface, cell->interface[0] ? ", " : "",
+		sources, cell->gone ? " (gone)" : "", numbers,
+		connections_text(&count, connections, sizeof(connections)));
+}
+
+/* What a cell's own counters do not have they cannot be compared with. */
+static void log_bypass(struct cf_cell *cell)
+{
+	if (!cell->bypass.counts || !cell->counted)
+		return;
+	cf_info("  peer      %s: %" PRIu64 " packets left the cell, %" PRIu64 " of them not seen inside",
+		cell->plan.name, cell->bypass.packets, cf_bypass_count(&cell->bypass, &cell->stats));
+	cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
+}
+
+static void log_nflog(const struct cf_collected *n)
+{
+	if (n->nflog_packets + n->nflog_lost + n->nflog_refused == 0)
+		return;
+	cf_info("  nflog     %" PRIu64 " logged = %" PRIu64 " of known flows + %" PRIu64 " new + %" PRIu64
+		" refused by a full table + %" PRIu64 " unparsed; %" PRIu64 " lost, %" PRIu64 " messages refused",
+		n->nflog_packets, n->nflog_flow_hit, n->nflog_flow_new, n->nflog_flow_full, n->nflog_unparsed,
+		n->nflog_lost, n->nflog_refused);
+}
+
+static void log_collected(const struct cf_summary *summary)
+{
+	const struct cf_collected *n = summary->from->collected;
+	uint64_t ended = 0;
+
+	for (int i = 0; i < CF_TOLD_REASONS; i++)
+		ended += n->ended[i];
+	log_nflog(n);
+	if (n->joined)
+		cf_info("  joined    %" PRIu64 " flows seen by both sources, %" PRIu64 " conflicts", n->joined,
+			n->conflicts);
+	if (n->own_refused)
+		cf_info("  objects   %" PRIu64 " records of operators' objects refused", n->own_refused);
+	cf_info("  ended     %" PRIu64 " flows: %" PRIu64 " fin, %" PRIu64 " rst, %" PRIu64 " idle, %" PRIu64
+		" evicted, %" PRIu64 " with their cell, %" PRIu64 " with the run",
+		ended, n->ended[CF_CLOSE_FIN], n->ended[CF_CLOSE_RST], n->ended[CF_CLOSE_IDLE],
+		n->ended[CF_CLOSE_EVICTED], n->ended[CF_CLOSE_CELL_GONE], n->ended[CF_CLOSE_SHUTDOWN]);
+	if (n->untold)
+		cf_warn("  collector %" PRIu64 " ends of flows could not be told in time", n->untold);
+	if (summary->from->collector_restarts)
+		cf_info("  collector %u restarts", summary->from->collector_restarts);
 }
 
 static void log_cells(const struct cf_summary *summary)
@@ -223,18 +351,22 @@ static void log_cells(const struct cf_summary *summary)
 		if (!cells->by_slot[i])
 			continue;
 		seen++;
-		log_cell(cells->by_slot[i]);
+		log_cell(summary, cells->by_slot[i]);
+		log_bypass(cells->by_slot[i]);
 	}
 }
 
 void cf_summary_log(const struct cf_summary *summary)
 {
 	const struct cf_summary_input *from = summary->from;
+	char connections[128];
 
 	log_head(summary);
 	log_reasons(summary);
 	log_counters(summary);
+	cf_info("  egress    %s", connections_text(&summary->connections, connections, sizeof(connections)));
 	log_kernel(summary);
+	log_collected(summary);
 	log_decided(summary);
 	log_dedup(summary);
 	log_outputs(summary);

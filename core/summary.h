@@ -7,14 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "cells.h"
+#include "connections.h"
 #include "outcome.h"
-#include "ring.h"
+#include "feed.h"
+#include "collected.h"
 #include "sink.h"
 
 struct cf_summary_input {
 	struct cf_cells *cells;
 	const struct cf_shared *shared;
-	const struct cf_ring *ring;
+	const struct cf_connections *connections;
+	const struct cf_feed *feed;
+	const struct cf_collected *collected;
+	uint32_t collector_restarts;
 	const struct cf_plan *plan;
 	const struct cf_sink *sinks;
 	uint32_t sink_count;
@@ -38,12 +43,20 @@ struct cf_summary {
 	uint64_t in_ring; /* events that no worker has committed */
 	uint64_t lost; /* everything that should have become a line of output and did not, as far as it was counted */
 	struct cf_output_numbers outputs[CF_OUTPUTS_MAX];
+	struct cf_connection_count connections; /* is_missing: for whatever cause */
+	int is_missing; /* 1: something was lost of which nobody knows the cell */
 	int adds_up; /* 1: every identity holds; those of the kernel's numbers only where these are known */
 };
 
 /* The identities hold exactly while nothing is moving: cells detached, no worker. Live they may be out by what
  * moved meanwhile. */
 void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary);
+
+/* The different connections that a cell opened, is_missing for whatever cause. */
+void cf_summary_connections(const struct cf_summary *summary, const struct cf_cell *cell,
+			    struct cf_connection_count *out);
+/* "exact", "lower bound" or "estimate". */
+const char *cf_summary_connections_are(const struct cf_connection_count *count);
 
 /* Log it, a line for each part. */
 void cf_summary_log(const struct cf_summary *summary);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The summary as one JSON record: cf_summary_json of summary.h. Names are those of the counters in flow.h and
  * outcome.h; docs/records.md lists them. */
+#include <stdio.h>
 #include <string.h>
 #include "json.h"
 #include "summary.h"
@@ -30,6 +31,25 @@ static void text(struct cf_json *json, const char *name, const char *value)
 	cf_json_text(json, value, strlen(value));
 }
 
+/* Members that begin with `name`. One 32-bit field in the readers' schema, hence no more than that is written. */
+static void connections(struct cf_json *json, const char *name, const struct cf_connection_count *count)
+{
+	char member[64];
+	char error[16];
+
+	number(json, name, cf_connections_field(count->count));
+	snprintf(member, sizeof(member), "%s_are", name);
+	text(json, member, cf_summary_connections_are(count));
+	if (!count->is_estimate)
+		return;
+	snprintf(member, sizeof(member), "%s_error", name);
+	key(json, member);
+	cf_json_bytes(json, error, (size_t)snprintf(error, sizeof(error), "%.5f", count->error));
+	snprintf(member, sizeof(member), "%s_missing", name);
+	key(json, member);
+	cf_json_bytes(json, count->is_missing ? "true" : "false", count->is_missing ? 4 : 5);
+}
+
 static void kernel_numbers(struct cf_json *json, const struct cf_summary *summary)
 {
 	static const char *const names[CF_STAT_COUNT] = {
@@ -43,18 +63,59 @@ static void kernel_numbers(struct cf_json *json, const struct cf_summary *summar
 		[CF_STAT_FLOW_HIT] = "flow_hit",
 		[CF_STAT_FLOW_NEW] = "flow_new",
 		[CF_STAT_FLOW_FULL] = "flow_full",
+		[CF_STAT_FLOW_EVICTED] = "flow_evicted",
+		[CF_STAT_FLOW_REUSED] = "flow_reused",
+		[CF_STAT_EVENT_UNWANTED] = "event_unwanted",
 		[CF_STAT_EVENT_ATTEMPTED] = "event_attempted",
 		[CF_STAT_EVENT_SUBMITTED] = "event_submitted",
 		[CF_STAT_RING_FULL] = "ring_full",
 		[CF_STAT_WAKEUPS] = "wakeups",
 		[CF_STAT_LATER_FRAGMENTS] = "later_fragments",
 		[CF_STAT_NON_LINEAR] = "non_linear",
+		[CF_STAT_EGRESS_PACKETS] = "egress_packets",
 	};
 
 	key(json, "kernel");
 	cf_json_literal(json, "{");
 	for (int i = 0; i < CF_STAT_COUNT; i++)
 		number(json, names[i], summary->stats.n[i]);
+	cf_json_literal(json, "}");
+}
+
+static void collector_numbers(struct cf_json *json, const struct cf_summary *summary)
+{
+	static const char *const kinds[CF_TOLD_KINDS] = { NULL, "opened", "updated", "closed", "logged" };
+	static const char *const reasons[CF_TOLD_REASONS] = { NULL,	 "fin",	      "rst",	 "idle",
+							      "evicted", "cell_gone", "shutdown" };
+	const struct cf_collected *n = summary->from->collected;
+
+	key(json, "collector");
+	cf_json_literal(json, "{");
+	number(json, "submitted", n->submitted);
+	for (int i = 1; i < CF_TOLD_KINDS; i++)
+		number(json, kinds[i], n->told[i]);
+	key(json, "ended");
+	cf_json_literal(json, "{");
+	for (int i = 1; i < CF_TOLD_REASONS; i++)
+		number(json, reasons[i], n->ended[i]);
+	cf_json_literal(json, "}");
+	number(json, "untold", n->untold);
+	number(json, "own_taken", n->own_taken);
+	number(json, "own_refused", n->own_refused);
+	number(json, "nflog_packets", n->nflog_packets);
+	number(json, "nflog_parsed", n->nflog_parsed);
+	number(json, "nflog_unparsed", n->nflog_unparsed);
+	number(json, "nflog_flow_hit", n->nflog_flow_hit);
+	number(json, "nflog_flow_new", n->nflog_flow_new);
+	number(json, "nflog_flow_full", n->nflog_flow_full);
+	number(json, "nflog_lost", n->nflog_lost);
+	number(json, "nflog_overruns", n->nflog_overruns);
+	number(json, "nflog_refused", n->nflog_refused);
+	number(json, "joined", n->joined);
+	number(json, "conflicts", n->conflicts);
+	number(json, "join_early", n->join_early);
+	number(json, "sweeps", n->sweeps);
+	number(json, "restarts", summary->from->collector_restarts);
 	cf_json_literal(json, "}");
 }
 
@@ -144,6 +205,24 @@ static void outputs(struct cf_json *json, const struct cf_summary *summary)
 	cf_json_literal(json, "]");
 }
 
+/* What it has now, not what it asked for. */
+static void sources(struct cf_json *json, const struct cf_cell *cell)
+{
+	key(json, "sources");
+	cf_json_literal(json, "[");
+	if (cell->mode != CF_ATTACH_AUTO)
+		cf_json_literal(json, "\"ebpf\"");
+	if (cell->nflog_group) {
+		separator(json);
+		cf_json_literal(json, "\"nflog\"");
+	}
+	cf_json_literal(json, "]");
+	if (cell->mode != CF_ATTACH_AUTO)
+		text(json, "tc", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
+	if (cell->nflog_group)
+		number(json, "nflog_group", cell->nflog_group);
+}
+
 static void cells(struct cf_json *json, const struct cf_summary *summary)
 {
 	const struct cf_cells *all = summary->from->cells;
@@ -151,6 +230,7 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 	key(json, "cells");
 	cf_json_literal(json, "[");
 	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < all->count; i++) {
+		struct cf_connection_count count;
 		const struct cf_cell *cell = all->by_slot[i];
 
 		if (!cell)
@@ -160,14 +240,19 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 		cf_json_literal(json, "{");
 		text(json, "cell_id", cell->plan.name);
 		text(json, "interface", cell->interface);
-		text(json, "backend", "ebpf");
-		text(json, "attach", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
+		sources(json, cell);
 		key(json, "gone");
 		cf_json_bytes(json, cell->gone ? "true" : "false", cell->gone ? 4 : 5);
-		if (cell->object.stats_fd >= 0) {
+		if (cell->counted) {
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
+		cf_summary_connections(summary, cell, &count);
+		connections(json, "connections", &count);
+		if (cell->bypass.counts)
+			number(json, "peer_packets", cell->bypass.packets);
+		if (cell->bypass.counts && cell->counted)
+			number(json, "bypassed", cf_bypass_count(&cell->bypass, &cell->stats));
 		cf_json_literal(json, "}");
 	}
 	cf_json_literal(json, "]");
@@ -186,6 +271,7 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	if (summary->is_counted)
 		number(&json, "flows", summary->stats.n[CF_STAT_FLOW_NEW]);
 	number(&json, "lost", summary->lost);
+	connections(&json, "exercised_egress_connections", &summary->connections);
 	key(&json, "adds_up");
 	cf_json_bytes(&json, summary->adds_up ? "true" : "false", summary->adds_up ? 4 : 5);
 	number(&json, "generation", summary->from->generation);
@@ -198,6 +284,7 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	counters(&json, summary);
 	if (summary->is_counted)
 		kernel_numbers(&json, summary);
+	collector_numbers(&json, summary);
 	worker_numbers(&json, summary);
 	outputs(&json, summary);
 	cells(&json, summary);

@@ -18,6 +18,7 @@
 #include "log.h"
 #include "lost.h"
 #include "plan_check.h"
+#include "source.h"
 #include "summary.h"
 #include "supervisor.h"
 
@@ -44,6 +45,7 @@ struct supervisor {
 	enum ending ending;
 	uint64_t started_ns;
 	struct cf_keeper keeper;
+	bool hurry; /* asked to end a second time */
 	uint32_t gone_outputs; /* bit i: output i's reader has gone; since the last reload */
 	int64_t ticked_ms;
 };
@@ -75,7 +77,10 @@ static void gather(struct supervisor *sup, struct cf_summary_input *input, struc
 	*input = (struct cf_summary_input){
 		.cells = &sup->gen.cells,
 		.shared = sup->gen.shared,
-		.ring = &sup->gen.ring,
+		.connections = sup->gen.config.connections,
+		.feed = &sup->gen.feed,
+		.collected = sup->gen.collecting.config.numbers,
+		.collector_restarts = sup->gen.collecting.restarts,
 		.plan = sup->gen.plan,
 		.sinks = sup->gen.outputs.sinks,
 		.sink_count = sup->gen.outputs.count,
@@ -118,15 +123,15 @@ static void take_signals(struct supervisor *sup)
 	enum ending before = sup->ending;
 
 	/* Not beyond the first that ends us: a second one, already there perhaps, is to cut the draining short. */
-	while (sup->ending == before && read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+	while (sup->ending == before && !sup->hurry && read(sup->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
 			print_numbers(sup);
 		else if (info.ssi_signo == SIGHUP && before == GO_ON)
 			reload(sup);
 		else if (info.ssi_signo != SIGHUP && before == GO_ON)
 			sup->ending = END_ASKED;
-		else if (info.ssi_signo != SIGHUP && sup->keeper.finishing)
-			cf_keeper_abort(&sup->keeper);
+		else if (info.ssi_signo != SIGHUP)
+			sup->hurry = true;
 	}
 }
 
@@ -187,10 +192,11 @@ static void turn(struct supervisor *sup)
 		{ .fd = sup->signal_fd, .events = POLLIN },
 		{ .fd = sup->ending == GO_ON ? sup->gen.cells.watch.fd : -1, .events = POLLIN },
 		{ .fd = sup->gen.worker.channel, .events = POLLIN },
+		{ .fd = sup->gen.collecting.member.channel, .events = POLLIN },
 	};
 	bool tick;
 
-	if (poll(fds, 3, cf_keeper_wait_ms(&sup->keeper, TICK_MS)) < 0 && errno != EINTR)
+	if (poll(fds, 4, cf_keeper_wait_ms(&sup->keeper, TICK_MS)) < 0 && errno != EINTR)
 		return;
 	tick = cf_keeper_now_ms() - sup->ticked_ms >= TICK_MS;
 	if (tick) {
@@ -205,8 +211,11 @@ static void turn(struct supervisor *sup)
 		take_messages(sup);
 	if (sup->ending == GO_ON && is_limit_reached(sup))
 		sup->ending = END_LIMIT;
+	if (fds[3].revents)
+		cf_collecting_hear(&sup->gen.collecting, cf_keeper_now_ms());
 	if (fds[0].revents)
 		take_signals(sup);
+	cf_collecting_tick(&sup->gen.collecting, cf_keeper_now_ms());
 	cf_keeper_tick(&sup->keeper);
 }
 
@@ -216,9 +225,11 @@ static void log_ready(const struct supervisor *sup)
 
 	for (uint32_t i = 0; i < gen->plan->cell_count && i < 8; i++) {
 		const struct cf_cell *cell = gen->by_plan[i];
+		char sources[64];
 
-		cf_info("cell \"%s\": %s, ebpf by %s", cell->plan.name, cell->interface,
-			cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
+		cf_sources_text(cell, sources);
+		cf_info("cell \"%s\": %s%s%s", cell->plan.name, cell->interface, cell->interface[0] ? ", " : "",
+			sources);
 	}
 	if (gen->plan->cell_count > 8)
 		cf_info("... and %u more cells", gen->plan->cell_count - 8);
@@ -227,14 +238,31 @@ static void log_ready(const struct supervisor *sup)
 		gen->options->policy_path ? gen->options->policy_path : "default mapping");
 }
 
+/* The collector's last words, which the worker takes meanwhile. A second signal cuts it short. */
+static void collect_rest(struct supervisor *sup)
+{
+	struct cf_collecting *collecting = &sup->gen.collecting;
+
+	if (sup->ending == END_QUIET)
+		return;
+	cf_collecting_finish(collecting, sup->options->drain_ms, cf_keeper_now_ms());
+	while (!collecting->finished && !sup->hurry)
+		turn(sup);
+}
+
 /* Let what is under way arrive: no new events, then a worker to decide what is there, then the outputs. */
 static void drain(struct supervisor *sup)
 {
 	cf_cells_detach(&sup->gen.cells);
+	collect_rest(sup);
 	cf_lost_tell(&sup->lost, &sup->gen); /* before the order to finish, so that it is heard */
 	cf_keeper_finish(&sup->keeper, sup->ending == END_QUIET ? 0 : sup->options->drain_ms);
-	while (!sup->keeper.finished)
-		turn(sup);
+	while (!sup->keeper.finished) {
+		if (sup->hurry)
+			cf_keeper_abort(&sup->keeper);
+		else
+			turn(sup);
+	}
 	cf_outputs_recover(&sup->gen.outputs, sup->gen.shared);
 }
 

@@ -26,6 +26,7 @@ struct cf_run_options {
 	const char *user; /* the worker's; NULL: default */
 	uint64_t ring_bytes; /* 0: default */
 	uint32_t flow_entries; /* 0: default */
+	uint64_t connections_cap; /* different connections counted one by one */
 	uint64_t wake_interval_ns;
 	uint64_t drain_ms; /* how long outputs may take at the end */
 	uint32_t fail_on; /* enum cf_fail_on, or-ed */

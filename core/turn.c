@@ -17,7 +17,7 @@ struct cf_turn *cf_turn_new(struct cf_shared *shared, uint64_t linger_ns)
 		return NULL;
 	turn->shared = shared;
 	turn->linger_ns = linger_ns;
-	turn->ring.fd = -1;
+	cf_feed_init(&turn->feed);
 	turn->clock_fd = cf_clock_step_fd();
 	return turn;
 }
@@ -40,16 +40,16 @@ uint64_t cf_boot_ns(void)
 }
 
 /* Skip the one event that a worker has died over for the second time. */
-static void skip_one(struct cf_turn *turn, uint64_t position)
+static void skip_one(struct cf_turn *turn, enum cf_feed_ring from, uint64_t position)
 {
 	struct cf_outcome *next;
 	uint32_t refused = 0;
 	uint32_t refused_len = 0;
 
-	if (cf_ring_take(&turn->ring, &position, cf_batch_get(), 1, &refused, &refused_len) == 0)
+	if (cf_ring_take(&turn->feed.rings[from], &position, cf_batch_get(), 1, &refused, &refused_len) == 0)
 		return;
 	next = cf_outcome_begin(turn->shared);
-	next->ring_position = position;
+	next->position[from] = position;
 	next->consumed++;
 	next->skipped++;
 	cf_outcome_commit(turn->shared, next);
@@ -59,13 +59,14 @@ void cf_turn_recover(struct cf_turn *turn)
 {
 	struct cf_shared *shared = turn->shared;
 	const struct cf_outcome *done = cf_outcome_current(shared);
+	enum cf_feed_ring from = shared->attempt_from % CF_FEED_RINGS;
 	uint32_t attempt = atomic_load(&shared->attempt);
 
 	if (attempt != done->attempt && shared->attempt_count > 0) {
 		cf_dedup_forget(attempt);
 		if (shared->careful > 0 && shared->attempt_count == 1) {
 			shared->careful--;
-			skip_one(turn, done->ring_position);
+			skip_one(turn, from, done->position[from]);
 		} else {
 			shared->careful = shared->attempt_count;
 		}
@@ -73,8 +74,12 @@ void cf_turn_recover(struct cf_turn *turn)
 	/* What ends a worker is most likely compiled code; the interpreter may well give an error where that died. */
 	cf_script_interpret(shared->careful > 0 || turn->interpreted);
 	done = cf_outcome_current(shared);
-	if (cf_ring_position(&turn->ring) != done->ring_position)
-		cf_ring_release(&turn->ring, done->ring_position);
+	for (int i = 0; i < CF_FEED_RINGS; i++) {
+		struct cf_ring *ring = &turn->feed.rings[i];
+
+		if (ring->consumer_page && cf_ring_position(ring) != done->position[i])
+			cf_ring_release(ring, done->position[i]);
+	}
 	for (uint32_t i = 0; i < turn->sink_count; i++)
 		cf_sink_recover(&turn->sinks[i], done->outputs[i].head);
 	turn->pending = (1U << turn->sink_count) - 1;
@@ -93,6 +98,8 @@ static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 
 		if (cell == 0 || turn->slots[slot] != event->cell)
 			continue;
+		if (turn->connections) /* outside the transaction: what is counted already counts no more */
+			cf_connections_add(turn->connections, event);
 		event->cell = cell - 1;
 		if (kept != i)
 			batch->events[kept] = *event;
@@ -134,38 +141,51 @@ static void refresh_clock(struct cf_turn *turn)
 }
 
 /* Records that their producer took back: nothing to decide, but their space has to be given back as well. */
-static void pass_discarded(struct cf_turn *turn, uint64_t position)
+static void pass_discarded(struct cf_turn *turn, enum cf_feed_ring from, uint64_t position)
 {
 	struct cf_outcome *next;
 
 	turn->shared->attempt_count = 0; /* whoever finds this attempt unfinished has no event to be careful with */
 	next = cf_outcome_begin(turn->shared);
-	next->ring_position = position;
+	next->position[from] = position;
 	cf_outcome_commit(turn->shared, next);
-	cf_ring_release(&turn->ring, position);
+	cf_ring_release(&turn->feed.rings[from], position);
+}
+
+/* The events over which a worker died are taken up where they lie; else it is the feed's to say. */
+static enum cf_feed_ring choose(struct cf_turn *turn)
+{
+	const struct cf_shared *shared = turn->shared;
+
+	if (shared->careful)
+		return shared->attempt_from % CF_FEED_RINGS;
+	return cf_feed_next(&turn->feed, cf_outcome_current(shared)->position);
 }
 
 uint32_t cf_turn_once(struct cf_turn *turn)
 {
 	struct cf_shared *shared = turn->shared;
 	struct cf_batch *batch = cf_batch_get();
-	uint64_t start = cf_outcome_current(shared)->ring_position, position = start;
+	enum cf_feed_ring from = choose(turn);
+	struct cf_ring *ring = &turn->feed.rings[from];
+	uint64_t start = cf_outcome_current(shared)->position[from], position = start;
 	uint32_t refused = 0, refused_len = 0;
 	struct cf_outcome *next;
 	uint32_t taken;
 	double took;
 
-	taken = cf_ring_take(&turn->ring, &position, batch, shared->careful ? 1 : CF_BATCH_MAX, &refused, &refused_len);
+	taken = cf_ring_take(ring, &position, batch, shared->careful ? 1 : CF_BATCH_MAX, &refused, &refused_len);
 	if (taken == 0) {
 		if (position != start)
-			pass_discarded(turn, position);
+			pass_discarded(turn, from, position);
 		return 0;
 	}
 	refresh_clock(turn);
 	refused += map_cells(turn, batch);
+	shared->attempt_from = from;
 	shared->attempt_count = taken; /* before begin: who finds an unfinished attempt reads this */
 	next = cf_outcome_begin(shared);
-	next->ring_position = position;
+	next->position[from] = position;
 	next->consumed += taken;
 	next->refused += refused;
 	cf_dedup_begin(next->attempt);
@@ -177,7 +197,7 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	/* Absolute: what an attempt without commit pushed out is gone as well. */
 	next->dedup_forgotten = cf_dedup_evictions();
 	cf_outcome_commit(shared, next);
-	cf_ring_release(&turn->ring, position);
+	cf_ring_release(ring, position);
 	if (shared->careful && --shared->careful == 0)
 		cf_script_interpret((int)turn->interpreted);
 	if (refused_len)

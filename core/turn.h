@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The worker's loop: wait, fill a batch, have it decided, commit, write, and again. Knows the ring, the outputs and
+ * The worker's loop: wait, fill a batch, have it decided, commit, write, and again. Knows the rings, the outputs and
  * the channel's orders to end; knows nothing of Lua, plans or privileges.
  *
  * A batch is a transaction: its records, its numbers and the ring position become valid together (outcome.h), and
@@ -10,14 +10,15 @@
 #ifndef CF_TURN_H
 #define CF_TURN_H
 #include <stdint.h>
+#include "connections.h"
 #include "outcome.h"
-#include "ring.h"
 #include "script.h"
 #include "sink.h"
 
 struct cf_turn {
 	struct cf_shared *shared;
-	struct cf_ring ring;
+	struct cf_connections *connections; /* NULL: not counted */
+	struct cf_feed feed;
 	struct cf_sink sinks[CF_OUTPUTS_MAX];
 	uint32_t sink_count;
 	uint32_t pending; /* bit i: output i has bytes that could not be written yet */

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * The worker process from fork to exit: see worker.h. What one turn of its loop does is turn.c's. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
 #include "confine.h"
+#include "descriptors.h"
 #include "dedup.h"
 #include "digest.h"
 #include "emit.h"
+#include "host_ring.h"
 #include "include.h"
 #include "log.h"
 #include "memory.h"
@@ -135,6 +135,7 @@ static int take_slot(struct cf_turn *turn, struct cf_plan *plan, const struct cf
 /* Take descriptors until START. */
 static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, struct cf_error *error)
 {
+	struct cf_host_ring host;
 	struct cf_message message;
 
 	for (;;) {
@@ -152,9 +153,16 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 				return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: slot %u", message.body.slot.slot);
 			break;
 		case CF_MSG_RING:
-			if (cf_ring_open(&turn->ring, message.fds[0], message.body.number.value, error) < 0)
+			if (cf_ring_open(&turn->feed.rings[CF_FEED_KERNEL], message.fds[0], message.body.number.value,
+					 error) < 0)
 				return -1;
 			message.fds[0] = -1;
+			break;
+		case CF_MSG_HOST_RING:
+			host = (struct cf_host_ring){ message.fds[0], message.fds[1], message.body.number.value };
+			if (cf_ring_open_host(&turn->feed.rings[CF_FEED_HOST], &host, error) < 0)
+				return -1;
+			message.fds[1] = -1; /* the memory stays mapped, its descriptor is of no more use */
 			break;
 		case CF_MSG_START:
 			plan->generation = (uint32_t)message.body.number.value;
@@ -164,24 +172,6 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 		}
 		cf_message_close_fds(&message);
 	}
-}
-
-/* A terminal's Ctrl-C reaches the whole process group: ending is the supervisor's to order. */
-static void detach_from_terminal(int channel)
-{
-	sigset_t all;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, NULL);
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-	}
-	/* Everything else that the supervisor has open is none of ours. */
-	if (channel > 3)
-		close_range(3, (unsigned int)channel - 1, 0);
-	close_range((unsigned int)channel + 1, ~0U, 0);
 }
 
 static void fail_and_exit(int channel, const struct cf_error *error)
@@ -221,14 +211,14 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	struct cf_turn *turn;
 	int full;
 
-	detach_from_terminal(channel); /* first: it closes whatever it does not know */
+	cf_descriptors_detach(&channel, 1); /* first: it closes whatever it does not know */
 	turn = cf_turn_new(config->shared, config->linger_ns);
 	prctl(PR_SET_NAME, "cellflow-worker");
 	if (!plan || !turn)
 		_exit(1);
 	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0)
 		fail_and_exit(channel, &error);
-	cf_confine(ceiling(CF_MEMORY_MB_DEFAULT), &confinement);
+	cf_confine(ceiling(CF_MEMORY_MB_DEFAULT), CF_CONFINE_DESCRIPTORS, &confinement);
 	cf_progress_bind(config->progress);
 	if (cf_worker_load(config, &opener, plan, &error) < 0)
 		fail_and_exit(channel, &error);
@@ -245,6 +235,7 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	cf_emit_limit(config->selection ? config->selection->limit : 0);
 	turn->interpreted = plan->limits.interpreted;
 	turn->slow_ms = plan->limits.slow_ms;
+	turn->connections = config->connections;
 	cf_turn_recover(turn);
 	if (cf_channel_send(channel, CF_MSG_READY, NULL, 0, NULL, 0) < 0)
 		_exit(1);

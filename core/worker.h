@@ -6,6 +6,7 @@
 #ifndef CF_WORKER_H
 #define CF_WORKER_H
 #include <sys/types.h>
+#include "connections.h"
 #include "outcome.h"
 #include "plan.h"
 #include "script.h"
@@ -20,6 +21,7 @@ struct cf_worker_config {
 	struct cf_progress *progress; /* where it notes what it is doing */
 	void *dedup; /* memory of cf_dedup_size(CF_DEDUP_CAPACITY) bytes shared with later workers */
 	size_t dedup_len;
+	struct cf_connections *connections; /* shared with later workers */
 	uid_t uid;
 	gid_t gid;
 	uint64_t linger_ns; /* pause between drains while events come; the ring wakes at most this often */

@@ -24,6 +24,7 @@ static const char usage_text[] =
 	"  --rate N           flows in a second (default: as fast as it goes)\n"
 	"  --seed N           chooses the source ports and the payload (default 1)\n"
 	"  --list FILE        one line for each flow: protocol source port destination port packets\n"
+	"  --firewalled       go on where the cell's own firewall refuses, and count that flow as sent\n"
 	"  --seconds N        give up after this time (default 60)\n"
 	"The sink also ends on SIGTERM, on SIGINT, and when its standard input is a pipe that closes.\n";
 
@@ -80,6 +81,7 @@ static int mix_parse(char *text, struct fg_options *o)
 static const struct option long_options[] = {
 	{ "serve", no_argument, NULL, 's' },
 	{ "help", no_argument, NULL, 'h' },
+	{ "firewalled", no_argument, NULL, 'w' },
 	{ "mix", required_argument, NULL, 'm' },
 	{ "to4", required_argument, NULL, '4' },
 	{ "to6", required_argument, NULL, '6' },
@@ -124,6 +126,9 @@ static int option_set(struct fg_options *o, int option, const char *name)
 	switch (option) {
 	case 's':
 		o->serve = true;
+		return 0;
+	case 'w':
+		o->firewalled = true;
 		return 0;
 	case 'm':
 		return mix_parse(optarg, o);

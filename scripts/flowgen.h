@@ -22,6 +22,7 @@ enum fg_kind { FG_TCP4, FG_UDP4, FG_TCP6, FG_UDP6 };
 
 struct fg_options {
 	bool serve;
+	bool firewalled; /* a flow that the cell's own firewall refuses was sent as well */
 	uint32_t seed;
 	uint64_t flows; /* over all kinds together */
 	uint32_t packets; /* with payload, for each flow */

@@ -17,26 +17,25 @@
 #include "flow.h"
 #include "../maps.h"
 #include "../parse.h"
-#include "../flow_table.h"
+#include "../flow_event.h"
 #include "../emit.h"
 
 enum { LATE_INTERVALS = 10 };
 
 static __always_inline int emit_late(struct __sk_buff *skb, int direction)
 {
-	struct cf_flow_key key = { .cell = cf_config.cell };
-	struct cf_packet packet = {};
-	struct cf_load load = { .packets = 1, .bytes = skb->len };
+	struct cf_flow flow = { .events = cf_config.events, .origin = direction };
 	struct cf_stats *stats;
-	struct cf_flow flow = {};
 	__u32 zero = 0;
+	__u64 now;
 
+	flow.key.cell = cf_config.cell;
+	flow.bytes[0] = skb->len;
 	stats = bpf_map_lookup_elem(&STATS, &zero);
-	if (!stats)
+	if (!stats || !bpf_map_lookup_elem(&FLOWS, &zero))
 		return TC_ACT_UNSPEC;
-	load.now = bpf_ktime_get_boot_ns() - LATE_INTERVALS * cf_config.wake_interval_ns;
-	bpf_map_update_elem(&FLOWS, &key, &flow, BPF_ANY);
-	cf_event_emit(skb, stats, &packet, &key, &load, direction, 0);
+	now = bpf_ktime_get_boot_ns() - LATE_INTERVALS * cf_config.wake_interval_ns;
+	cf_event_emit(stats, &flow, CF_KIND_OPENED, CF_CLOSE_NONE, now);
 	return TC_ACT_UNSPEC;
 }
 

@@ -56,7 +56,7 @@ function has_members.has(net, text)
   end
   local answer = nets.answers[text]
   if answer ~= nil then return answer end
-  return remember(nets, text)
+  return (remember(nets, text))
 end
 
 local net_metatable = {
@@ -115,7 +115,7 @@ function M.new(core)
   end
 
   return function(what)
-    if type(what) == "table" then return build(core, parse, what) end
+    if type(what) == "table" then return (build(core, parse, what)) end
     check_text(what)
     return nets[what] or add(what)
   end

@@ -5,6 +5,7 @@
 -- longest network that holds it (Waldvogel and others, 1997). 33 lengths of IPv4 are 6 look-ups, 129 of IPv6 are 8.
 local bit = require("bit")
 local ffi = require("ffi")
+local compiler = require("cellflow.compiler")
 local network = require("cellflow.network")
 local perfect_hash = require("cellflow.perfect_hash")
 
@@ -179,7 +180,8 @@ local slots, last, displacements, last_bucket = table.slots, table.last, table.d
 local slots6, last6, displacements6 = table6.slots, table6.last, table6.displacements
 local last_bucket6 = table6.last_bucket
 local cast, words = ffi.cast, ffi.typeof("const int32_t *")
-return function(raws, count, out)
+return function(...) -- see compiler.lua
+  local raws, count, out = ...
   for i = 0, count - 1 do
     local raw = raws[i]
     local w = cast(words, raw)
@@ -194,9 +196,9 @@ return function(raws, count, out)
   end
 end]]
 
---- { search = function(offset), class_of = function(net) }. search makes a function (raws, count, out) that finds the
---- classes of a batch, by the address that lies `offset` bytes into an event; class_of gives the class of a network
---- that a rule names: the rules that hold all of it.
+--- { search = function(offset), class_of = function(net) }. search makes a function (count, raws, count, out) that
+--- finds the classes of a batch, by the address that lies `offset` bytes into an event; class_of gives the class of a
+--- network that a rule names: the rules that hold all of it.
 function M.new(sets, base, holders)
   local entries, lengths = collect(holders)
   local trees = { [4] = make_tree(lengths[4]), [6] = make_tree(lengths[6]) }
@@ -209,8 +211,9 @@ function M.new(sets, base, holders)
 
   function self.class_of(net) return classes[key_of(net.family, net.bytes, net.len)] end
   function self.search(offset)
-    return assert(load(text, "=networks"))(bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flat4, table6, flat6,
-      base, offset / 4)
+    local loops = compiler.loops(text, "=networks", bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flat4,
+      table6, flat6, base, offset / 4)
+    return loops[1].by_rounds
   end
   return self
 end

@@ -4,6 +4,7 @@
 -- match.lua }; `base` is the class of the rules that do not ask for this field, and of events that lack it.
 local bit = require("bit")
 local ffi = require("ffi")
+local compiler = require("cellflow.compiler")
 
 local rshift = bit.rshift
 local M = {}
@@ -85,11 +86,13 @@ function M.class_of(ranges, value)
   return ranges.classes[n]
 end
 
---- A function (handles, count, out) that finds the classes of a batch; `get` gives a handle's number or nil. One loop
---- and none inside it: a search step or the next event, because a loop within a loop is what the compiler is bad at.
+--- A function (count, handles, count, out) that finds the classes of a batch; `get` gives a handle's number or nil. One
+--- loop and none inside it: a search step or the next event, because a loop within a loop is what the compiler is bad
+--- at.
 function M.search(ranges, base, get)
   local bounds, classes, bounds_count = ranges.bounds, ranges.classes, ranges.count
-  return function(handles, count, out)
+  return function(...) -- see compiler.lua
+    local _, handles, count, out = ...
     local i, from, to, value = -1, 0, 0, 0
     while true do
       if from < to then
@@ -110,18 +113,26 @@ function M.search(ranges, base, get)
   end
 end
 
---- A function (handles, count, out): classes by a text that `get` makes of a handle, or nil.
+--- A function (count, handles, count, out): classes by a text that `get` makes of a handle, or nil.
 function M.shown(map, base, get)
-  return function(handles, count, out)
+  local function search(...) -- see compiler.lua
+    local handles, count, out = ...
     for i = 0, count - 1 do
       local text = get(handles[i])
       out[i] = text and map[text] or base
     end
   end
+  local function few(handles, count, out)
+    for i = 0, count - 1 do
+      local text = get(handles[i])
+      out[i] = text and map[text] or base
+    end
+  end
+  return compiler.by_rounds(search, few)
 end
 
---- A function (raws, count, out): classes by the log prefix. Texts seen are kept for a while, so that the same prefix
---- again makes no string.
+--- A function (count, raws, count, out): classes by the log prefix. Texts seen are kept for a while, so that the same
+--- prefix again makes no string.
 function M.prefixes(map, base)
   local KEPT_MAX = 1024
   local kept, kept_count = {}, 0
@@ -132,16 +143,19 @@ function M.prefixes(map, base)
     kept[text], kept_count = map[text] or base, kept_count + 1
     return kept[text]
   end
-  return function(raws, count, out)
-    for i = 0, count - 1 do
-      local class = base
-      if raws[i].prefix[0] ~= 0 then
-        local text = ffi.string(raws[i].prefix)
-        class = kept[text] or keep(text)
-      end
-      out[i] = class
-    end
+  local function class_of(raw)
+    if raw.prefix[0] == 0 then return base end
+    local text = ffi.string(raw.prefix)
+    return kept[text] or keep(text)
   end
+  local function search(...) -- see compiler.lua
+    local raws, count, out = ...
+    for i = 0, count - 1 do out[i] = class_of(raws[i]) end
+  end
+  local function few(raws, count, out)
+    for i = 0, count - 1 do out[i] = class_of(raws[i]) end
+  end
+  return compiler.by_rounds(search, few)
 end
 
 return M

@@ -51,7 +51,7 @@ local function methods_of(core, phase, type, floor)
   function methods.get(self)
     local slot = self._slot
     if slot < 0 then slot = slot_now(self) end
-    return get(slot)
+    return (get(slot))
   end
   return methods, slot_now
 end
@@ -64,7 +64,7 @@ function M.new(core, phase)
   end }), __newindex = function() place.raise("a counter cannot be changed; use :add(n)") end, __metatable = false }
   local by_name, count = {}, 0
   local function make(name, label)
-    return setmetatable({ _slot = -1, _name = name, _label = label }, meta)
+    return (setmetatable({ _slot = -1, _name = name, _label = label }, meta))
   end
   local other = make("(other)", "")
 
@@ -89,7 +89,7 @@ function M.new(core, phase)
     local labels = by_name[name]
     local counter = labels and labels[label == nil and "" or label]
     if counter then return counter end
-    return new(name, label)
+    return (new(name, label))
   end
 
   return word, function()

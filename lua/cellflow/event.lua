@@ -6,6 +6,7 @@ local bit = require("bit")
 local ffi = require("ffi")
 local place = require("cellflow.place")
 local suggest = require("cellflow.suggest")
+local table_new = require("table.new")
 
 local band, lshift, rshift, cast, tonumber = bit.band, bit.lshift, bit.rshift, ffi.cast, tonumber
 local C = ffi.C
@@ -17,13 +18,16 @@ local M = { handle_type = ffi.typeof("struct flow_event *") }
 
 -- What the getters need from the runtime in charge; a metatype lives as long as the Lua state, so it cannot be an
 -- argument of theirs.
-local bound = { names = nil, cells = nil, address = nil, wall = nil, prefix_rule = nil }
+local bound = { cells = nil, address = nil, wall = nil, prefix_rule = nil }
+local words_of = {} -- the words of a field by number: tables that stay, so that a getter has them at hand
 
 local get = {}
 
 local function named(name, member)
   member = member or name
-  get[name] = function(e) return bound.names[name][cast(event_type, e)[member]] end
+  local words = table_new(256, 1)
+  words_of[name] = words
+  get[name] = function(e) return words[cast(event_type, e)[member]] end
 end
 for _, name in ipairs({ "kind", "source", "hook", "direction", "verdict", "family", "protocol", "close_reason" }) do
   named(name)
@@ -63,17 +67,19 @@ function get.protocol_number(e) return cast(event_type, e).protocol end
 
 function get.src_addr(e)
   local event = cast(event_type, e)
-  return bound.address(event.src_addr, event.family)
+  return (bound.address(event.src_addr, event.family))
 end
 
 function get.dst_addr(e)
   local event = cast(event_type, e)
-  return bound.address(event.dst_addr, event.family)
+  return (bound.address(event.dst_addr, event.family))
 end
 
+local flags_words = table_new(256, 1)
+words_of.tcp_flags = flags_words
 function get.tcp_flags(e)
   local event = cast(event_type, e)
-  if band(event.flags, C.CF_EVENT_TCP) ~= 0 then return bound.names.tcp_flags[event.tcp_flags] end
+  if band(event.flags, C.CF_EVENT_TCP) ~= 0 then return flags_words[event.tcp_flags] end
 end
 
 --- Fields that are true or false: name -> flag.
@@ -91,7 +97,9 @@ function M.witnesses(event)
 end
 local witnesses = M.witnesses
 
-function get.witnesses(e) return bound.names.witnesses[witnesses(cast(event_type, e))] end
+local witness_words = table_new(256, 1)
+words_of.witnesses = witness_words
+function get.witnesses(e) return witness_words[witnesses(cast(event_type, e))] end
 
 -- Only tc runs on the CPU that has the packet.
 function get.cpu(e)
@@ -101,7 +109,7 @@ end
 
 function get.prefix(e)
   local event = cast(event_type, e)
-  if event.prefix[0] ~= 0 then return ffi.string(event.prefix) end
+  if event.prefix[0] ~= 0 then return (ffi.string(event.prefix)) end
 end
 
 function get.nft_rule(e)
@@ -122,10 +130,10 @@ function get.interface(e)
 end
 
 local function seconds(ns)
-  if ns ~= 0 then return bound.wall(ns) end
+  if ns ~= 0 then return (bound.wall(ns)) end
 end
-function get.first_seen(e) return seconds(cast(event_type, e).first_seen_ns) end
-function get.last_seen(e) return seconds(cast(event_type, e).last_seen_ns) end
+function get.first_seen(e) return (seconds(cast(event_type, e).first_seen_ns)) end
+function get.last_seen(e) return (seconds(cast(event_type, e).last_seen_ns)) end
 get.time = get.last_seen
 
 function get.duration(e)
@@ -156,7 +164,7 @@ function M.copy(e)
   if not ffi.istype(M.handle_type, e) then
     place.raise("copy is called with a colon: ev:copy()")
   end
-  return copy_fields(e)
+  return (copy_fields(e))
 end
 
 --- Told of a field or member that does not exist, and the read gives nil, where somebody put a function here: for
@@ -181,7 +189,7 @@ local no_order = refuse("a flow event cannot be compared; compare one of its fie
 ffi.metatype("struct flow_event", {
   __index = function(e, name)
     local getter = get[name]
-    if getter then return getter(e) end
+    if getter then return (getter(e)) end
     if name == "copy" then return M.copy end
     return M.no_such(no_such_field(name))
   end,
@@ -204,8 +212,11 @@ ffi.metatype("struct flow_event", {
 --- is a table by index of { name=, interface= }, address a function of address.lua, wall is boot nanoseconds -> seconds
 --- and prefix_rule is core's.
 function M.bind(runtime)
-  for name in pairs({ names = 1, cells = 1, address = 1, wall = 1, prefix_rule = 1 }) do
+  for name in pairs({ cells = 1, address = 1, wall = 1, prefix_rule = 1 }) do
     bound[name] = assert(runtime[name], name)
+  end
+  for name, words in pairs(words_of) do
+    for number = 0, 255 do words[number] = runtime.names[name][number] end
   end
 end
 

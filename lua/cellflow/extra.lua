@@ -26,15 +26,15 @@ end
 --- (core's record of the event in hand) once they exist.
 function M.new(core, phase, encoder, later)
   local write, byte, type = core.cf_extra_write, string.byte, type
-  local encode, record_json = aside(encoder.encode), aside(function(record) return record.json() end)
+  local encode, record_json = aside(encoder.encode), aside(function(record) return (record.json()) end)
 
   local function emit_table(what)
     local record = later.record
     if what == record.proxy then
       record.check_valid()
-      if not record.changed() then return later.write_record() end
+      if not record.changed() then return (later.write_record()) end
       local line = record_json(record)
-      return write(line, #line)
+      return (write(line, #line))
     end
     local line = encode(what)
     if byte(line) ~= BRACE then

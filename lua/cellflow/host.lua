@@ -5,6 +5,7 @@ local ffi = require("ffi")
 local address = require("cellflow.address")
 local asks = require("cellflow.asks")
 local cidr = require("cellflow.cidr")
+local compiler = require("cellflow.compiler")
 local dispatch = require("cellflow.dispatch")
 local event = require("cellflow.event")
 local fault = require("cellflow.fault")
@@ -26,9 +27,6 @@ local words = require("cellflow.words")
 local M = {}
 
 M.LOAD_STEPS_MAX = 1e8 -- instructions while the file is read: about a second
-
--- Debian's defaults flush every trace at 512 kB of machine code.
-jit.opt.start("maxtrace=4000", "maxmcode=8192", "sizemcode=128")
 
 local function text_of(chars)
   if chars[0] ~= 0 then return ffi.string(chars) end
@@ -163,7 +161,7 @@ function M.new(core, purpose)
       error(found, 0)
     end
   end
-  function host.batch(count) return self.dispatcher.run(count) end
+  host.batch = compiler.once(function(count) return self.dispatcher.run(count) end)
   function host.slow(seconds, bound) return self.slow(seconds, bound) end
   function host.moment(kind, now, lost, total) return self.moment(kind, now, lost, total) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end

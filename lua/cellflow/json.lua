@@ -18,7 +18,7 @@ end
 
 local function string_encoder(core)
   local size = 1024
-  local out = ffi.new("char[?]", size)
+  local out, json_string = ffi.new("char[?]", size), core.cf_json_string
   return function(text)
     local need = 6 * #text + 2
     if need > size then
@@ -26,7 +26,7 @@ local function string_encoder(core)
       size = need
       out = ffi.new("char[?]", size)
     end
-    return ffi.string(out, core.cf_json_string(text, #text, out, size))
+    return (ffi.string(out, json_string(text, #text, out, size)))
   end
 end
 
@@ -35,7 +35,7 @@ local function number_text(value)
     fail("a number is not finite")
   end
   if value == math.floor(value) and math.abs(value) <= EXACT then
-    return format("%.0f", value)
+    return (format("%.0f", value))
   end
   local short = format("%.15g", value)
   return tonumber(short) == value and short or format("%.17g", value)
@@ -65,7 +65,7 @@ local function encode_table(self, value, depth)
   if self.tables > TABLES_MAX then fail(format("a value has more than %d tables", TABLES_MAX)) end
   local plain = self.plain[value]
   if plain then
-    if plain.json then return plain.json(depth) end
+    if plain.json then return (plain.json(depth)) end
     value = plain.walk()
   end
   local keys = keys_of(value)
@@ -82,11 +82,11 @@ end
 
 function encode(self, value, depth)
   local kind = type(value)
-  if kind == "string" then return self.text(value) end
-  if kind == "number" then return number_text(value) end
-  if kind == "boolean" then return tostring(value) end
+  if kind == "string" then return (self.text(value)) end
+  if kind == "number" then return (number_text(value)) end
+  if kind == "boolean" then return (tostring(value)) end
   if kind == "nil" then return "null" end
-  if kind == "table" then return encode_table(self, value, depth) end
+  if kind == "table" then return (encode_table(self, value, depth)) end
   if kind == "cdata" then fail("a flow event is not a table; use ev:copy()") end
   return fail(format("a %s has no JSON form", kind))
 end
@@ -111,7 +111,7 @@ function M.new(core, plain)
   local self = { text = string_encoder(core), plain = plain or {}, tables = 0 }
   function self.encode(value)
     self.tables = 0
-    return encode(self, value, 0)
+    return (encode(self, value, 0))
   end
   return self
 end

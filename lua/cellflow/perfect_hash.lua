@@ -31,7 +31,7 @@ end
 --- The slot of a key with that second hash, whose bucket has this displacement.
 function M.slot(g, displacement, last)
   g = tobit(g + displacement)
-  return band(bxor(g, rshift(g, 16)), last)
+  return (band(bxor(g, rshift(g, 16)), last))
 end
 
 local function make_buckets(entries, last)

@@ -40,7 +40,7 @@ local function add_event(get, now)
   for _, name in ipairs(M.members) do
     local field = not get[name] and event.get[name]
     if field then
-      get[name] = function() return field(now.ev) end
+      get[name] = function() return (field(now.ev)) end
     end
   end
   -- A record says so only when it is one; an event answers true or false.
@@ -89,13 +89,14 @@ local function add_witnesses(get, core, now)
 end
 
 local function add_texts(get, core, now)
+  local id_text, time_text = core.cf_decision_id_text, core.cf_time_text
   local text = ffi.new("char[?]", math.max(ffi.C.CF_TIME_TEXT_LEN, ffi.C.CF_ID_TEXT_LEN))
   get.decision_id = function()
-    local len = core.cf_decision_id_text(now.event, text)
-    if len > 0 then return ffi.string(text, len) end
+    local len = id_text(now.event, text)
+    if len > 0 then return (ffi.string(text, len)) end
   end
-  get.first_seen = function() return ffi.string(text, core.cf_time_text(now.event.first_seen_ns, text)) end
-  get.observed_at = function() return ffi.string(text, core.cf_time_text(now.event.last_seen_ns, text)) end
+  get.first_seen = function() return (ffi.string(text, time_text(now.event.first_seen_ns, text))) end
+  get.observed_at = function() return (ffi.string(text, time_text(now.event.last_seen_ns, text))) end
 end
 
 local function add_plan(get, now, cells, metadata)
@@ -121,7 +122,7 @@ local function read(self, name)
   if changed == REMOVED then return nil end
   if changed ~= nil and self.changes then return changed end
   local getter = self.get[name]
-  if getter then return getter() end
+  if getter then return (getter()) end
   if name == "copy" then return self.copy end
   if is_member[name] then return nil end
   return event.no_such(('a record has no member "%s"%s'):format(tostring(name), suggest.hint(name, M.members)))
@@ -176,13 +177,13 @@ function M.new(core, encoder, answer, cells, metadata)
   add_plan(self.get, now, cells, metadata)
   local record = {
     proxy = setmetatable({}, {
-      __index = function(_, name) return read(self, name) end,
-      __newindex = function(_, name, value) return write(self, name, value) end,
+      __index = function(_, name) return (read(self, name)) end,
+      __newindex = function(_, name, value) write(self, name, value) end,
       __tostring = function() return "record" end,
       __metatable = false,
     }),
   }
-  self.copy = function() return plain(self) end
+  self.copy = function() return (plain(self)) end
   record.plain = self.copy
   --- Getters by member, of what was begun; not all members have one.
   record.members = self.get
@@ -193,7 +194,7 @@ function M.new(core, encoder, answer, cells, metadata)
   function record.changed() return self.changes ~= nil end
   function record.json(depth)
     check_valid(self)
-    return json.object(encoder, names_of(self), record.proxy, depth)
+    return (json.object(encoder, names_of(self), record.proxy, depth))
   end
   return record
 end

@@ -7,6 +7,7 @@ local ffi = require("ffi")
 local class_networks = require("cellflow.class_networks")
 local class_sets = require("cellflow.class_sets")
 local class_values = require("cellflow.class_values")
+local compiler = require("cellflow.compiler")
 local event = require("cellflow.event")
 
 local C = ffi.C
@@ -47,13 +48,13 @@ local function by_table(self, name, map, expression)
   self.parts[#self.parts + 1] = { name = name, array = map, index = expression }
 end
 
--- A part whose classes a loop of its own finds first, for the whole batch.
+-- A part whose classes a loop of its own finds first, for the whole batch: search(count, events, count, found).
 local function by_search(self, name, search, over)
   local found = ffi.new("int32_t[?]", C.CF_BATCH_MAX)
   self.parts[#self.parts + 1] = { name = name, array = found, index = "i" }
-  self.searches[#self.searches + 1] = function(raws, handles, count)
-    search(over == "handles" and handles or raws, count, found)
-  end
+  self.searches[#self.searches + 1] = compiler.once(function(raws, handles, count)
+    search(count, over == "handles" and handles or raws, count, found)
+  end)
 end
 
 local function add_cells(self, name, base, holders)
@@ -137,74 +138,67 @@ local function fields_in_use(rules)
   return names
 end
 
--- The first loop tries the first word that may hold a common rule, without a branch, so that the processor works on
--- several events at once while memory answers; those for which that was not the end go to the second. That one's rounds
--- do one of three things: the words of a page, the pages of an event, the next event. It has no loop within the loop,
--- because that is what the compiler is bad at.
-local LOOPS = [[
-local bit, min, rows, words, low, high, waiting, a = ...
-local band, bnot, bor, bxor, lshift, rshift = bit.band, bit.bnot, bit.bor, bit.bxor, bit.lshift, bit.rshift
-local {m$, } = {a[$], }
-
-local function first_word(raws, count, out)
-  local waits = 0
-  for i = 0, count - 1 do
-    local raw = raws[i]
-    local {c$, } = {m$[$index], }
-    local pages = band({rows[c$], })
-    local first = band(pages, 0 - pages)
-    local page = low[band(first, 0xffff)] + high[rshift(first, 16)]
+-- Both loops take events one word further: the next word of the page in hand that all classes fill, or the first one of
+-- the next page. The first does it for every event of the batch, from the beginning; those for which that was not the
+-- end wait in line for the second, which puts them at the end of the line until they are done. Neither branches nor
+-- keeps more than two numbers from one round to the next: the processor works on several events at once while memory
+-- answers, and the compiler has one path to follow and no registers to run out of. (What an event has got to lies in
+-- arrays for that reason; a loop that kept it in locals failed one time in six with "register coalescing too complex".)
+local STEP = [[
+    local turn = rshift(bor(filled, 0 - filled), 31) - 1 -- all ones where the page in hand has no word left
+    local first = band(pages, 0 - pages, turn)
+    page = bxor(page, band(bxor(page, low[band(first, 0xffff)] + high[rshift(first, 16)]), turn))
+    pages = bxor(pages, first)
     local at = 1 + 2 * page
-    local filled = band({rows[c$ + at + 1], })
-    local rest = bxor(pages, first)
+    filled = bxor(filled, band({rows[c$ + at + 1], }, turn))
     first = band(filled, 0 - filled)
     local word = low[band(first, 0xffff)] + high[rshift(first, 16)]
     local both = band({words[rows[c$ + at] + word], })
     both = band(both, 0 - rshift(bor(filled, 0 - filled), 31)) -- where nothing is filled, what was read is no one's
-    rest = bor(rest, bxor(filled, first))
+    filled = bxor(filled, first)
     first = band(both, 0 - both)
     local number = lshift(page, 10) + lshift(word, 5) + low[band(first, 0xffff)] + high[rshift(first, 16)] + 1
-    local found = rshift(bor(both, 0 - both), 31)
+    local found, rest = rshift(bor(both, 0 - both), 31), bor(pages, filled)
     out[i] = band(number, 0 - found)
-    waiting[waits] = i
-    waits = waits + band(rshift(bor(rest, 0 - rest), 31), 1 - found)
+    local waits = band(rshift(bor(rest, 0 - rest), 31), 1 - found)
+]]
+local LOOPS = [[
+local bit, min, rows, words, low, high, line, pages_of, page_of, filled_of, kept, a, parts = ...
+local band, bnot, bor, bxor, lshift, rshift = bit.band, bit.bnot, bit.bor, bit.bxor, bit.lshift, bit.rshift
+local {m$, } = {a[$], }
+
+local function first_word(...)
+  local raws, count, out = ...
+  local tail = 0
+  for i = 0, count - 1 do
+    local raw = raws[i]
+    local {c$, } = {m$[$index], }
+    local pages, page, filled = band({rows[c$], }), 0, 0
+STEP
+    local own = i * parts
+    {kept[own + $], } = {c$, }
+    pages_of[i], page_of[i], filled_of[i], line[tail] = pages, page, filled, i
+    tail = tail + waits
   end
-  return waits
+  return tail
 end
 
-local function all_words(raws, waits, out)
-  local i, next, page, pages, filled = 0, 0, 0, 0, 0
-  local {c$, } = {0, }
-  local {p$, } = {0, }
-  while true do
-    if filled ~= 0 then
-      local first = band(filled, -filled)
-      filled = bxor(filled, first)
-      local word = low[band(first, 0xffff)] + high[rshift(first, 16)]
-      local both = band({words[p$ + word], })
-      if both ~= 0 then
-        first = band(both, -both)
-        out[i] = lshift(page, 10) + lshift(word, 5) + low[band(first, 0xffff)] + high[rshift(first, 16)] + 1
-        filled, pages = 0, 0
-      end
-    elseif pages ~= 0 then
-      local first = band(pages, -pages)
-      pages = bxor(pages, first)
-      page = low[band(first, 0xffff)] + high[rshift(first, 16)]
-      local at = 1 + 2 * page
-      {p$, } = {rows[c$ + at], }
-      filled = band({rows[c$ + at + 1], })
-    else
-      if next >= waits then return end
-      i = waiting[next]
-      next = next + 1
-      local raw = raws[i]
-      {c$, } = {m$[$index], }
-      pages = band({rows[c$], })
-    end
+local function all_words(...)
+  local tail, out = ...
+  local head = 0
+  while head ~= tail do
+    local i = line[band(head, LAST)]
+    local own = i * parts
+    local {c$, } = {kept[own + $], }
+    local pages, page, filled = pages_of[i], page_of[i], filled_of[i]
+STEP
+    pages_of[i], page_of[i], filled_of[i], line[band(tail, LAST)] = pages, page, filled, i
+    head = head + 1
+    tail = tail + waits
   end
 end
 return first_word, all_words]]
+LOOPS = LOOPS:gsub("STEP\n", function() return STEP end):gsub("LAST", C.CF_BATCH_MAX - 1)
 
 -- {TEXT, } stands for TEXT, TEXT, ...: once for each field, $ being its number.
 local function spread(template, parts)
@@ -217,18 +211,23 @@ local function spread(template, parts)
   end))
 end
 
+local function for_batch(width) return ffi.new("int32_t[?]", (C.CF_BATCH_MAX + 1) * width + 1) end
+
 local function make_loops(self)
-  local arrays = {}
+  local arrays, count = {}, #self.parts
   for i, part in ipairs(self.parts) do arrays[i] = part.array end
-  return assert(load(spread(LOOPS, self.parts), "=rules"))(bit, math.min, self.sets.rows, self.sets.words,
-    class_sets.low, class_sets.high, ffi.new("int32_t[?]", C.CF_BATCH_MAX + 1), arrays)
+  local loops = compiler.loops(spread(LOOPS, self.parts), "=rules", bit, math.min, self.sets.rows, self.sets.words,
+    class_sets.low, class_sets.high, for_batch(1), for_batch(1), for_batch(1), for_batch(1), for_batch(count),
+    arrays, count)
+  return loops[1], loops[2]
 end
 
 local function run_with(first_word, all_words, searches)
-  return function(raws, handles, count, out)
+  return compiler.once(function(raws, handles, count, out)
     for i = 1, #searches do searches[i](raws, handles, count) end
-    all_words(raws, first_word(raws, count, out), out)
-  end
+    local waits = first_word(count, raws, count, out)
+    all_words(waits, waits, out)
+  end)
 end
 
 --- An index of `rules`, a list of { match = conditions of match.lua }, not empty:
@@ -248,9 +247,8 @@ function M.new(rules)
     by_table(self, "", ffi.new("int32_t[1]", base_class(self.sets, rules, "")), "0")
   end
   self.sets.pack()
-  self.first_word, self.all_words = make_loops(self)
-  self.run = run_with(self.first_word, self.all_words, self.searches)
-  jit.off(self.run) -- a few calls for a batch, each of which is a loop of its own
+  local first, others = make_loops(self)
+  self.first_word, self.run = first.loop, run_with(first.by_rounds, others.by_rounds, self.searches)
   function self.bind(cells)
     for _, bind in ipairs(self.binds) do bind(cells) end
   end

@@ -3,6 +3,7 @@
 -- the whole batch before the first event is taken, and looks the answers up; a rule's answer depends on the event only,
 -- so the order of the steps is the same as if it were asked in its turn.
 local ffi = require("ffi")
+local compiler = require("cellflow.compiler")
 local rule_index = require("cellflow.rule_index")
 
 local C = ffi.C
@@ -44,32 +45,31 @@ function M.new(declared)
   local self = no_rules(declared.default)
   local index, decided = rule_index.new(list), self.decided
   self.list, self.index, self.bind, self.any = list, index, index.bind, true
-  function self.decide(raws, handles, count) index.run(raws, handles, count, decided) end
+  self.decide = compiler.once(function(raws, handles, count) index.run(raws, handles, count, decided) end)
   return self
 end
 
---- The loop of a policy without hooks. `at` is dispatch's own: state, raws, core, intern, default_mapping.
-function M.loop(self, at)
+--- A function that takes the event at state.index, of a policy without hooks. `at` is dispatch's own: state, raws,
+--- core, intern, default_mapping.
+function M.taker(self, at)
   local state, raws, intern = at.state, at.raws, at.intern
   local record_write, mapping, default = at.core.cf_record_write, at.default_mapping, self.default
   local list, decided = self.list, self.decided
   local decisions, shared = kept_decisions(list, intern, at.core.cf_intern_is_shared)
   local open = { decision = false, reason = false, place = false, name = false }
   return function()
-    while state.index < state.count do
-      local index = state.index
-      local raw, number = raws[index], decided[index]
-      if number > 0 then
-        if shared[number] ~= 0 then fill(decisions[number], list[number], intern) end
-      elseif default then
-        fill(decisions[0], default, intern)
-      else
-        open.decision, open.reason = mapping(raw)
-        fill(decisions[0], open, intern)
-      end
-      state.index = index + 1
-      record_write(raw, decisions + number)
+    local index = state.index
+    local raw, number = raws[index], decided[index]
+    if number > 0 then
+      if shared[number] ~= 0 then fill(decisions[number], list[number], intern) end
+    elseif default then
+      fill(decisions[0], default, intern)
+    else
+      open.decision, open.reason = mapping(raw)
+      fill(decisions[0], open, intern)
     end
+    state.index = index + 1
+    record_write(raw, decisions + number)
   end
 end
 

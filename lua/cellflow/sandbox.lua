@@ -36,8 +36,8 @@ function string.rep(text, n, separator) -- luacheck: ignore 122
   if (tonumber(n) or 0) * len > M.REP_MAX then
     place.raise(("string.rep: the text would be longer than %d MB"):format(M.REP_MAX / 2 ^ 20))
   end
-  if separator == nil then return rep(text, n) end
-  return rep(text, n, separator)
+  if separator == nil then return (rep(text, n)) end
+  return (rep(text, n, separator))
 end
 
 local function names_of(map)

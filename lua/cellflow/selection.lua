@@ -3,6 +3,7 @@
 -- `hubble observe`, and --where. Repeated ones are alternatives, different ones must all hold. Policies know nothing of
 -- it: dispatch.lua asks once everything about an event is decided.
 local ffi = require("ffi")
+local compiler = require("cellflow.compiler")
 local event = require("cellflow.event")
 local match = require("cellflow.match")
 local on_match = require("cellflow.on_match")
@@ -151,33 +152,38 @@ local answer, tests, time, decisions, reasons, rules, since, before = ...
 local function reason() return answer.error_place and "script_error" or answer.reason end
 return function(raw) return (%s) and true or false end]]
 
--- What the expressions say; an error of theirs is logged once, counted, and means no.
-local function asker(self, runtime)
-  local core, record, fns, needs_record = self.core, runtime.record, {}, false
-  for i, one in ipairs(self.where) do
-    fns[i] = one.bind(runtime.answer, record.members)
-    needs_record = needs_record or one.uses_record
-  end
+-- An error of an expression is counted, and logged once.
+local function blame(core)
   local told = false
-  local function failed(err)
+  return compiler.once(function(err)
     core.cf_script_error()
     if told then return end
     told = true
     local text = ("--where: %s; such events are left out"):format(
       (tostring(err):gsub("^[^:]*:%d+: ", ""):gsub("%s+", " ")))
     core.cf_log_text(C.CF_LOG_WARN, text, #text)
-  end
-  jit.off(failed)
-  local function any(ev)
-    for i = 1, #fns do
-      local ok, yes = pcall(fns[i], ev)
-      if not ok then
-        failed(yes)
-      elseif yes then
-        return true
-      end
+  end)
+end
+
+-- Whether `fn`, or else `others`, says yes; a failure is a no. No loop: one that goes round once is never compiled.
+local function either(fn, others, failed)
+  return function(ev)
+    local ok, yes = pcall(fn, ev)
+    if not ok then
+      failed(yes)
+      yes = false
     end
-    return false
+    if not yes and others then yes = others(ev) end
+    return yes and true or false
+  end
+end
+
+-- What the expressions say of an event.
+local function asker(self, runtime)
+  local record, needs_record, failed, any = runtime.record, false, blame(self.core), nil
+  for i = #self.where, 1, -1 do
+    any = either(self.where[i].bind(runtime.answer, record.members), any, failed)
+    needs_record = needs_record or self.where[i].uses_record
   end
   if not needs_record then return any end
   return function(ev, raw)
@@ -196,9 +202,11 @@ function M.bind(self, runtime)
   local plain = #lines > 0 and assert(load(CHUNK:format(table.concat(lines, " and ")), "=selection"))(runtime.answer,
     tests, event.get.time, self.decisions, self.reasons, self.rules, self.since, self.before)
   local ask = self.where and asker(self, runtime)
-  if not ask then return function(_, raw) return plain(raw) end end
-  if not plain then return ask end
-  return function(ev, raw) return plain(raw) and ask(ev, raw) end
+  return function(ev, raw)
+    if plain and not plain(raw) then return false end
+    local yes = not ask or ask(ev, raw)
+    return yes
+  end
 end
 
 return M

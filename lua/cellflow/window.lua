@@ -76,10 +76,10 @@ local function largest(core, self, n, part)
 end
 
 local function members_of(core, phase, clock, self, width)
-  local floor = math.floor
+  local floor, window_add = math.floor, core.cf_window_add -- looked up here: that is not compiled the first time
   local function now()
     if phase.reading then place.raise("a window may only be used in functions, not while the file is read") end
-    return floor(clock.now() / width)
+    return (floor(clock.now() / width))
   end
   local members = {}
   function members.add(_, key, n)
@@ -88,20 +88,20 @@ local function members_of(core, phase, clock, self, width)
     check_amount(n)
     local part = now()
     local slot = self.of[key] or claim(core, self, key, part)
-    return core.cf_window_add(self.slots[slot], part, n)
+    return (window_add(self.slots[slot], part, n))
   end
   function members.count(_, key)
     check_key("count", key)
     local part, slot = now(), self.of[key]
     if not slot then return 0 end
-    return core.cf_window_add(self.slots[slot], part, 0)
+    return (window_add(self.slots[slot], part, 0))
   end
   function members.top(_, n)
     if n == nil then n = 10 end
     if type(n) ~= "number" or n < 1 or n ~= floor(n) or n > 1000 then
       place.raise("window:top takes a whole number from 1 to 1000, got " .. options.describe(n))
     end
-    return largest(core, self, n, now())
+    return (largest(core, self, n, now()))
   end
   function members.forgotten() return self.forgotten end
   return members

@@ -57,7 +57,7 @@ describe("the built-in object", function()
     assert.is_true(ring >= 0 and maps.flows_fd >= 0 and maps.wake_fd >= 0)
     assert.equal(1, ffi.C.fcntl(ring, 1)) -- FD_CLOEXEC
     assert.same({ type = 27, id = map_info(ring).id, max_entries = 131072 }, map_info(ring))
-    assert.equal(2048, map_info(maps.flows_fd).max_entries)
+    assert.equal(256, map_info(maps.flows_fd).max_entries) -- sets of 15, a power of two
     local second = assert(privileged.load(maps, { cell = 2, ring_bytes = 65536 }))
     assert.equal(ring, maps.ring_fd)
     assert.not_equal(map_info(first.stats_fd).id, map_info(second.stats_fd).id)
@@ -86,7 +86,7 @@ describe("the built-in object", function()
     local found
     for id in netns.must("bpftool map show --json"):gmatch('"id":(%d+)[^{}]-"name":"%.rodata%.config"') do
       local dump = netns.run("bpftool map dump id %s | grep -q '\"cell\": 77'", id)
-      local flat = netns.must("bpftool map dump id %s", id)
+      local flat = dump and netns.must("bpftool map dump id %s", id) -- others of the host come and go
       if dump and flat:find('"link_len": 0', 1, true) and flat:find('"wake_interval_ns": 1000000', 1, true) then
         found = true
       end

@@ -7,11 +7,15 @@ local bit = require("bit")
 local helper = require("spec.helper")
 local bpf = require("bpf_libbpf")
 
-require("core_headers")("flow")
+require("core_headers")("flow", "packet", "flow_table")
+
+local SEED = 42
 
 local STATS = {
   "packets", "parsed", "not_ip", "truncated", "bad_header", "ext_too_deep", "vlan_too_deep", "flow_hit", "flow_new",
-  "flow_full", "event_attempted", "event_submitted", "ring_full", "wakeups", "later_fragments", "non_linear",
+  "flow_full", "flow_evicted", "flow_reused",
+  "event_unwanted", "event_attempted", "event_submitted", "ring_full", "wakeups", "later_fragments", "non_linear",
+  "egress_packets",
 }
 assert(#STATS == ffi.C.CF_STAT_COUNT, "enum cf_stat has changed: name its counters here")
 
@@ -20,30 +24,34 @@ local Cell = {}
 Cell.__index = Cell
 
 -- options: cell, wake_interval_ns, link_len (configuration, the object's own defaults if none is given);
+-- events (1 << kind, or-ed), flags (of struct cf_bpf_config), seed (of the flow table's hash);
 -- flows, ring_bytes (map sizes: small, since every test loads its own; 0: as in the object);
--- share: another cell whose FLOWS, FLOW_EVENTS and WAKE are used; flows_fd: a map that takes the place of FLOWS;
+-- share: another cell whose FLOWS, FLOW_EVENTS and WAKE are used;
 -- object: another one that was built with the same maps and program names, like "test/late".
 function M.load(options)
   options = options or {}
   local object = bpf.open(options.object and ("%s/bpf/%s.bpf.o"):format(helper.build, options.object) or M.object_path)
   local self = setmetatable({ object = object, ring_bytes = options.ring_bytes or 65536 }, Cell)
-  if options.cell or options.wake_interval_ns or options.link_len then
-    local config = ffi.new("struct cf_bpf_config", {
-      wake_interval_ns = options.wake_interval_ns or 1000000,
-      cell = options.cell or 0,
-      link_len = options.link_len or 14,
-    })
-    bpf.set_initial(object, ".rodata.config", config, ffi.sizeof(config))
-  end
+  local sets = options.share and options.share.sets or helper.core.cf_flow_sets_for(options.flows or 1024)
+  self.sets, self.seed = sets, options.seed or SEED
+  local config = ffi.new("struct cf_bpf_config", {
+    wake_interval_ns = options.wake_interval_ns or 1000000,
+    cell = options.cell or 0,
+    link_len = options.link_len or 14,
+    set_mask = sets - 1,
+    events = options.events or 2,
+    flags = options.flags or 0,
+  })
+  helper.core.cf_flow_secret_make(self.seed, config.secret)
+  bpf.set_initial(object, ".rodata.config", config, ffi.sizeof(config))
   if options.share then
     for _, name in ipairs({ "FLOWS", "FLOW_EVENTS", "WAKE" }) do
       bpf.reuse(object, name, bpf.map_fd(options.share.object, name))
     end
     self.ring_bytes = options.share.ring_bytes
   else
-    if options.flows ~= 0 then bpf.set_max_entries(object, "FLOWS", options.flows or 1024) end
+    bpf.set_max_entries(object, "FLOWS", sets)
     if options.ring_bytes ~= 0 then bpf.set_max_entries(object, "FLOW_EVENTS", self.ring_bytes) end
-    if options.flows_fd then bpf.reuse(object, "FLOWS", options.flows_fd) end
   end
   bpf.load(object)
   self.fd = { stats = bpf.map_fd(object, "STATS"), flows = bpf.map_fd(object, "FLOWS"),
@@ -51,14 +59,16 @@ function M.load(options)
   if options.ring_bytes == 0 then self.ring_bytes = bpf.max_entries(object, "FLOW_EVENTS") end
   self.program = { egress = bpf.program_fd(object, "cellflow_egress"),
     ingress = bpf.program_fd(object, "cellflow_ingress") }
+  if not options.object then self.program.count = bpf.program_fd(object, "cellflow_count") end
   self.per_cpu = ffi.new("struct cf_stats[?]", bpf.cpus())
   return self
 end
 
 function Cell:close()
+  if self.mapped then ffi.C.munmap(self.mapped, self.sets * ffi.sizeof("struct cf_flow_set")) end
   if self.consumer then bpf.unmap(self.consumer, self.producer, self.ring_bytes) end
   bpf.close(self.object)
-  self.consumer, self.object = nil, nil
+  self.consumer, self.mapped, self.object = nil, nil, nil
 end
 
 -- Counters by name, summed over the CPUs.
@@ -78,7 +88,9 @@ local function check_identities(s)
   local text
   if s.packets ~= s.parsed + unparsed then text = "packets = parsed + unparsed" end
   if s.parsed ~= s.flow_hit + s.flow_new + s.flow_full then text = "parsed = hit + new + full" end
-  if s.flow_new ~= s.event_attempted then text = "new = attempted" end
+  if s.flow_new + s.flow_evicted + s.flow_reused ~= s.event_attempted + s.event_unwanted then
+    text = "new + evicted + reused = attempted + unwanted"
+  end
   if s.event_attempted ~= s.event_submitted + s.ring_full then text = "attempted = submitted + ring_full" end
   if text then
     local parts = {}
@@ -107,16 +119,28 @@ function Cell:ingress(bytes, context)
   return self:run(self.program.ingress, bytes, context)
 end
 
--- All flows as { key =, flow = } (structs of flow.h), in no order.
-function Cell:flows()
-  local list, previous = {}, nil
-  while true do
-    local key, flow = ffi.new("struct cf_flow_key"), ffi.new("struct cf_flow")
-    if not bpf.next_key(self.fd.flows, previous, key) then return list end
-    bpf.lookup(self.fd.flows, key, flow)
-    list[#list + 1] = { key = key, flow = flow }
-    previous = key
+-- The sets of FLOWS as they are in memory, mapped: struct cf_flow_set *.
+function Cell:table()
+  if not self.mapped then
+    local address = ffi.C.mmap(nil, self.sets * ffi.sizeof("struct cf_flow_set"), 3, 1, self.fd.flows, 0)
+    assert(address ~= ffi.cast("void *", -1), "mmap of FLOWS")
+    self.mapped = ffi.cast("struct cf_flow_set *", address)
   end
+  return self.mapped
+end
+
+-- All flows as { key =, flow =, set =, way = } (copies of flow.h's structs), in no order.
+function Cell:flows()
+  local list, sets = {}, self:table()
+  for i = 0, self.sets - 1 do
+    for way = 0, ffi.C.CF_FLOW_WAYS - 1 do
+      if sets[i].tag[way] >= ffi.C.CF_TAG_FIRST then
+        local flow = ffi.new("struct cf_flow", sets[i].flow[way])
+        list[#list + 1] = { key = flow.key, flow = flow, set = i, way = way }
+      end
+    end
+  end
+  return list
 end
 
 local BUSY, DISCARD = 0x80000000, 0x40000000

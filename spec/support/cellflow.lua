@@ -71,6 +71,14 @@ function M.children(pid)
   return pids
 end
 
+--- The child of a process whose name is `name` (as /proc/PID/comm has it), or nil.
+function M.child(pid, name)
+  for _, child in ipairs(M.children(pid)) do
+    local comm = read_file(("/proc/%d/comm"):format(child))
+    if comm and comm:match("%C*") == name then return child end
+  end
+end
+
 --- Whether a process is there; one that only waits to be reaped is not.
 function M.is_alive(pid)
   local stat = read_file(("/proc/%d/stat"):format(pid))
@@ -121,7 +129,7 @@ end
 
 --- The process ids of supervisor and worker; the latter is nil while there is none.
 function Run:pids()
-  return self.pid, M.children(self.pid)[1]
+  return self.pid, M.child(self.pid, "cellflow-worker")
 end
 
 --- Wait for a worker, for one with another id than `old` when that is given.
@@ -130,6 +138,11 @@ function Run:worker(old)
     local _, worker = self:pids()
     return worker ~= old and worker
   end)
+end
+
+--- The collector's process id, or nil while there is none.
+function Run:collector()
+  return M.child(self.pid, "cf-collector")
 end
 
 --- Signal the supervisor.

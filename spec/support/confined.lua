@@ -94,7 +94,7 @@ local attempt = assert(attempts[name], name)
 if how == "worker" then
   local err, got = ffi.new("struct cf_error"), ffi.new("struct cf_confinement")
   assert(core.cf_privilege_drop(65534, 65534, C.getppid(), err) == 0, ffi.string(err.text))
-  core.cf_confine(256 * 2 ^ 20, got)
+  core.cf_confine(256 * 2 ^ 20, 256, got)
   core.cf_confine_memory(256 * 2 ^ 20, got)
 else
   assert(C.prctl(38, long(1), long(0), long(0), long(0)) == 0)

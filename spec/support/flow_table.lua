@@ -43,8 +43,8 @@ local function is_flow_table(fd)
   local pipe = io.open(("/proc/self/fdinfo/%d"):format(fd))
   local info = pipe:read("*a")
   pipe:close()
-  return info:match("key_size:%s*(%d+)") == tostring(ffi.sizeof("struct cf_flow_key"))
-    and info:match("value_size:%s*(%d+)") == tostring(ffi.sizeof("struct cf_flow"))
+  return info:match("key_size:%s*(%d+)") == "4"
+    and info:match("value_size:%s*(%d+)") == tostring(ffi.sizeof("struct cf_flow_set"))
 end
 
 local function open(pid)
@@ -68,13 +68,18 @@ end
 
 --- All flows of the process's table: text as in flow_list -> { origin, egress = { packets, bytes }, ingress = ... }.
 function M.read(pid)
-  local fd, flows, previous = open(pid), {}, nil
+  local fd, flows, set, previous = open(pid), {}, ffi.new("struct cf_flow_set"), nil
   while true do
-    local key, flow = ffi.new("struct cf_flow_key"), ffi.new("struct cf_flow")
-    if not bpf.next_key(fd, previous, key) then break end
-    bpf.lookup(fd, key, flow)
-    local name, value = entry(key, flow)
-    flows[name], previous = value, key
+    local index = ffi.new("uint32_t[1]")
+    if not bpf.next_key(fd, previous, index) then break end
+    bpf.lookup(fd, index, set)
+    for way = 0, ffi.C.CF_FLOW_WAYS - 1 do
+      if set.tag[way] >= ffi.C.CF_TAG_FIRST then
+        local name, value = entry(set.flow[way].key, set.flow[way])
+        flows[name] = value
+      end
+    end
+    previous = index
   end
   ffi.C.close(fd)
   return flows

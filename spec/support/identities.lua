@@ -15,8 +15,16 @@ local function check_kernel(k)
   for _, name in ipairs(UNPARSED) do unparsed = unparsed + k["unparsed_" .. name] end
   check("packets = parsed + unparsed", k.packets, k.parsed + unparsed)
   check("parsed = hit + new + full", k.parsed, k.flow_hit + k.flow_new + k.flow_full)
-  check("new = attempted", k.flow_new, k.event_attempted)
+  check("new + evicted + reused = attempted + unwanted", k.flow_new + k.flow_evicted + k.flow_reused,
+    k.event_attempted + k.event_unwanted)
   check("attempted = submitted + ring_full", k.event_attempted, k.event_submitted + k.ring_full)
+end
+
+local function check_collector(c)
+  check("collector: submitted = told", c.submitted, c.opened + c.updated + c.closed + c.logged)
+  check("nflog: packets = parsed + unparsed", c.nflog_packets, c.nflog_parsed + c.nflog_unparsed)
+  check("nflog: parsed = hit + new + full", c.nflog_parsed, c.nflog_flow_hit + c.nflog_flow_new + c.nflog_flow_full)
+  return c.untold + c.own_refused + c.nflog_flow_full + c.nflog_lost + c.nflog_refused
 end
 
 local function check_outputs(summary)
@@ -31,17 +39,19 @@ end
 
 --- Check `summary`, of a run that was not reloaded; returns it.
 function M.check(summary)
-  local k, w = summary.kernel, summary.worker
+  local k, w, c = summary.kernel, summary.worker, summary.collector
   check_kernel(k)
-  check("submitted = consumed + in ring", k.event_submitted, w.consumed + w.in_ring)
+  check("submitted = consumed + in rings + taken by the collector", k.event_submitted + c.submitted,
+    w.consumed + w.in_ring + c.own_taken)
   check("consumed = records + the other endings", w.consumed,
     w.records + w.deduplicated + w.suppressed + w.filtered + w.failed + w.refused + w.skipped)
   check("lost", summary.lost, check_outputs(summary) + k.flow_full + k.ring_full + w.failed + w.refused + w.skipped +
-    w.in_ring)
+    w.in_ring + check_collector(c))
   check("decisions", w.records, summary.decisions.allow + summary.decisions.deny)
   local reasons, packets, flows = 0, 0, 0
   for _, count in pairs(summary.reasons) do reasons = reasons + count end
-  for _, cell in ipairs(summary.cells) do packets, flows = packets + cell.packets, flows + cell.flows end
+  -- A cell without a program of ours has neither.
+  for _, cell in ipairs(summary.cells) do packets, flows = packets + (cell.packets or 0), flows + (cell.flows or 0) end
   check("reasons", w.records, reasons)
   check("packets of the cells", k.packets, packets)
   check("flows of the cells", k.flow_new, flows)

@@ -2,8 +2,8 @@
 -- The privileged half's C functions as specs call them: results as Lua values, failures as kind and text.
 local ffi = require("ffi")
 local helper = require("spec.helper")
-require("core_headers")("error", "flow", "netns", "interface", "tcx", "clsact", "attach", "bpf_object", "cell_watch",
-  "libbpf_log")
+require("core_headers")("error", "flow", "netns", "interface", "tcx", "clsact", "attach", "bpf_object", "path_watch",
+  "cell_watch", "libbpf_log")
 ffi.cdef([[
 int close(int fd);
 int fcntl(int fd, int command, ...);
@@ -80,7 +80,9 @@ function M.load(maps, fields)
   local err, object = ffi.new("struct cf_error"), ffi.new("struct cf_bpf_object")
   local options = ffi.new("struct cf_bpf_options", {
     wake_interval_ns = 1000000, cell = fields.cell or 0, link_len = fields.link_len or 14,
-    hooks = fields.hooks or 3, path = fields.path, ring_bytes = fields.ring_bytes or 65536,
+    hooks = fields.hooks or 3,
+    seed = fields.seed or 1, events = fields.events or 2, flags = fields.flags or 0,
+    path = fields.path, ring_bytes = fields.ring_bytes or 65536,
     flow_entries = fields.flow_entries or 1024,
   })
   if core.cf_bpf_load(maps, options, object, err) < 0 then return failure(err) end

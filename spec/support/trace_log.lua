@@ -1,9 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- What the JIT compiler did while a function ran: traces that ended well, and aborts with the place they began at.
+-- What the JIT compiler did while a function ran: what it gave up on and where, and what was left to the interpreter.
+local bit = require("bit")
 local util = require("jit.util")
 local vmdef = require("jit.vmdef")
 
+jit.off(true, true) -- what watches is no part of what is watched
+
 local M = {}
+
+-- The specs' own functions, where traces end that leave the batch loop, are no matter.
+local function is_of_spec(place) return place:find("_spec.lua", 1, true) ~= nil end
 
 local function reason_of(code, what)
   if type(code) ~= "number" then return tostring(code) end
@@ -14,20 +20,12 @@ local function reason_of(code, what)
   return (vmdef.traceerr[code] or "error " .. code):gsub("%%.", tostring(what))
 end
 
---- Runs fn; returns { loops = { [function] = true }, aborts = { { func =, root =, head =, at =, reason = } } }: the
---- functions of which a loop was compiled, and what was not. `root`: not a side trace; `head`: began at a function's
---- head and not in a loop.
+--- Runs fn with nothing compiled at first; returns the traces given up meanwhile: { { at =, reason = } }.
 function M.record(fn)
-  local log, begun = { loops = {}, aborts = {} }, nil
+  local log = {}
   local function on_trace(what, _, func, pc, other, extra)
-    if what == "start" then
-      begun = { root = not extra, head = pc == 0, func = func }
-    elseif what == "stop" and begun then
-      if begun.root and not begun.head then log.loops[begun.func] = true end
-    elseif what == "abort" and begun then
-      log.aborts[#log.aborts + 1] = { func = begun.func, root = begun.root, head = begun.head,
-        at = util.funcinfo(func, pc).loc, reason = reason_of(other, extra) }
-    end
+    local at = what == "abort" and util.funcinfo(func, pc).loc
+    if at and not is_of_spec(at) then log[#log + 1] = { at = at, reason = reason_of(other, extra) } end
   end
   jit.flush()
   jit.attach(on_trace, "trace")
@@ -37,16 +35,62 @@ function M.record(fn)
   return log
 end
 
---- Run check() up to five times, until it raises nothing. Where the compiler begins a trace depends on counters that it
---- keeps by a hash of addresses, so that now and then it gives up on a loop which it takes the next time. What it can
---- never take fails every time.
-function M.at_best(check)
-  local ok, err
-  for _ = 1, 5 do
-    ok, err = pcall(check)
-    if ok then return end
+--- A log to read.
+function M.text(log)
+  local lines = {}
+  for i, abort in ipairs(log) do lines[i] = abort.at .. ": " .. abort.reason end
+  return "given up on:\n" .. table.concat(lines, "\n")
+end
+
+--- Whether the loop of fn is compiled: its instruction says so.
+function M.is_compiled(fn)
+  for pc = 1, util.funcinfo(fn).bytecodes - 1 do
+    local op = bit.band(util.funcbc(fn, pc), 0xff)
+    local name = vmdef.bcnames:sub(6 * op + 1, 6 * op + 6):match("%u+")
+    if name == "JLOOP" or name == "JFORL" then return true end
   end
-  error(err, 0)
+  return false
+end
+
+--- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
+--- good. The others are its way to begin: it tries again, from a loop's next round.
+function M.fatal(log)
+  local found = {}
+  for _, abort in ipairs(log) do
+    if abort.reason:find("NYI", 1, true) or abort.reason:find("blacklisted", 1, true) then
+      found[#found + 1] = abort.at .. ": " .. abort.reason
+    end
+  end
+  return found
+end
+
+--- Instructions that the interpreter runs in fn(): compiled code calls no hook. Nothing new is compiled meanwhile.
+function M.interpreted(fn)
+  local count = 0
+  debug.sethook(function() count = count + 1 end, "", 1)
+  local ok, err = pcall(fn)
+  debug.sethook()
+  assert(ok, err)
+  return count
+end
+
+--- Runs fn, for which everything should be compiled already; returns a list of the traces given up, as texts, and
+--- "flush" for each time that all were thrown away.
+function M.unsteady(fn)
+  local seen = {}
+  local function on_trace(what, _, func, pc, other, extra)
+    local at = what == "abort" and util.funcinfo(func, pc).loc
+    if at and not is_of_spec(at) then
+      seen[#seen + 1] = at .. ": " .. reason_of(other, extra)
+    elseif what == "flush" then
+      seen[#seen + 1] = what
+    end
+  end
+  jit.attach(on_trace, "trace")
+  local ok, err = pcall(fn)
+  jit.attach(on_trace)
+  assert(ok, err)
+  return seen
 end
 
 return M

@@ -102,7 +102,8 @@ describe("mistake", function()
     end)
 
     it("an interface that is missing", function()
-      complains(5, 'cell "cell": no interface eth9 (there are: lo, eth0)', "run --interface eth9 --netns " .. lab.cell)
+      complains(5, 'cell "cell": no interface eth9 (there are: lo, eth0)',
+        "run --sources ebpf --interface eth9 --netns " .. lab.cell)
     end)
 
     it("no privileges", function()
@@ -183,20 +184,21 @@ describe("mistake", function()
     }) do
       it("one " .. name, function()
         complains(5, ('cell "cell": BPF object %s: %s'):format(case[1], case[2]),
-          ("run --netns %s --bpf-object %s"):format(lab.cell, case[1]))
+          ("run --sources ebpf --netns %s --bpf-object %s"):format(lab.cell, case[1]))
       end)
     end
 
     it("one that is a FIFO, in a policy", function()
       labs.must("mkfifo " .. desk:at("fifo"))
-      desk:write("p.lua", ('cell "web" { netns = %q, interface = "eth0", bpf_object = %q }\n'):format(lab.cell,
-        desk:at("fifo")))
+      desk:write("p.lua", ('cell "web" { netns = %q, interface = "eth0", sources = "ebpf", bpf_object = %q }\n')
+        :format(lab.cell, desk:at("fifo")))
       complains(5, 'DESK/p.lua:1: cell "web": BPF object DESK/fifo: is a FIFO, not a regular file',
         "run -c " .. desk:at("p.lua"))
     end)
 
     it("one that the verifier refuses, in its own words and on one line", function()
-      local code, out, err = desk:run(("run --netns %s --bpf-object %srefused.bpf.o"):format(lab.cell, objects))
+      local code, out, err = desk:run(("run --sources ebpf --netns %s --bpf-object %srefused.bpf.o"):format(
+        lab.cell, objects))
       assert.equal(5, code)
       assert.equal("", out)
       assert.matches('^cellflow: error: cell "cell": BPF object [^\n]*refused.bpf.o: the kernel\'s verifier refused ' ..

@@ -61,11 +61,12 @@ describe("an NFLOG socket", function()
     return flows
   end
 
-  local function burst(count, port)
+  local function burst(count, port, payload)
+    payload = payload or "x"
     sockets.inside(here.cell, function()
       local fd = C.socket(2, 2, 0)
       local to = ffi.new("uint8_t[16]", { 2, 0, math.floor(port / 256), port % 256, 10, 77, 0, 1 })
-      for _ = 1, count do C.sendto(fd, "x", 1, 0, to, 16) end
+      for _ = 1, count do C.sendto(fd, payload, #payload, 0, to, 16) end
       C.close(fd)
     end)
   end
@@ -182,6 +183,22 @@ table arp neighbours { chain out { type filter hook output priority 0; log prefi
     assert.equal(128, got)
     assert.equal(640 - 128, (socket:read(10000)))
     assert.equal(0, (socket:read(10000)))
+  end)
+
+  it("takes the largest batches that the kernel makes", function()
+    local prefix = ("p"):rep(127)
+    here:nft('table inet cell {\n counter long {}\n chain o { type filter hook output priority 0;\n'
+      .. ' udp dport 9000 counter name long log prefix "' .. prefix .. '" group 100 drop\n }\n}')
+    local socket = assert(nflog_socket.open(here.cell, 100))
+    burst(3000, 9000, ("x"):rep(1200))
+    local all = socket:read_all()
+    assert.equal(3000, #all)
+    for _, seen in ipairs(all) do
+      assert.same({ prefix, C.CF_STAT_PARSED, 1228 }, { ffi.string(seen.prefix), seen.parse,
+        tonumber(seen.load.bytes) })
+    end
+    local numbers = socket:numbers()
+    assert.same({ 3000, 0, 0 }, { numbers.packets, numbers.lost, numbers.refused })
   end)
 
   it("is refused for group 0, with the reason, and for what is no group", function()

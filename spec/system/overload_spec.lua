@@ -52,7 +52,8 @@ describe("a ring that is too small", function()
     assert.equal(k.ring_full, summary.lost)
     assert.equal(k.ring_full, select(2, flow_list.match(records, expected)))
     assert.matches(k.ring_full .. " LOST", run:stderr(), 1, true)
-    assert.matches(("%d new = %d submitted + %d ring full"):format(k.flow_new, k.event_submitted, k.ring_full),
+    assert.matches(("%d new + 0 evicted + 0 reused = %d submitted + %d ring full"):format(k.flow_new, k.event_submitted,
+      k.ring_full),
       run:stderr(), 1, true)
   end)
 
@@ -68,6 +69,8 @@ describe("a ring that is too small", function()
     assert.equal(0, run:finish())
     local summary = identities.check(run:summary())
     assert.is_true(summary.kernel.flow_new >= 2000)
+    assert.equal(summary.kernel.flow_evicted, summary.kernel.event_unwanted) -- nobody asked for `closed`
+    assert.is_true(summary.kernel.flow_evicted >= 2000 - 8 * 15)
     assert.equal(summary.kernel.flow_new - summary.lost, #run:records())
   end)
 end)

@@ -136,7 +136,7 @@ describe("signal", function()
     for what, case in pairs({
       ["does not parse"] = { "function verdict(", "p.lua:1: [^\n]*'<eof>'" },
       ["is gone"] = { nil, "p.lua: cannot open the policy file: No such file or directory" },
-      ["names an interface that is missing"] = { 'cell "web" { netns = "%s", interface = "eth7" }',
+      ["names an interface that is missing"] = { 'cell "web" { netns = "%s", interface = "eth7", sources = "ebpf" }',
         'p.lua:1: cell "web": no interface eth7 %%(there are: lo, eth0%%)' },
       ["names an output that cannot be opened"] = { 'cell "web" { netns = "%s", interface = "eth0" }\n' ..
         'output "json" { path = "/nope/x" }', 'p.lua:2: output "/nope/x": cannot open: No such file or directory' },

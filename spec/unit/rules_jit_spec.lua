@@ -6,6 +6,8 @@ local ffi = require("ffi")
 local recording = require("recording_core")
 local trace_log = require("trace_log")
 
+local WARM_UP, STEADY, INTERPRETED = 60, 20, 2 -- as in jit_spec.lua
+
 local RULES = [[
   for i = 1, 200 do
     deny("r" .. i) { dst_addr = { "10." .. i % 8 .. ".0.0/" .. 16 + i % 9, "2001:db8:" .. i .. "::/48" },
@@ -49,7 +51,13 @@ local function fill(batch)
   end
 end
 
-local function run(text)
+local function batches(host, count, events)
+  for _ = 1, count do host.batch(events or 256) end
+end
+jit.off(batches) -- not the loop in question
+
+-- `small`: batches of one event that come first.
+local function run(text, small)
   local core = recording.new()
   local function count() return 0 end
   core.cf_intern = require("spec.helper").core.cf_intern
@@ -58,27 +66,29 @@ local function run(text)
   local host = module.new(core)
   host.load(text, "cellflow.lua", nil, ffi.new("struct cf_plan"))
   fill(core.cf_batch_get())
-  local log = trace_log.record(function()
-    for _ = 1, 40 do host.batch(256) end
-  end)
+  batches(host, small or 0, 1)
+  local log = trace_log.record(function() batches(host, WARM_UP) end)
   return log, host, found.index
 end
 
 describe("compiled", function()
   for name, text in pairs(POLICIES) do
     it(name, function()
-      trace_log.at_best(function()
-        local log, host, index = run(text)
-        assert.is_true(log.loops[host.loop()])
-        assert.is_true(log.loops[index.first_word])
-        for _, abort in ipairs(log.aborts) do
-          local can = not abort.reason:find("NYI", 1, true) or abort.reason:find("return to lower frame", 1, true)
-          assert.truthy(can, abort.at .. ": " .. abort.reason)
-          assert.is_nil(abort.reason:find("blacklisted", 1, true), abort.at)
-        end
-      end)
+      local log, host, index = run(text)
+      assert.is_true(trace_log.is_compiled(host.loop()))
+      assert.is_true(trace_log.is_compiled(index.first_word))
+      assert.same({}, trace_log.fatal(log))
+      local function more() batches(host, STEADY) end
+      assert.same({}, trace_log.unsteady(more))
+      local count = trace_log.interpreted(more)
+      assert.is_true(count < INTERPRETED * STEADY * 256, count .. " instructions interpreted")
     end)
   end
+  it("after a night of batches of one event", function()
+    local _, host, index = run(POLICIES["rules and four hooks"], 100000)
+    assert.is_true(trace_log.is_compiled(host.loop()))
+    assert.is_true(trace_log.is_compiled(index.first_word))
+  end)
   it("rules leave no garbage behind", function()
     local _, host = run(RULES)
     for _ = 1, 20 do host.batch(256) end

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT
+ * Different connections: see connections.h. The set is a table of keyed hashes with open addressing, from which nothing
+ * is ever removed. What one connection changes (its place, two sums) is noted first and then done: whoever finds a note
+ * that is still due does it again, with the same numbers. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include "connections.h"
+#include "plan.h"
+#include "siphash.h"
+#include "sketch.h"
+
+enum {
+	RUN_BITS = 14, /* 16 KiB, 0.8 % */
+	CELL_BITS = 10, /* 1 KiB, 3.3 % */
+	TCP_SYN = 2,
+	TCP_RST = 4,
+	TCP_ACK = 16,
+	PROTOCOL_ICMP = 1,
+	ICMP_ECHO = 8,
+	ICMPV6_ECHO = 128,
+	AGAIN = CF_EVENT_REOPENED | CF_EVENT_MIDSTREAM,
+};
+
+/* Of what the set has no room for. A key that had flagged events only counts once: the last two's difference. */
+enum sketch {
+	SKETCH_OPENED, /* key and time of events without a flag */
+	SKETCH_KEYS, /* keys of all events */
+	SKETCH_KEYS_OPENED, /* keys of events without a flag */
+	SKETCHES,
+};
+
+enum mark { /* bits */
+	    MARK_ESTIMATE = 1,
+	    MARK_MISSING = 2,
+};
+
+struct place {
+	uint64_t key; /* 0: free */
+	uint64_t instance; /* first_seen_ns of the latest connection of that key */
+};
+
+struct cell {
+	uint32_t slot; /* whose numbers these are, epoch included */
+	uint32_t marks; /* enum mark */
+	uint64_t count;
+};
+
+struct step { /* the values after it, so that doing it twice does no harm */
+	uint32_t is_due;
+	uint32_t slot;
+	uint64_t index;
+	struct place place;
+	uint64_t keys, count, cell_count;
+};
+
+struct memory {
+	uint64_t keys; /* places taken */
+	uint64_t count; /* connections, without those in the sketches */
+	uint32_t marks; /* enum mark */
+	uint32_t pad0;
+	struct step step;
+	struct cell cells[CF_CELLS_MAX];
+	uint8_t run[SKETCHES][1 << RUN_BITS];
+	uint8_t by_cell[CF_CELLS_MAX][SKETCHES][1 << CELL_BITS];
+	struct place places[];
+};
+
+/* Not in the shared memory, so that what a worker does to that leads nobody astray. */
+struct cf_connections {
+	struct memory *memory;
+	uint64_t cap;
+	uint64_t place_count;
+	uint8_t key[CF_SIPHASH_KEY_LEN];
+};
+
+/* A kill lands between two stores, so their order is the protocol: the compiler must not change it. */
+#define STORE(place, value) __atomic_store_n(&(place), value, __ATOMIC_RELEASE)
+#define LOAD(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
+
+static size_t memory_size(const struct cf_connections *c)
+{
+	return sizeof(struct memory) + c->place_count * sizeof(struct place);
+}
+
+struct cf_connections *cf_connections_new(uint64_t cap)
+{
+	struct cf_connections *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->cap = cap;
+	c->place_count = cap + cap / 3 + 1; /* three quarters full at most: a search ends soon, and always */
+	c->memory =
+		mmap(NULL, memory_size(c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	c->memory = c->memory == MAP_FAILED ? NULL : c->memory;
+	if (c->memory && getrandom(c->key, sizeof(c->key), 0) == (ssize_t)sizeof(c->key))
+		return c;
+	cf_connections_free(c);
+	return NULL;
+}
+
+void cf_connections_free(struct cf_connections *c)
+{
+	if (c && c->memory)
+		munmap(c->memory, memory_size(c));
+	free(c);
+}
+
+/* With only its way out watched, a cell's answers to others are flows out of it as well: those that show it in their
+ * first packet are left out. Later fragments belong to the connection of the first, and ICMP but echo to others. */
+static int opens_connection(const struct cf_event *event)
+{
+	if (event->kind != CF_KIND_OPENED || event->direction != CF_DIRECTION_EGRESS ||
+	    event->verdict == CF_VERDICT_DROP || event->flags & CF_EVENT_FRAGMENT)
+		return 0;
+	if (event->flags & CF_EVENT_ICMP)
+		return event->icmp_type == (event->protocol == PROTOCOL_ICMP ? ICMP_ECHO : ICMPV6_ECHO);
+	if (event->flags & CF_EVENT_TCP)
+		return !(event->tcp_flags & TCP_RST) && (event->tcp_flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK);
+	return 1;
+}
+
+static uint64_t key_of(const struct cf_connections *c, const struct cf_event *event)
+{
+	struct {
+		uint8_t src_addr[16], dst_addr[16];
+		uint32_t cell;
+		uint16_t src_port, dst_port;
+		uint8_t family, protocol, zero[2];
+	} tuple = { .cell = event->cell, .family = event->family, .protocol = event->protocol };
+	uint64_t key;
+
+	memcpy(tuple.src_addr, event->src_addr, sizeof(tuple.src_addr));
+	memcpy(tuple.dst_addr, event->dst_addr, sizeof(tuple.dst_addr));
+	if (event->flags & CF_EVENT_PORTS) {
+		tuple.src_port = event->src_port;
+		tuple.dst_port = event->dst_port;
+	} else if (event->flags & CF_EVENT_ICMP_ID) {
+		tuple.src_port = event->icmp_id;
+	}
+	key = cf_siphash64(c->key, &tuple, sizeof(tuple));
+	return key ? key : 1;
+}
+
+/* Where the key is, or the free place where it belongs. */
+static uint64_t find(const struct cf_connections *c, uint64_t key)
+{
+	const struct place *places = c->memory->places;
+	uint64_t i = (uint64_t)((unsigned __int128)key * c->place_count >> 64);
+
+	for (uint64_t n = 0; n < c->place_count && places[i].key != 0 && places[i].key != key; n++)
+		i = i + 1 == c->place_count ? 0 : i + 1;
+	return i;
+}
+
+/* The numbers of the cell that has the slot now; an earlier one's go. */
+static struct cell *cell_of(struct memory *m, uint32_t slot)
+{
+	uint32_t i = slot % CF_CELLS_MAX;
+	struct cell *cell = &m->cells[i];
+
+	if (cell->slot == slot)
+		return cell;
+	STORE(cell->count, 0);
+	if (cell->marks & MARK_ESTIMATE) {
+		memset(m->by_cell[i], 0, sizeof(m->by_cell[i]));
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	}
+	STORE(cell->marks, 0);
+	STORE(cell->slot, slot);
+	return cell;
+}
+
+static void do_step(const struct cf_connections *c)
+{
+	struct memory *m = c->memory;
+	const struct step *step = &m->step;
+	uint64_t index = step->index;
+
+	if (index < c->place_count) {
+		STORE(m->places[index].instance, step->place.instance);
+		STORE(m->places[index].key, step->place.key);
+		STORE(m->keys, step->keys);
+		STORE(m->count, step->count);
+		STORE(m->cells[step->slot % CF_CELLS_MAX].count, step->cell_count);
+	}
+	STORE(m->step.is_due, 0);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the next note is not begun before */
+}
+
+static void count(const struct cf_connections *c, uint64_t index, uint64_t key, const struct cf_event *event)
+{
+	struct memory *m = c->memory;
+	struct step *step = &m->step;
+
+	step->slot = event->cell;
+	step->index = index;
+	step->place = (struct place){ .key = key, .instance = event->first_seen_ns };
+	step->keys = m->keys + (m->places[index].key == 0);
+	step->count = m->count + 1;
+	step->cell_count = cell_of(m, event->cell)->count + 1;
+	STORE(step->is_due, 1);
+	do_step(c);
+}
+
+static void add_to_sketches(const struct cf_connections *c, uint8_t *sketches, int bits, uint64_t key,
+			    const struct cf_event *event)
+{
+	uint64_t opened[] = { key, event->first_seen_ns };
+
+	cf_sketch_add(sketches + (SKETCH_KEYS << bits), bits, key);
+	if (event->flags & AGAIN)
+		return;
+	cf_sketch_add(sketches + (SKETCH_OPENED << bits), bits, cf_siphash64(c->key, opened, sizeof(opened)));
+	cf_sketch_add(sketches + (SKETCH_KEYS_OPENED << bits), bits, key);
+}
+
+static void mark(struct memory *m, struct cell *cell, uint32_t marks)
+{
+	m->marks |= marks;
+	cell->marks |= marks;
+}
+
+void cf_connections_add(struct cf_connections *c, const struct cf_event *event)
+{
+	struct memory *m = c->memory;
+	int again = event->flags & AGAIN;
+	struct place *place;
+	struct cell *cell;
+	uint64_t key, i;
+
+	if (m->step.is_due)
+		do_step(c);
+	if (!opens_connection(event))
+		return;
+	key = key_of(c, event);
+	i = find(c, key);
+	place = &m->places[i];
+	/* Not "another time": when a batch is done again, the set may know a later connection of the same tuple. */
+	if (place->key == key && event->first_seen_ns <= place->instance)
+		return;
+	if (place->key == key ? !again : m->keys < c->cap) {
+		count(c, i, key, event);
+		return;
+	}
+	cell = cell_of(m, event->cell);
+	mark(m, cell, (place->key == key ? 0 : MARK_ESTIMATE) | (again ? MARK_MISSING : 0));
+	if (place->key == key)
+		return;
+	add_to_sketches(c, m->run[0], RUN_BITS, key, event);
+	add_to_sketches(c, m->by_cell[event->cell % CF_CELLS_MAX][0], CELL_BITS, key, event);
+}
+
+/* `counted` and what the sketches say; only the latter is uncertain, and of a difference at most by the greater. */
+static void estimate(const uint8_t *sketches, int bits, uint64_t counted, struct cf_connection_count *out)
+{
+	double opened = cf_sketch_estimate(sketches + (SKETCH_OPENED << bits), bits);
+	double keys = cf_sketch_estimate(sketches + (SKETCH_KEYS << bits), bits);
+	double flagged = keys - cf_sketch_estimate(sketches + (SKETCH_KEYS_OPENED << bits), bits);
+	double all;
+
+	flagged = flagged > 0 ? flagged : 0;
+	all = (double)counted + opened + flagged;
+	out->is_estimate = 1;
+	out->count = all < 0x1p63 ? (uint64_t)(all + 0.5) : UINT64_MAX;
+	out->error = cf_sketch_error(bits) * hypot(opened, flagged > 0 ? keys : 0) / (all > 0 ? all : 1);
+}
+
+static void tell(uint64_t counted, uint32_t marks, const uint8_t *sketches, int bits, struct cf_connection_count *out)
+{
+	*out = (struct cf_connection_count){ .count = counted, .is_missing = (marks & MARK_MISSING) != 0 };
+	if (marks & MARK_ESTIMATE)
+		estimate(sketches, bits, counted, out);
+}
+
+void cf_connections_of_run(const struct cf_connections *c, struct cf_connection_count *out)
+{
+	const struct memory *m = c->memory;
+
+	tell(LOAD(m->count), LOAD(m->marks), m->run[0], RUN_BITS, out);
+}
+
+void cf_connections_of_cell(const struct cf_connections *c, uint32_t slot, struct cf_connection_count *out)
+{
+	const struct memory *m = c->memory;
+	uint32_t i = slot % CF_CELLS_MAX;
+
+	*out = (struct cf_connection_count){ 0 };
+	if (LOAD(m->cells[i].slot) == slot)
+		tell(LOAD(m->cells[i].count), LOAD(m->cells[i].marks), m->by_cell[i][0], CELL_BITS, out);
+}
+
+uint32_t cf_connections_field(uint64_t number)
+{
+	return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * The flow table in user space: the same sets (flow.h) and the same algorithm (bpf/flow_table.h) as the tc program's,
+ * for packets that come from elsewhere, and what both tables' flows look like as events. One writer at a time: the
+ * tc program's own table is only read and swept (sweep.h) from here.
+ */
+#ifndef CF_FLOW_TABLE_H
+#define CF_FLOW_TABLE_H
+#include <stddef.h>
+#include <stdint.h>
+#include "event.h"
+#include "flow.h"
+#include "packet.h"
+
+struct cf_flow_table {
+	struct cf_flow_set *sets; /* zeroed memory, or FLOWS mapped; not owned */
+	uint32_t set_count; /* a power of two */
+	struct cf_flow_secret secret; /* of a table that is only swept: does not matter */
+};
+
+/* How many sets hold `entries` flows (0: the default): a power of two, CF_FLOW_SETS_MAX at most. */
+uint32_t cf_flow_sets_for(uint32_t entries);
+
+/* The hash's secret from a seed: the same words for the same seed. */
+void cf_flow_secret_make(uint64_t seed, struct cf_flow_secret *secret);
+
+/* Sets of a writer that died may have ways that it had claimed: free them. Only for a table of user space. */
+void cf_flow_table_repair(struct cf_flow_table *table);
+
+/* Where a packet of user space came from: what a new entry takes over from its first packet. */
+struct cf_flow_origin {
+	uint32_t ifindex;
+	uint32_t mark;
+	uint8_t direction; /* enum cf_flow_direction */
+	uint8_t source_end; /* of the sorted key */
+	uint8_t hook; /* enum cf_hook */
+	uint8_t verdict; /* enum cf_verdict */
+	uint8_t events; /* 1 << enum cf_kind, or-ed: kept in the entry */
+};
+
+/* The twin of the tc program's accounting: count one packet. `key` is sorted and has its cell; `load->now` is
+ * CLOCK_BOOTTIME. Returns CF_STAT_FLOW_HIT, NEW or FULL (all ways of its set are being taken out). HIT and NEW: *flow
+ * is the entry, in the table. `ended` is filled anew by each call: kind is set only with NEW. */
+int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key *key, const struct cf_packet *packet,
+			  const struct cf_load *load, const struct cf_flow_origin *origin, struct cf_flow **flow,
+			  struct cf_flow_ended *ended);
+
+/* A flow as an event of `kind` (enum cf_kind), from the end that began it. packets and bytes are those of the direction
+ * in which it began, up to now; reply_* those of the other, with CF_KIND_CLOSED and CF_KIND_UPDATED (else 0). Times
+ * are the flow's. `out` is filled completely; seq and cpu are 0, witnesses 0, prefix empty: the caller's to add. */
+void cf_flow_event(const struct cf_flow *flow, uint32_t kind, uint32_t close_reason, struct cf_event *out);
+
+/* The entry as it is at this moment: counters of a live flow change while they are read, each of them whole. */
+void cf_flow_read(const struct cf_flow *flow, struct cf_flow *out);
+
+/* How it ended, by what its packets said: CF_CLOSE_FIN (both directions, or the one that was ever seen), CF_CLOSE_RST,
+ * or CF_CLOSE_NONE. */
+uint32_t cf_flow_finished(const struct cf_flow *flow);
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ * Taking flows out of a flow table: see sweep.h. A way that is CLOSING is the sweeper's alone; when that began is kept
+ * in the entry's told_packets, so that nothing is lost with the process that began it. */
+#include <netinet/in.h>
+#include <string.h>
+#include "plan.h"
+#include "sweep.h"
+
+_Static_assert((int)CF_SWEEP_IDLES == (int)CF_IDLE_COUNT, "one time for each kind of protocol");
+
+enum {
+	CLOSING_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */
+	CLOSING_UNITS = (CF_FLOW_CLOSING_NS >> CLOSING_SHIFT) + 2, /* both ends are rounded down */
+};
+
+void cf_sweep_init(struct cf_sweep *sweep, const struct cf_flow_table *table, const struct cf_sweep_options *options,
+		   cf_sweep_fn *fn, void *context)
+{
+	*sweep = (struct cf_sweep){ .table = *table, .options = *options, .fn = fn, .context = context };
+}
+
+static int is_wanted(const struct cf_sweep *sweep, const struct cf_flow *flow, uint32_t kind)
+{
+	const uint8_t *wants = sweep->options.wants;
+	uint32_t slot = flow->key.cell & ((1u << CF_SLOT_BITS) - 1);
+
+	return (wants ? wants[slot] : flow->events) >> kind & 1;
+}
+
+static int tell(struct cf_sweep *sweep, const struct cf_flow *flow, uint32_t kind, uint32_t close_reason)
+{
+	if (!is_wanted(sweep, flow, kind))
+		return 0;
+	if (sweep->fn(sweep->context, flow, kind, close_reason) < 0) {
+		sweep->numbers.refused++;
+		return -1;
+	}
+	sweep->numbers.told[kind]++;
+	return 0;
+}
+
+static uint64_t idle_of(const struct cf_sweep *sweep, const struct cf_flow *flow)
+{
+	const uint64_t *idle = sweep->options.idle_ns;
+
+	switch (flow->key.fragment ? IPPROTO_RAW : flow->key.protocol) {
+	case IPPROTO_TCP:
+		return idle[CF_IDLE_TCP];
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+		return idle[CF_IDLE_UDP];
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return idle[CF_IDLE_ICMP];
+	}
+	return idle[CF_IDLE_OTHER];
+}
+
+/* Signed: a packet of this moment may be later than the caller's clock. */
+static int is_quiet(const struct cf_flow *flow, uint64_t now_ns, uint64_t for_ns)
+{
+	return (int64_t)(now_ns - __atomic_load_n(&flow->last_seen_ns, __ATOMIC_RELAXED)) >= (int64_t)for_ns;
+}
+
+static int is_over(const struct cf_sweep *sweep, const struct cf_flow *flow, uint64_t now_ns)
+{
+	if (cf_flow_finished(flow) && is_quiet(flow, now_ns, sweep->options.linger_ns))
+		return 1;
+	return is_quiet(flow, now_ns, idle_of(sweep, flow));
+}
+
+/* By compare-and-swap: a program may have claimed the way for another flow since. */
+static int mark_closing(struct cf_flow_set *set, int way, uint32_t tag, uint64_t now_ns)
+{
+	if (!__sync_bool_compare_and_swap(&set->tag[way], tag, CF_TAG_CLOSING))
+		return -1;
+	set->flow[way].told_packets = (uint32_t)(now_ns >> CLOSING_SHIFT);
+	return 0;
+}
+
+/* What a way that is free must be: without counts. */
+static void set_free(struct cf_flow_set *set, int way)
+{
+	memset(&set->flow[way], 0, sizeof(set->flow[way]));
+	__sync_bool_compare_and_swap(&set->tag[way], CF_TAG_CLOSING, CF_TAG_FREE);
+}
+
+static int finish(struct cf_sweep *sweep, struct cf_flow_set *set, int way, uint32_t close_reason)
+{
+	uint32_t reason = cf_flow_finished(&set->flow[way]);
+	struct cf_flow flow;
+
+	if (!reason)
+		reason = close_reason;
+	cf_flow_read(&set->flow[way], &flow);
+	if (tell(sweep, &flow, CF_KIND_CLOSED, reason) < 0)
+		return -1;
+	sweep->numbers.closed[reason]++;
+	set_free(set, way);
+	return 0;
+}
+
+/* Each flow's own intervals, from its first packet on, so that not all are told at once. */
+static void update(struct cf_sweep *sweep, struct cf_flow *flow, uint64_t now_ns)
+{
+	struct cf_flow copy;
+	uint8_t interval;
+	uint32_t packets;
+
+	if (!sweep->options.update_ns || now_ns <= flow->first_seen_ns || !is_wanted(sweep, flow, CF_KIND_UPDATED))
+		return;
+	interval = (uint8_t)((now_ns - flow->first_seen_ns) / sweep->options.update_ns);
+	if (interval == flow->told_interval)
+		return;
+	cf_flow_read(flow, &copy);
+	packets = (uint32_t)(copy.packets[0] + copy.packets[1]);
+	if (packets != flow->told_packets && tell(sweep, &copy, CF_KIND_UPDATED, CF_CLOSE_NONE) < 0)
+		return;
+	flow->told_packets = packets;
+	flow->told_interval = interval;
+}
+
+static void look(struct cf_sweep *sweep, struct cf_flow_set *set, int way, uint32_t tag, uint64_t now_ns)
+{
+	struct cf_flow *flow = &set->flow[way];
+
+	if (tag == CF_TAG_CLOSING) {
+		if ((uint32_t)(now_ns >> CLOSING_SHIFT) - flow->told_packets >= CLOSING_UNITS)
+			finish(sweep, set, way, CF_CLOSE_IDLE);
+		return;
+	}
+	if (is_over(sweep, flow, now_ns))
+		mark_closing(set, way, tag, now_ns);
+	else
+		update(sweep, flow, now_ns);
+}
+
+/* The one cache line that says whether there is anything. */
+static int is_empty(const struct cf_flow_set *set)
+{
+	uint32_t any = 0;
+
+	for (int way = 0; way < CF_FLOW_WAYS; way++)
+		any |= __atomic_load_n(&set->tag[way], __ATOMIC_RELAXED);
+	return !any;
+}
+
+static void next_set(struct cf_sweep *sweep)
+{
+	if (++sweep->next_set < sweep->table.set_count)
+		return;
+	sweep->next_set = 0;
+	sweep->numbers.in_use = sweep->seen;
+	sweep->numbers.rounds++;
+	sweep->seen = 0;
+}
+
+uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_sets)
+{
+	uint32_t flows = 0;
+
+	if (max_sets > sweep->table.set_count)
+		max_sets = sweep->table.set_count;
+	for (uint32_t i = 0; i < max_sets; i++, next_set(sweep)) {
+		struct cf_flow_set *set = &sweep->table.sets[sweep->next_set];
+
+		if (is_empty(set))
+			continue;
+		for (int way = 0; way < CF_FLOW_WAYS; way++) {
+			uint32_t tag = __atomic_load_n(&set->tag[way], __ATOMIC_ACQUIRE);
+
+			if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
+				continue;
+			look(sweep, set, way, tag, now_ns);
+			sweep->seen++;
+			flows++;
+		}
+	}
+	return flows;
+}
+
+/* One that was marked before keeps its reason: it was over before its cell was. */
+static int close_way(struct cf_sweep *sweep, struct cf_flow_set *set, int way, uint32_t close_reason, uint64_t now_ns)
+{
+	uint32_t tag = __atomic_load_n(&set->tag[way], __ATOMIC_ACQUIRE);
+
+	if (tag == CF_TAG_CLOSING)
+		return finish(sweep, set, way, CF_CLOSE_IDLE);
+	if (mark_closing(set, way, tag, now_ns) < 0)
+		return 0; /* made room for another cell's flow, and was told by that */
+	if (finish(sweep, set, way, close_reason) == 0)
+		return 0;
+	/* Nobody can have opened it anew, so it may come back as it was, and be closed with this reason the next time.
+	 */
+	__sync_bool_compare_and_swap(&set->tag[way], CF_TAG_CLOSING, tag);
+	return -1;
+}
+
+int cf_sweep_close(struct cf_sweep *sweep, uint32_t slot, uint32_t close_reason, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < sweep->table.set_count; i++) {
+		struct cf_flow_set *set = &sweep->table.sets[i];
+
+		if (is_empty(set))
+			continue;
+		for (int way = 0; way < CF_FLOW_WAYS; way++) {
+			uint32_t tag = __atomic_load_n(&set->tag[way], __ATOMIC_ACQUIRE);
+
+			if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
+				continue;
+			if (slot != CF_SWEEP_ALL && set->flow[way].key.cell != slot)
+				continue;
+			/* Full for one is full for the next ones. */
+			if (close_way(sweep, set, way, close_reason, now_ns) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}

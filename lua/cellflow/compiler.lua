@@ -1,0 +1,63 @@
+-- SPDX-License-Identifier: MIT
+-- What LuaJIT's compiler is told, in one place. It begins a trace where a loop or a function has become hot; a trace
+-- that fails it tries again a few times, and then leaves to the interpreter until the policy is reloaded. What comes
+-- first is a matter of chance (counters are kept by a hash of addresses), so nothing may depend on that.
+-- docs/testing.md says how the specs watch that.
+local opt, off = jit.opt.start, jit.off
+
+local M = {}
+
+-- Debian's defaults flush every trace at 1000 traces or 512 kB of machine code, and leave to the interpreter what
+-- exceeds the others: 100 side traces of one loop (a policy with many branches), 500 snapshots, 500 constants and 4000
+-- instructions of one trace (many handlers). Larger ones cost memory only when they are needed.
+opt("maxtrace=4000", "maxmcode=8192", "sizemcode=128", "maxside=1000", "maxsnap=2000", "maxirconst=4000",
+  "maxrecord=16000")
+
+--- fn, which is called once for a batch and only calls loops: never compiled, and so never tried in vain. As a trace it
+--- would only run into the loop's own.
+function M.once(fn)
+  off(fn)
+  return fn
+end
+
+M.FEW = 4 -- rounds
+
+--- Two functions that do the same loop, the second for fewer than M.FEW rounds and never compiled -> a function(rounds,
+--- ...) that calls the one or the other. What is recorded in the last round of a loop is given up, and in a loop that
+--- goes round once that is every time: a quiet night would cost it its compilation for good, and the busy morning would
+--- find it interpreted.
+function M.by_rounds(loop, few)
+  M.once(few)
+  return M.once(function(rounds, ...)
+    if rounds < M.FEW then return few(...) end
+    return loop(...)
+  end)
+end
+
+--- The same for load: `text` is a chunk that returns loops when it is called with the other arguments.
+function M.loops(text, name, ...)
+  local loops, few = { assert(load(text, name))(...) }, { assert(load(text, name))(...) }
+  local out = {}
+  for i, loop in ipairs(loops) do out[i] = { loop = loop, by_rounds = M.by_rounds(loop, few[i]) } end
+  return out
+end
+
+--- The loop of a batch: one() until state.index is state.count; one moves it on. Returns the loop and its twin for less
+--- than M.FEW rounds.
+function M.batch_loop(state, one)
+  local function loop(...) -- luacheck: ignore 212
+    while state.index < state.count do one() end
+  end
+  local function few()
+    while state.index < state.count do one() end
+  end
+  return loop, M.once(few)
+end
+
+-- A function that is a loop takes its arguments as `...`, used or not: one of a variable number of arguments has no
+-- counter, so that the compiler begins at the loop and not in vain at the function's head; and it may be returned from
+-- where a trace ends ("NYI: return to lower frame" otherwise), so that the end of a batch is compiled as well. Only
+-- loops: the functions they call are better off with traces of their own, which go on where a hook does what cannot be
+-- compiled.
+
+return M

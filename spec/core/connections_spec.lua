@@ -1,0 +1,328 @@
+-- SPDX-License-Identifier: MIT
+--
+-- Different connections: which events open one, what is the same one again, what a killed worker leaves behind, and
+-- how far the estimate beyond the set is off.
+local ffi = require("ffi")
+local bit = require("bit")
+local core = require("spec.helper").core
+local killed_at = require("killed_at")
+local recording_core = require("recording_core")
+local seeded = require("seeded")
+require("core_headers")("siphash", "sketch", "connections")
+ffi.cdef("int usleep(unsigned int microseconds);")
+
+local C = ffi.C
+local PORTS, ICMP, ICMP_ID, TCP = C.CF_EVENT_PORTS, C.CF_EVENT_ICMP, C.CF_EVENT_ICMP_ID, C.CF_EVENT_TCP
+local AGAIN = { C.CF_EVENT_REOPENED, C.CF_EVENT_MIDSTREAM }
+local SIGKILL = 9
+
+describe("connections", function()
+  local set
+
+  local function make(cap)
+    set = ffi.gc(core.cf_connections_new(cap or 1000), core.cf_connections_free)
+    assert(set ~= nil)
+    return set
+  end
+  before_each(function() make() end)
+
+  local function event(fields) return recording_core.fill(ffi.new("struct cf_event"), fields) end
+  local function add(fields) core.cf_connections_add(set, event(fields)) end
+
+  local function run()
+    local out = ffi.new("struct cf_connection_count")
+    core.cf_connections_of_run(set, out)
+    return tonumber(out.count), out
+  end
+
+  local function of_cell(slot)
+    local out = ffi.new("struct cf_connection_count")
+    core.cf_connections_of_cell(set, slot, out)
+    return tonumber(out.count), out
+  end
+
+  -- An event that differs from others by `number`: its ports, its time.
+  local function numbered(number, fields)
+    local made = event(fields)
+    made.src_port, made.dst_port = number % 65536, math.floor(number / 65536)
+    made.first_seen_ns = 1000 + number
+    return made
+  end
+
+  local function add_numbers(first, last, fields)
+    for i = first, last do core.cf_connections_add(set, numbered(i, fields)) end
+  end
+
+  it("are none at first, and that is exact", function()
+    local count, out = run()
+    assert.same({ 0, 0, 0, 0 }, { count, out.error, out.is_estimate, out.is_missing })
+    assert.equal(0, (of_cell(0)))
+    assert.equal(0, (of_cell(5)))
+  end)
+
+  it("count N in parallel to one destination as N", function()
+    for port = 40000, 40099 do add({ src_port = port }) end
+    assert.equal(100, (run()))
+    assert.equal(100, (of_cell(0)))
+  end)
+
+  it("differ by anything in the tuple, and by cell", function()
+    add()
+    local others = { { src = "10.0.0.2" }, { dst = "192.0.2.8" }, { src_port = 1 }, { dst_port = 1 }, { cell = 1 },
+      { protocol = 17, flags = PORTS }, { src = "fd00::1", dst = "fd00::2" },
+      { cell = 4096 }, { protocol = 47, flags = 0 }, { protocol = 50, flags = 0 } }
+    for i, fields in ipairs(others) do
+      add(fields)
+      assert.equal(i + 1, (run()))
+      add(fields)
+      assert.equal(i + 1, (run()))
+    end
+  end)
+
+  it("do not differ by what else an event says, or by fields that are absent", function()
+    add()
+    for _, fields in ipairs({ { mark = 7 }, { ifindex = 9 }, { vlan = 3 }, { seq = 99 }, { cpu = 3 }, { bytes = 1 },
+      { icmp_id = 4 }, { last_seen_ns = 5 } }) do
+      add(fields)
+    end
+    assert.equal(1, (run()))
+    add({ protocol = 47, flags = 0 })
+    add({ protocol = 47, flags = 0, src_port = 5, dst_port = 6, icmp_id = 7 })
+    assert.equal(2, (run()))
+  end)
+
+  it("are told apart by the echo identifier, and are no other ICMP", function()
+    local six = { src = "fd00::1", dst = "fd00::2" }
+    for id = 1, 3 do
+      add({ protocol = 1, flags = ICMP + ICMP_ID, icmp_type = 8, icmp_id = id })
+      add({ protocol = 58, flags = ICMP + ICMP_ID, icmp_type = 128, icmp_id = id, src = six.src, dst = six.dst })
+    end
+    assert.equal(6, (run()))
+    add({ protocol = 1, flags = ICMP + ICMP_ID, icmp_type = 0, icmp_id = 9 }) -- an answer
+    add({ protocol = 1, flags = ICMP, icmp_type = 3, icmp_code = 3 })
+    add({ protocol = 58, flags = ICMP + ICMP_ID, icmp_type = 129, icmp_id = 9, src = six.src, dst = six.dst })
+    add({ protocol = 58, flags = ICMP, icmp_type = 135, src = six.src, dst = six.dst })
+    assert.equal(6, (run()))
+  end)
+
+  it("are not closes, updates, ingress, drops, later fragments, or answers", function()
+    for _, kind in ipairs({ C.CF_KIND_CLOSED, C.CF_KIND_UPDATED, C.CF_KIND_LOGGED }) do add({ kind = kind }) end
+    add({ direction = C.CF_DIRECTION_INGRESS })
+    add({ verdict = C.CF_VERDICT_DROP })
+    add({ flags = C.CF_EVENT_FRAGMENT })
+    for _, flags in ipairs({ 0x12, 0x04, 0x14, 0x52 }) do add({ tcp_flags = flags }) end
+    assert.equal(0, (run()))
+    assert.equal(0, select(2, run()).is_missing)
+    add({ verdict = C.CF_VERDICT_UNKNOWN, tcp_flags = 0x42 }) -- SYN with ECN
+    assert.equal(1, (run()))
+    add({ kind = C.CF_KIND_CLOSED, first_seen_ns = 2e9 })
+    assert.equal(1, (run()))
+  end)
+
+  it("are new ones when a tuple is used again, and the same ones when a batch is done again", function()
+    for i = 1, 5 do add({ first_seen_ns = i * 1000 }) end
+    assert.equal(5, (run()))
+    for _ = 1, 3 do
+      for i = 1, 5 do add({ first_seen_ns = i * 1000 }) end
+    end
+    assert.equal(5, (run()))
+    assert.equal(0, select(2, run()).is_missing)
+  end)
+
+  for _, flag in ipairs(AGAIN) do
+    it(("count once under flag %d, and are a lower bound only when one was passed over"):format(flag), function()
+      local flags = bit.bor(PORTS, TCP, flag)
+      add({ flags = flags, first_seen_ns = 1000 })
+      add({ flags = flags, first_seen_ns = 1000 })
+      assert.same({ 1, 0 }, { (run()), select(2, run()).is_missing })
+      add({ flags = flags, first_seen_ns = 2000 })
+      add({ flags = flags, first_seen_ns = 2000 })
+      assert.same({ 1, 1 }, { (run()), select(2, run()).is_missing })
+      add({ first_seen_ns = 3000 })
+      assert.equal(2, (run()))
+    end)
+  end
+
+  it("are counted for each cell, by slot and epoch", function()
+    make(20)
+    add_numbers(1, 7, { cell = 3 })
+    add_numbers(1, 5, { cell = 4095 })
+    assert.same({ 12, 7, 5, 0, 0 }, { (run()), (of_cell(3)), (of_cell(4095)), (of_cell(4)), (of_cell(3 + 4096)) })
+    add_numbers(8, 300, { cell = 3 })
+    assert.equal(1, select(2, of_cell(3)).is_estimate)
+    assert.equal(0, select(2, of_cell(4095)).is_estimate) -- all of its are in the set
+    add_numbers(1000, 1200, { cell = 3 + 4096 }) -- another cell in that slot
+    assert.equal(0, (of_cell(3)))
+    local count, out = of_cell(3 + 4096)
+    assert.is_true(math.abs(count - 201) < 5 * out.error * count)
+    assert.equal(0, out.is_missing)
+  end)
+
+  it("saturate in a field of 32 bits", function()
+    for _, case in ipairs({ { 0ULL, 0 }, { 1ULL, 1 }, { 0xfffffffeULL, 4294967294 }, { 0xffffffffULL, 4294967295 },
+      { 0x100000000ULL, 4294967295 }, { 0xffffffffffffffffULL, 4294967295 } }) do
+      assert.equal(case[2], core.cf_connections_field(case[1]))
+    end
+  end)
+
+  it("are exact up to the cap, whatever the order", function()
+    make(50000)
+    local random = seeded.new(7)
+    local seen, distinct = {}, 0
+    for _ = 1, 150000 do
+      local number = random:below(70000)
+      if not seen[number] and distinct < 50000 then seen[number], distinct = true, distinct + 1 end
+      if seen[number] then core.cf_connections_add(set, numbered(number)) end
+    end
+    assert.equal(50000, distinct)
+    local count, out = run()
+    assert.same({ 50000, 0, 0 }, { count, out.is_estimate, out.is_missing })
+    core.cf_connections_add(set, numbered(99999))
+    assert.equal(1, select(2, run()).is_estimate)
+    assert.equal(50001, (run()))
+  end)
+
+  describe("beyond the cap", function()
+    -- The key is random, so each set is a draw of its own: of 5 sigma, one of a million is outside.
+    for _, total in ipairs({ 1500, 5000, 60000 }) do
+      it(("are estimated as said: %d"):format(total), function()
+        for _ = 1, 5 do
+          make(1000)
+          add_numbers(1, total, { cell = 9 })
+          local again = (run())
+          for _, look in ipairs({ { run() }, { of_cell(9) } }) do
+            local count, out = look[1], look[2]
+            assert.same({ 1, 0 }, { out.is_estimate, out.is_missing })
+            assert.is_true(math.abs(count - total) <= 5 * out.error * total + 1)
+            assert.is_true(out.error > 0 and out.error < 0.033)
+          end
+          add_numbers(1, 1500, { cell = 9 })
+          assert.equal(again, (run()))
+        end
+      end)
+    end
+
+    it("count flagged ones once, and none whose beginning was counted", function()
+      for _ = 1, 3 do
+        make(100)
+        add_numbers(1, 20000)
+        local before, out = run()
+        local flagged = { flags = bit.bor(PORTS, AGAIN[1]), first_seen_ns = 9e9 }
+        assert.equal(0, out.is_missing)
+        add_numbers(1, 10000, flagged)
+        assert.equal(before, (run()))
+        add_numbers(20001, 30000, flagged)
+        local count
+        count, out = run()
+        assert.equal(1, out.is_missing)
+        assert.is_true(math.abs(count - 30000) < 5 * out.error * 30000)
+      end
+    end)
+
+    it("are no less exact for tuples of the set that are used again", function()
+      make(10)
+      add_numbers(1, 10)
+      for i = 1, 10 do
+        local made = numbered(i)
+        made.first_seen_ns = 5000
+        core.cf_connections_add(set, made)
+      end
+      assert.equal(20, (run()))
+      assert.equal(0, select(2, run()).is_estimate)
+    end)
+  end)
+
+  describe("after a worker was killed", function()
+    -- Kill it in the middle of `last`, do all of `first` and `last` again as its successor does, and compare.
+    local function at_every_instruction(cap, first, last)
+      local lacking = killed_at.lacking()
+      if lacking then return pending(lacking) end
+      local function fresh()
+        make(cap)
+        for _, made in ipairs(first) do core.cf_connections_add(set, made) end
+      end
+      local function numbers()
+        local all, total = run()
+        local cell, cells = of_cell(last.cell)
+        return { all, cell, total.is_missing, cells.is_missing, total.is_estimate, cells.is_estimate }
+      end
+      local function finish()
+        for _, made in ipairs(first) do core.cf_connections_add(set, made) end
+        core.cf_connections_add(set, last)
+        core.cf_connections_add(set, last)
+        return numbers()
+      end
+      fresh()
+      local expected, steps = finish(), 0
+      while true do
+        fresh()
+        local before = numbers()
+        local unfinished = killed_at.after(steps, core.cf_siphash64, core.cf_connections_add, set, last)
+        if steps == 0 then assert.same(before, numbers()) end
+        local got = finish()
+        if expected[5] == 0 then assert.same(expected, got, "killed after " .. steps) end
+        assert.is_true(math.abs(expected[1] - got[1]) <= 1 and math.abs(expected[2] - got[2]) <= 1)
+        assert.same({ unpack(expected, 3) }, { unpack(got, 3) })
+        if not unfinished then break end
+        steps = steps + (steps < 150 and 1 or 11) -- after that it is hashes and, in a sanitizer, checks
+      end
+      assert.is_true(steps > 30)
+    end
+
+    it("at any instruction of a new one", function()
+      at_every_instruction(10, { numbered(1), numbered(2) }, numbered(3))
+    end)
+
+    it("at any instruction of a tuple used again", function()
+      local again = numbered(2)
+      again.first_seen_ns = 99999
+      at_every_instruction(10, { numbered(1), numbered(2), numbered(3) }, again)
+    end)
+
+    it("at any instruction of one beyond the cap", function()
+      at_every_instruction(2, { numbered(1), numbered(2), numbered(3) }, numbered(4))
+    end)
+
+    it("at any instruction of the first of another cell in its slot", function()
+      at_every_instruction(2, { numbered(1, { cell = 5 }), numbered(2, { cell = 5 }), numbered(3, { cell = 5 }) },
+        numbered(4, { cell = 5 + 4096 }))
+    end)
+
+    it("at any instant of a batch with tuples used again, again and again", function()
+      make(15000)
+      local batch, random = {}, seeded.new(4242)
+      for i = 1, 12000 do
+        batch[i] = numbered(random:below(4000), { cell = i % 3 })
+        batch[i].first_seen_ns = i
+      end
+      for round = 1, 12 do
+        local pid = C.fork()
+        if pid == 0 then
+          for i = 1, #batch do core.cf_connections_add(set, batch[i]) end
+          C._exit(0)
+        end
+        C.usleep(round * 150)
+        C.kill(pid, SIGKILL)
+        assert(C.waitpid(pid, ffi.new("int[1]"), 0) == pid)
+      end
+      for i = 1, #batch do core.cf_connections_add(set, batch[i]) end
+      -- Every event is a connection of its own here.
+      assert.same({ 12000, 4000, 4000, 4000 }, { (run()), (of_cell(0)), (of_cell(1)), (of_cell(2)) })
+      assert.equal(0, select(2, run()).is_missing)
+    end)
+  end)
+end)
+
+describe("a sketch", function()
+  it("is empty at first, and finite whatever is in it", function()
+    for _, bits in ipairs({ 4, 10, 14 }) do
+      local registers = ffi.new("uint8_t[?]", 2 ^ bits)
+      assert.equal(0, core.cf_sketch_estimate(registers, bits))
+      for _, byte in ipairs({ 1, 64 - bits, 65 - bits, 255 }) do
+        ffi.fill(registers, 2 ^ bits, byte)
+        local estimate = core.cf_sketch_estimate(registers, bits)
+        assert.is_true(estimate > 0 and estimate <= 2 ^ 64)
+      end
+    end
+  end)
+end)

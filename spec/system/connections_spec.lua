@@ -1,0 +1,122 @@
+-- SPDX-License-Identifier: MIT
+-- The count of different connections of a real run: parallel ones, tuples that go on, live and at the end, with workers
+-- that are killed meanwhile, beyond the cap, and where events were lost.
+local lab = require("spec.support.lab")
+local cellflow = require("cellflow")
+local identities = require("identities")
+local system = require("system")
+
+local NAME = "exercised_egress_connections"
+
+describe("the count of connections", function()
+  local lacking = lab.lacking()
+  if lacking then return pending(lacking) end
+
+  local here
+  before_each(function()
+    here = lab.up()
+    here:serve()
+  end)
+  after_each(function()
+    cellflow.stop_all()
+    here:down()
+  end)
+
+  local function start(...)
+    return cellflow.start({ args = { "--netns", here.cell, "--summary-record", ... } }):ready()
+  end
+
+  local function finish(run)
+    assert.equal(0, run:finish(20))
+    local summary = identities.check(run:summary())
+    return summary, summary.cells[1]
+  end
+
+  it("is exact, live and in the summary, and has answers and packets of known flows in it only once", function()
+    local run = start()
+    here:send("--mix tcp4,tcp6 --ports 1 --flows 40 --packets 3") -- at once, to one destination of each family
+    here:send("--mix udp4 --ports 1 --flows 5 --packets 50 --seed 3")
+    here:send("--mix udp4 --ports 1 --flows 5 --packets 50 --seed 3") -- the same tuples
+    here:exec("cell", "ping -q -c 3 -i 0.05 " .. lab.peer4)
+    here:exec("peer", "ping -q -c 3 -i 0.05 " .. lab.cell4) -- the cell only answers
+    cellflow.wait_for("46 connections", 10, function()
+      run:signal("USR1")
+      system.sleep(0.05)
+      return run:stderr():find("  egress    46 connections (exact)", 1, true)
+    end)
+    local summary, cell = finish(run)
+    assert.same({ 46, "exact" }, { summary[NAME], summary[NAME .. "_are"] })
+    assert.same({ 46, "exact" }, { cell.connections, cell.connections_are })
+    assert.is_nil(summary[NAME .. "_error"])
+    assert.is_true(summary.flows > 46)
+  end)
+
+  it("is the same when workers are killed", function()
+    local FLOWS = 8000
+    local run, worker = start(), nil
+    local load = here:start("cell", ("build/flowgen --mix udp4,udp6 --flows %d --rate 8000 --to4 %s --to6 %s")
+      :format(FLOWS, lab.peer4, lab.peer6))
+    for _ = 1, 4 do
+      worker = run:worker(worker)
+      system.sleep(0.02 + math.random() * 0.15)
+      assert.is_true(cellflow.kill(worker, "KILL"))
+    end
+    cellflow.wait_for("the sender to end", 20, function() return not cellflow.is_alive(load.pid) end)
+    run:worker(worker)
+    local summary, cell = finish(run)
+    assert.is_true(summary.worker.restarts >= 4)
+    local missing = FLOWS - summary[NAME] -- a kill of the second worker over an event may come before it is counted
+    assert.is_true(missing >= 0 and missing <= summary.worker.skipped)
+    assert.equal(summary.worker.skipped == 0 and "exact" or "lower bound", summary[NAME .. "_are"])
+    assert.same({ summary[NAME], summary[NAME .. "_are"] }, { cell.connections, cell.connections_are })
+  end)
+
+  it("is a lower bound where events were lost", function()
+    local run = start("--ring-size", "1")
+    local _, worker = run:pids()
+    assert.is_true(cellflow.kill(worker, "STOP"))
+    here:send("--mix udp4,udp6 --flows 12000")
+    assert.is_true(cellflow.kill(worker, "CONT"))
+    local summary, cell = finish(run)
+    assert.is_true(summary.kernel.ring_full > 0)
+    assert.equal("lower bound", summary[NAME .. "_are"])
+    assert.equal("lower bound", cell.connections_are)
+    -- Neighbour discovery is among the events, but not among the connections.
+    assert.is_true(summary[NAME] <= summary.kernel.event_submitted)
+    assert.is_true(summary[NAME] >= summary.kernel.event_submitted - 20)
+    assert.matches(("egress    %d connections (lower bound)"):format(summary[NAME]), run:stderr(), 1, true)
+  end)
+
+  it("is an estimate beyond the cap, with its error", function()
+    local run = start("--connections-cap", "1000")
+    here:send("--mix udp4,udp6 --flows 6000")
+    local summary, cell = finish(run)
+    assert.equal("estimate", summary[NAME .. "_are"])
+    assert.is_false(summary[NAME .. "_missing"])
+    local off = summary[NAME .. "_error"]
+    assert.is_true(off > 0 and off <= 0.0082)
+    assert.is_true(math.abs(summary[NAME] - 6000) < 5 * off * 6000)
+    assert.equal("estimate", cell.connections_are)
+    assert.is_true(math.abs(cell.connections - 6000) < 5 * cell.connections_error * 6000)
+    assert.matches(("egress    %d connections (estimate, standard error"):format(summary[NAME]), run:stderr(), 1, true)
+  end)
+
+  it("goes on over a reload, and takes its cap from the environment", function()
+    local run = cellflow.start({ args = { "--netns", here.cell, "--summary-record" },
+      env = { CELLFLOW_CONNECTIONS_CAP = "300" } }):ready()
+    here:send("--mix udp4 --flows 200 --seed 5")
+    run:signal("HUP")
+    run:says("generation 2 is in force")
+    here:send("--mix udp4 --flows 90 --seed 6")
+    assert.equal(0, run:finish())
+    local summary = run:summary()
+    assert.equal("exact", summary[NAME .. "_are"])
+    local tuples, count = {}, 0
+    for _, record in ipairs(run:records()) do
+      local tuple = record.protocol == "udp" and record.src_port .. " " .. record.dst_port
+      if tuple and not tuples[tuple] then tuples[tuple], count = true, count + 1 end
+    end
+    assert.is_true(count > 200)
+    assert.same({ count, count }, { summary[NAME], summary.cells[1].connections })
+  end)
+end)
