@@ -120,7 +120,8 @@ local after_error = compiler.once(function(self, err)
     where = self.faults.settle(handler.title, handler.place, err)
     self.handlers.failed(handler.id, self.faults)
   else
-    where = self.faults.settle(name or "cellflow", places[name] or "cellflow", err)
+    local home = step == steps.LEFT_OUT and "--where" or "cellflow"
+    where = self.faults.settle(name or home, places[name] or home, err)
   end
   self.answer.error_place = self.answer.error_place or where
   self.core.cf_script_error()
@@ -140,6 +141,11 @@ local function switch_off(self, progress)
       progress.name(progress_of.of_step(step), ("%s at %s"):format(name, self.places[name] or "?"))
       if progress.is_off(progress_of.of_step(step)) then self.hooks[name] = false end
     end
+  end
+  if not self.selects then return end
+  progress.name(progress_of.of_step(steps.LEFT_OUT), "--where")
+  if progress.is_off(progress_of.of_step(steps.LEFT_OUT)) then
+    self.selects = function() return false end
   end
 end
 

@@ -2,8 +2,6 @@
 -- Which events the output is to show: the filters of `run` and `replay` (core/select.h), named after those of
 -- `hubble observe`, and --where. Repeated ones are alternatives, different ones must all hold. Policies know nothing of
 -- it: dispatch.lua asks once everything about an event is decided.
-local ffi = require("ffi")
-local compiler = require("cellflow.compiler")
 local event = require("cellflow.event")
 local match = require("cellflow.match")
 local on_match = require("cellflow.on_match")
@@ -11,7 +9,6 @@ local options = require("cellflow.options")
 local wall_time = require("cellflow.wall_time")
 local where = require("cellflow.where")
 
-local C = ffi.C
 local M = {}
 
 local PROTOCOLS = { icmp = 1, tcp = 6, udp = 17, icmpv6 = 58 }
@@ -152,37 +149,20 @@ local answer, tests, time, decisions, reasons, rules, since, before = ...
 local function reason() return answer.error_place and "script_error" or answer.reason end
 return function(raw) return (%s) and true or false end]]
 
--- An error of an expression is counted, and logged once.
-local function blame(core)
-  local told = false
-  return compiler.once(function(err)
-    core.cf_script_error()
-    if told then return end
-    told = true
-    local text = ("--where: %s; such events are left out"):format(
-      (tostring(err):gsub("^[^:]*:%d+: ", ""):gsub("%s+", " ")))
-    core.cf_log_text(C.CF_LOG_WARN, text, #text)
-  end)
-end
-
--- Whether `fn`, or else `others`, says yes; a failure is a no. No loop: one that goes round once is never compiled.
-local function either(fn, others, failed)
+-- Whether `fn`, or else `others`, says yes. No loop: the compiler gives up one that goes round once.
+local function either(fn, others)
   return function(ev)
-    local ok, yes = pcall(fn, ev)
-    if not ok then
-      failed(yes)
-      yes = false
-    end
+    local yes = fn(ev)
     if not yes and others then yes = others(ev) end
-    return yes and true or false
+    return yes
   end
 end
 
 -- What the expressions say of an event.
 local function asker(self, runtime)
-  local record, needs_record, failed, any = runtime.record, false, blame(self.core), nil
+  local record, needs_record, any = runtime.record, false, nil
   for i = #self.where, 1, -1 do
-    any = either(self.where[i].bind(runtime.answer, record.members), any, failed)
+    any = either(self.where[i].bind(runtime.answer, record.members), any)
     needs_record = needs_record or self.where[i].uses_record
   end
   if not needs_record then return any end
@@ -194,8 +174,8 @@ local function asker(self, runtime)
   end
 end
 
---- function(ev, raw) -> whether the event in hand is selected. `runtime`: { answer =, record = } of dispatch.lua and
---- record.lua.
+--- function(ev, raw) -> whether the event in hand is selected; it raises what an expression raises. `runtime`: answer
+--- of dispatch.lua and record of record.lua.
 function M.bind(self, runtime)
   local tests = {}
   local lines = conditions(self, tests)

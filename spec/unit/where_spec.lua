@@ -102,7 +102,7 @@ describe("--where", function()
     assert.same({ false, false, false }, list)
     assert.equal(3, out.script_errors)
     assert.equal(1, #out.log)
-    assert.equal("--where: malformed pattern (missing ']'); such events are left out", out.log[1].text)
+    assert.equal("--where: malformed pattern (missing ']') [in --where]", out.log[1].text)
   end)
 
   local WRONG = {
