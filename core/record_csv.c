@@ -97,14 +97,14 @@ static int needs_quotes(const char *from, const char *end)
 /* What is between the quotes of a JSON string. */
 static void put_text(struct cf_json *csv, const char *from, const char *end)
 {
-	while (from < end) {
-		if (*from != '\\') {
-			cf_json_bytes(csv, from++, 1);
-			continue;
-		}
-		cf_json_bytes(csv, from[1] == '"' ? "\"\"" : from, 2);
-		from += 2;
+	const char *escape;
+
+	while ((escape = memchr(from, '\\', end - from))) {
+		cf_json_bytes(csv, from, escape - from);
+		cf_json_bytes(csv, escape[1] == '"' ? "\"\"" : escape, 2);
+		from = escape + 2;
 	}
+	cf_json_bytes(csv, from, end - from);
 }
 
 /* ["ebpf","nflog"]: the words with commas between them. */
@@ -138,7 +138,8 @@ static void put_value(struct cf_json *csv, const char *from, const char *end)
 /* The column of a member, at `column` or behind it; COLUMN_COUNT: none. */
 static int find_column(int column, const char *name, size_t len)
 {
-	while (column < COLUMN_COUNT && (strncmp(columns[column], name, len) != 0 || columns[column][len]))
+	while (column < COLUMN_COUNT &&
+	       (*columns[column] != *name || strncmp(columns[column], name, len) != 0 || columns[column][len]))
 		column++;
 	return column;
 }

@@ -105,6 +105,16 @@ describe("--where", function()
     assert.equal("--where: malformed pattern (missing ']') [in --where]", out.log[1].text)
   end)
 
+  it("over which a worker hung is switched off: nothing is shown", function()
+    local progress = require("spec.helper").core.cf_progress_get()
+    progress.switched_off[0] = 2 ^ 7
+    local list = select_with({ "where", "true" }, { {}, {} })
+    progress.switched_off[0] = 0
+    assert.same({ false, false }, list)
+    assert.equal("--where", ffi.string(progress.names[7]))
+    assert.same({ true, true }, (select_with({ "where", "true" }, { {}, {} })))
+  end)
+
   local WRONG = {
     { "dst_prot == 1", 'column 1: a record has no field "dst_prot" (did you mean "dst_port"?)' },
     { "dst_port == 1 and decision == deny",
