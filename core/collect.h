@@ -6,6 +6,7 @@
 #ifndef CF_COLLECT_H
 #define CF_COLLECT_H
 #include "channel.h"
+#include "collect_note.h"
 #include "collector.h"
 #include "join.h"
 #include "nflog.h"
@@ -32,7 +33,8 @@ struct cf_collect {
 	struct cf_sweep_options times;
 	struct cf_sweep_numbers counted[2]; /* what of the sweeps' numbers is in config->numbers */
 	struct cf_join *join;
-	struct cf_join_numbers join_counted; /* what of its numbers is in config->numbers */
+	struct cf_join_numbers joined; /* what of the join's numbers is in config->numbers */
+	struct cf_collected_closed told; /* first_seen_ns not 0: a predecessor told its end, and it is in a table yet */
 	uint64_t seq; /* of the events made here */
 	uint64_t now_ns; /* CLOCK_BOOTTIME of this turn */
 	uint32_t nflog_count; /* sources that have a socket */

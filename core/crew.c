@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "api.h"
 #include "channel.h"
+#include "clock.h"
 #include "crew.h"
 #include "log.h"
 #include "memory.h"
@@ -76,6 +77,7 @@ static void work(const void *config, int channel, pid_t parent)
 
 int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *config, struct cf_error *error)
 {
+	cf_clock_refresh(); /* inherited, so that all workers of a run give a flow's first packet the same time */
 	if (cf_member_fork(member, work, config, "worker", error) < 0)
 		return -1;
 	member->policy = config->policy.name;

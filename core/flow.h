@@ -70,8 +70,8 @@ struct cf_flow_set {
 	uint32_t lock; /* 1: somebody is putting a flow in */
 	uint32_t tag[15]; /* by way */
 	uint64_t bloom[7]; /* fingerprints of flows that had to make room, two bits for each */
-	uint32_t evictions; /* how many of them since the filter was last emptied */
-	uint32_t pad0; /* zero */
+	uint32_t evictions; /* how many they were */
+	uint32_t evicted; /* when the latest was: CLOCK_BOOTTIME, in 2^30 ns */
 	struct cf_flow flow[15];
 };
 

@@ -189,5 +189,5 @@ void cf_sources_text(const struct cf_cell *cell, char *text)
 		snprintf(text, 64, "%s%snflog group %u", has_program ? how : "", has_program ? " and " : "",
 			 cell->nflog_group);
 	else
-		snprintf(text, 64, "%s", has_program ? how : "none");
+		snprintf(text, 64, "%s", has_program ? how : cell->plan.sources == CF_SOURCES_NOOP ? "noop" : "none");
 }

@@ -102,15 +102,15 @@ static void collector_numbers(struct cf_json *json, const struct cf_summary *sum
 	number(json, "untold", n->untold);
 	number(json, "own_taken", n->own_taken);
 	number(json, "own_refused", n->own_refused);
-	number(json, "nflog_packets", n->nflog_packets);
-	number(json, "nflog_parsed", n->nflog_parsed);
-	number(json, "nflog_unparsed", n->nflog_unparsed);
-	number(json, "nflog_flow_hit", n->nflog_flow_hit);
-	number(json, "nflog_flow_new", n->nflog_flow_new);
-	number(json, "nflog_flow_full", n->nflog_flow_full);
-	number(json, "nflog_lost", n->nflog_lost);
-	number(json, "nflog_overruns", n->nflog_overruns);
-	number(json, "nflog_refused", n->nflog_refused);
+	number(json, "nflog_packets", n->nflog.packets);
+	number(json, "nflog_parsed", n->nflog.parsed);
+	number(json, "nflog_unparsed", n->nflog.unparsed);
+	number(json, "nflog_flow_hit", n->nflog.flow_hit);
+	number(json, "nflog_flow_new", n->nflog.flow_new);
+	number(json, "nflog_flow_full", n->nflog.flow_full);
+	number(json, "nflog_lost", n->nflog.lost);
+	number(json, "nflog_overruns", n->nflog.overruns);
+	number(json, "nflog_refused", n->nflog.refused);
 	number(json, "joined", n->joined);
 	number(json, "conflicts", n->conflicts);
 	number(json, "join_early", n->join_early);
@@ -216,6 +216,8 @@ static void sources(struct cf_json *json, const struct cf_cell *cell)
 		separator(json);
 		cf_json_literal(json, "\"nflog\"");
 	}
+	if (cell->plan.sources == CF_SOURCES_NOOP)
+		cf_json_literal(json, "\"noop\"");
 	cf_json_literal(json, "]");
 	if (cell->mode != CF_ATTACH_AUTO)
 		text(json, "tc", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");

@@ -194,29 +194,54 @@ static int tcp_open(struct sender *s, struct kind *k)
 	}
 }
 
-static int tcp_send(struct sender *s, struct kind *k)
+static int tcp_end(const struct sender *s, const struct kind *k, int fd)
 {
-	const struct fg_options *o = s->o;
-	int fd = tcp_open(s, k), rc = 0;
+	static const struct linger at_once = { .l_onoff = 1 };
 	char end;
 
-	if (fd == REFUSED)
-		goto done;
-	if (fd < 0)
-		return -1;
-	/* MSG_EOR: the kernel may not join this chunk with the next, so each one is a packet of its own. */
-	for (uint32_t i = 0; i < o->packets && !rc; i++)
-		if (send(fd, s->payload, o->payload, MSG_EOR | MSG_NOSIGNAL) != (ssize_t)o->payload)
-			rc = fg_fail(errno, "%s: send", k->name);
-	/* Closing waits for the sink's own end, which comes after it has read everything: no reset either way. */
-	if (!rc && (shutdown(fd, SHUT_WR) || recv(fd, &end, 1, 0) != 0))
-		rc = fg_fail(errno, "%s: the sink did not close %s port %u", k->name, k->to_text,
-			     o->port_base + k->visited);
+	switch (s->o->end) {
+	case FG_END_FIN:
+		/* Closing waits for the sink's own end, which comes after it has read everything: no reset. */
+		if (!shutdown(fd, SHUT_WR) && recv(fd, &end, 1, 0) == 0)
+			break;
+		return fg_fail(errno, "%s: the sink did not close %s port %u", k->name, k->to_text,
+			       s->o->port_base + k->visited);
+	case FG_END_RST:
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		break;
+	case FG_END_SINK:
+		if (recv(fd, &end, 1, 0) < 0 && errno == ECONNRESET)
+			break;
+		return fg_fail(errno, "%s: the sink did not reset %s port %u", k->name, k->to_text,
+			       s->o->port_base + k->visited);
+	case FG_END_HOLD:
+		return 0; /* the process's end closes it */
+	}
 	close(fd);
-done:
-	if (!rc)
-		flow_done(s, k, o->port_base + k->visited++);
-	return rc;
+	return 0;
+}
+
+static int tcp_once(struct sender *s, struct kind *k)
+{
+	const struct fg_options *o = s->o;
+	int fd = tcp_open(s, k);
+
+	if (fd < 0)
+		return fd == REFUSED ? 0 : -1;
+	/* MSG_EOR: the kernel may not join this chunk with the next, so each one is a packet of its own. */
+	for (uint32_t i = 0; i < o->packets; i++)
+		if (send(fd, s->payload, o->payload, MSG_EOR | MSG_NOSIGNAL) != (ssize_t)o->payload)
+			return fg_fail(errno, "%s: send", k->name);
+	return tcp_end(s, k, fd);
+}
+
+static int tcp_send(struct sender *s, struct kind *k)
+{
+	for (uint32_t i = 0; i < s->o->repeat; i++)
+		if (tcp_once(s, k))
+			return -1;
+	flow_done(s, k, s->o->port_base + k->visited++);
+	return 0;
 }
 
 static int kind_send(struct sender *s, struct kind *k, uint32_t count)
@@ -299,6 +324,10 @@ int fg_send(const struct fg_options *options)
 	sender.started_ns = fg_now_ns();
 	rc = flows_send(&sender);
 	report(&sender);
+	if (!rc && options->end == FG_END_HOLD) {
+		fflush(NULL);
+		sleep(options->seconds);
+	}
 	for (uint32_t i = 0; i < options->kinds; i++)
 		if (sender.kinds[i].fd >= 0)
 			close(sender.kinds[i].fd);
