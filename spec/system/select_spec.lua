@@ -2,6 +2,7 @@
 --
 -- A running cellflow that shows a part of what it decides, in another form: filters, --limit, -o and colours.
 local cellflow = require("cellflow")
+local descriptors = require("descriptors")
 local identities = require("identities")
 local labs = require("lab")
 local operator = require("operator")
@@ -11,7 +12,7 @@ local POLICY = [[
 ]]
 
 describe("what is shown of a run", function()
-  local lab, desk, seed = nil, nil, 0
+  local lab, desk, fds, seed = nil, nil, {}, 0
 
   setup(function()
     lab = labs.up()
@@ -21,6 +22,8 @@ describe("what is shown of a run", function()
   before_each(function() desk = operator.open(lab) end)
   after_each(function()
     cellflow.stop_all()
+    for _, fd in ipairs(fds) do descriptors.close(fd) end
+    fds = {}
     desk:close()
   end)
 
@@ -144,6 +147,28 @@ describe("what is shown of a run", function()
       for _, line in ipairs(words) do assert.matches(" allow ebpf_flow_observed$", line) end
       assert.matches("^schema_version,type,kind,", rows[1])
       for i = 2, #rows do assert.matches("^1%.0%.0,network_flow_decision,opened,web,.*\r$", rows[i]) end
+    end)
+    it("CSV whose header comes first on every connection", function()
+      local listener = descriptors.listen(desk:at("sock"))
+      fds[#fds + 1] = listener
+      local run = start({}, { policy = policy(('output "csv" { path = "unix:%s" }'):format(desk:at("sock"))) }):ready()
+      for generation = 1, 2 do
+        local connection, text = assert(descriptors.accept(listener)), ""
+        fds[#fds + 1] = connection
+        send(4)
+        labs.wait_for("a header and rows", 10, function()
+          text = text .. descriptors.drain(connection)
+          return #lines_of(text) >= 5
+        end)
+        assert.equal("schema_version", text:sub(1, 14))
+        assert.equal(1, select(2, text:gsub("schema_version", "")))
+        if generation == 1 then
+          run:signal("HUP")
+          run:says("generation 2 is in force")
+        end
+      end
+      assert.equal(0, run:finish())
+      assert.is_falsy(run:stderr():find("do not add up", 1, true))
     end)
     it("CSV whose header comes first in every file, and once", function()
       local path = desk:at("x.csv")
