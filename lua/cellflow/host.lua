@@ -140,7 +140,9 @@ function M.new(core, purpose)
 
   function host.bind(plan)
     read_plan(plan_pointer(plan), self.cells, self.metadata)
-    if self.setup then self.setup.rules.bind(self.cells) end
+    if not self.setup then return end
+    self.setup.rules.bind(self.cells)
+    if self.selection then selection.warn_of_cells(self.selection, self.cells) end
   end
   function host.load(text, file, args, given, read_include)
     self.given = given -- a cast pointer does not keep what it points to

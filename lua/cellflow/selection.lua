@@ -2,13 +2,16 @@
 -- Which events the output is to show: the filters of `run` and `replay` (core/select.h), named after those of
 -- `hubble observe`, and --where. Repeated ones are alternatives, different ones must all hold. Policies know nothing of
 -- it: dispatch.lua asks once everything about an event is decided.
+local ffi = require("ffi")
 local event = require("cellflow.event")
 local match = require("cellflow.match")
 local on_match = require("cellflow.on_match")
 local options = require("cellflow.options")
+local suggest = require("cellflow.suggest")
 local wall_time = require("cellflow.wall_time")
 local where = require("cellflow.where")
 
+local C = ffi.C
 local M = {}
 
 local PROTOCOLS = { icmp = 1, tcp = 6, udp = 17, icmpv6 = 58 }
@@ -123,6 +126,22 @@ function M.read(core, words, now)
   self.before = given["until"] and moment(given["until"], "until", now)
   self.where = given.where and read_where(core, given.where)
   return self
+end
+
+--- Say which of the cells that are asked for are not among `cells`, a table by index of { name = }: no mistake, since a
+--- reload may bring them, but most likely one.
+function M.warn_of_cells(self, cells)
+  local names, known = {}, {}
+  for _, cell in pairs(cells) do
+    names[#names + 1], known[cell.name] = cell.name, true
+  end
+  table.sort(names)
+  for _, name in ipairs(self.matches.cell and self.matches.cell[1].cell_id or {}) do
+    if not known[name] then
+      local text = ('no cell is called "%s", so nothing of it is shown%s'):format(name, suggest.hint(name, names))
+      self.core.cf_log_text(C.CF_LOG_WARN, text, #text)
+    end
+  end
 end
 
 -- Texts of the conditions, cheapest first, and what they name.
