@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <string.h>
 #include <time.h>
 #include "api.h"
@@ -14,6 +15,7 @@
 #include "log.h"
 #include "plan_check.h"
 #include "policy_file.h"
+#include "record_text.h"
 #include "replay.h"
 #include "replay_files.h"
 #include "replay_progress.h"
@@ -35,6 +37,7 @@ struct replaying {
 	struct cf_sink sink;
 	uint64_t paced_recording, paced_ns; /* what the pace counts from */
 	double paced_s;
+	int has_header;
 };
 
 static volatile sig_atomic_t ending; /* the signal that said so */
@@ -115,27 +118,6 @@ static int keep_pace(struct replaying *self, const struct cf_frame *frame, struc
 	return 0;
 }
 
-/* 0: to the end, or as far as we were let. */
-static int feed(struct replaying *self, struct cf_error *error)
-{
-	struct cf_frame frame;
-	int rc;
-
-	while (!ending && (rc = cf_replay_files_next(&self->files, &frame, error)) != 0) {
-		const struct cf_plan *plan;
-
-		if (rc < 0 || (frame.type != CF_FRAME_META && keep_pace(self, &frame, error) < 0))
-			return -1;
-		if (cf_replay_frame(self->replay, &frame, error) < 0)
-			return -1;
-		plan = cf_replay_plan(self->replay);
-		cf_replay_watch_limit(plan ? plan->limits.stuck_s : 0);
-		cf_replay_progress_show(&self->progress, cf_replay_files_part(&self->files),
-					cf_replay_files_events(&self->files));
-	}
-	return 0;
-}
-
 static int write_line(struct replaying *self, const char *line, size_t len, struct cf_error *error)
 {
 	struct cf_shared *shared = cf_replay_shared(self->replay);
@@ -151,6 +133,46 @@ static int write_line(struct replaying *self, const char *line, size_t len, stru
 	return flush(self, error);
 }
 
+/* What a table or a CSV begins with, once it is known which it is. */
+static int write_header(struct replaying *self, struct cf_error *error)
+{
+	struct stat st;
+	char line[4096];
+	size_t len;
+
+	if (self->has_header || !cf_replay_plan(self->replay))
+		return 0;
+	self->has_header = 1;
+	if (fstat(self->sink.fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+		return 0; /* it stands there already, or what does is no table */
+	len = cf_record_header(cf_replay_plan(self->replay)->outputs[0].format, line, sizeof(line));
+	if (len)
+		self->sink.progress->extra_before--; /* counted, as an extra line */
+	return write_line(self, line, len, error);
+}
+
+/* 0: to the end, or as far as we were let. */
+static int feed(struct replaying *self, struct cf_error *error)
+{
+	struct cf_frame frame;
+	int rc;
+
+	while (!ending && !cf_replay_is_full(self->replay) &&
+	       (rc = cf_replay_files_next(&self->files, &frame, error)) != 0) {
+		const struct cf_plan *plan;
+
+		if (rc < 0 || (frame.type != CF_FRAME_META && keep_pace(self, &frame, error) < 0))
+			return -1;
+		if (cf_replay_frame(self->replay, &frame, error) < 0 || write_header(self, error) < 0)
+			return -1;
+		plan = cf_replay_plan(self->replay);
+		cf_replay_watch_limit(plan ? plan->limits.stuck_s : 0);
+		cf_replay_progress_show(&self->progress, cf_replay_files_part(&self->files),
+					cf_replay_files_events(&self->files));
+	}
+	return 0;
+}
+
 /* The exit code of a replay that did not fail. */
 static int conclude(struct replaying *self, int is_quiet)
 {
@@ -161,8 +183,9 @@ static int conclude(struct replaying *self, int is_quiet)
 						.events = numbers->events,
 						.batches = numbers->batches,
 						.losses = numbers->losses,
-						.is_whole =
-							!self->files.is_damaged && !self->files.has_no_end && !ending };
+						.is_whole = self->files.at == self->files.count &&
+							    !self->files.is_damaged && !self->files.has_no_end &&
+							    !ending };
 	static struct cf_plan of_output = { .output_count = 1, .outputs[0].kind = CF_OUTPUT_STDOUT };
 	struct cf_summary_input input = { .recorded = &recorded,
 					  .shared = cf_replay_shared(self->replay),
@@ -208,6 +231,7 @@ static int open_all(struct replaying *self, struct cf_error *error)
 	policy->text = self->text;
 	self->options.opener = &cf_cmd_opener;
 	self->options.metadata = given->metadata;
+	self->options.selection = given->selection;
 	self->options.sinks = &self->sink;
 	self->options.sink_count = 1;
 	self->options.room = room;

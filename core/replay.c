@@ -115,12 +115,35 @@ int cf_replay_is_same(const struct cf_replay *replay)
 	return replay->is_same;
 }
 
+int cf_replay_is_full(const struct cf_replay *replay)
+{
+	return cf_emit_is_full(cf_outcome_current(replay->shared));
+}
+
+/* Of what the policy declares for live runs, only what it says of stdout is of use here. */
+static void say_outputs(struct cf_replay *replay)
+{
+	const struct cf_selection *selection = replay->options->selection;
+	struct cf_plan *plan = replay->plan;
+	struct cf_plan_output output = { .kind = CF_OUTPUT_STDOUT };
+
+	for (uint32_t i = 0; i < plan->output_count; i++)
+		if (plan->outputs[i].kind == CF_OUTPUT_STDOUT)
+			output = plan->outputs[i];
+	plan->outputs[0] = output;
+	plan->output_count = 1;
+	cf_emit_formats(plan, selection && selection->color);
+	cf_emit_limit(selection ? selection->limit : 0);
+}
+
 /* A Lua state in which nothing has run yet. */
 static int read_policy(struct cf_replay *replay, struct cf_error *error)
 {
 	static const struct cf_plan_metadata none;
 	const struct cf_opener opener = { .read = cf_kept_files_read, .context = &replay->includes };
-	struct cf_worker_config config = { .policy = replay->options->policy, .metadata = &none };
+	struct cf_worker_config config = { .policy = replay->options->policy,
+					   .selection = replay->options->selection,
+					   .metadata = &none };
 	struct cf_plan *plan;
 
 	if (!config.policy.args)
@@ -141,6 +164,7 @@ static int read_policy(struct cf_replay *replay, struct cf_error *error)
 	replay->turn->timer_ns = 0;
 	replay->turn->is_full = 0;
 	replay->declared = plan->metadata;
+	say_outputs(replay);
 	replay->is_started = replay->is_bound = 0;
 	return 0;
 }
