@@ -26,9 +26,9 @@ local function start(...)
     ... } }):ready()
 end
 
-local function sender(flows, rate)
-  return here:start("cell", ("build/flowgen --mix udp4,udp6 --flows %d --rate %d --to4 %s --to6 %s"):format(flows, rate,
-    lab.peer4, lab.peer6))
+local function sender(flows, rate, mix)
+  return here:start("cell", ("build/flowgen --mix %s --flows %d --rate %d --to4 %s --to6 %s"):format(mix or "udp4,udp6",
+    flows, rate, lab.peer4, lab.peer6))
 end
 
 local function wait_for(process)
@@ -130,12 +130,14 @@ describe("a run that is recorded", function()
     local run = start()
     local load = sender(60000, 20000)
     cellflow.wait_for("some blocks", 10, function() return recorded.read(path).files[1].blocks > 5 end)
+    local children = cellflow.children(run.pid)
+    assert.equal(3, #children)
     run:signal("KILL")
     run:wait()
     wait_for(load)
-    cellflow.wait_for("its processes to end", 5, function()
-      return lab.run("pgrep -f -- " .. path) == ""
-    end)
+    for _, child in ipairs(children) do
+      cellflow.wait_for("its processes to end", 5, function() return not cellflow.is_alive(child) end)
+    end
     local all, records = recorded.read(path), recorded.of_output(run:stdout())
     assert.is_false(all.files[1].ended)
     assert.is_true(#all.events > 0)
@@ -153,10 +155,11 @@ describe("a run that is recorded", function()
     end)
     assert.is_true(cellflow.kill(pid, "CONT"))
     system.sleep(0.5)
-    wait_for(sender(1000, 10000))
+    here:serve()
+    wait_for(sender(1000, 1000, "tcp4,tcp6"))
     local all, summary, records = finish(run)
     assert.equal(0, summary.lost)
-    assert.is_true(summary.recording.unrecorded > 0)
+    assert.is_true(#records >= 161000 and summary.recording.unrecorded > 0)
     assert.equal(summary.recording.unrecorded, all.lost.unrecorded)
     assert.equal(#records - #all.events, all.lost.unrecorded)
     local at = {}
