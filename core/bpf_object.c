@@ -188,7 +188,7 @@ static int load_fail(struct load *load, int cause)
 	char words[VERIFIER_WORDS_LEN];
 
 	cf_verifier_reason(load->log, words, sizeof(words));
-	if (words[0])
+	if (words[0] && cause != EMFILE && cause != ENFILE && cause != ENOMEM)
 		return cf_fail(load->err, CF_FAIL_LOAD, cause, "BPF object %s: the kernel's verifier refused it: %s",
 			       load->name, words);
 	if (cause == EPERM)

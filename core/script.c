@@ -291,6 +291,15 @@ void cf_script_purpose(const char *purpose)
 	script.purpose = purpose;
 }
 
+static void push_texts(const char *const *texts)
+{
+	lua_newtable(script.L);
+	for (int i = 0; texts[i]; i++) {
+		lua_pushstring(script.L, texts[i]);
+		lua_rawseti(script.L, -2, i + 1);
+	}
+}
+
 int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *texts, char **text, struct cf_error *error)
 {
 	const char *said;
@@ -300,11 +309,7 @@ int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *tex
 	push_host("ask");
 	lua_pushstring(script.L, what);
 	push_pointer(plan);
-	lua_newtable(script.L);
-	for (int i = 0; texts[i]; i++) {
-		lua_pushstring(script.L, texts[i]);
-		lua_rawseti(script.L, -2, i + 1);
-	}
+	push_texts(texts);
 	if (lua_pcall(script.L, 3, 2, 0) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
 	answer = (int)lua_tointeger(script.L, -2);
@@ -312,4 +317,32 @@ int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *tex
 	*text = strdup(said ? said : "");
 	lua_settop(script.L, 0);
 	return *text ? answer : cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory");
+}
+
+static int open_libraries(lua_State *L)
+{
+	luaL_openlibs(L);
+	return 0;
+}
+
+int cf_script_run(const char *name, const char *const *texts, struct cf_error *error)
+{
+	int code;
+
+	script.L = luaL_newstate();
+	if (!script.L)
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a Lua state");
+	lua_atpanic(script.L, panic);
+	if (lua_cpcall(script.L, open_libraries, NULL) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	lua_getglobal(script.L, "require");
+	lua_pushstring(script.L, name);
+	if (lua_pcall(script.L, 1, 1, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "");
+	push_texts(texts);
+	if (lua_pcall(script.L, 1, 1, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "");
+	code = (int)lua_tointeger(script.L, -1);
+	lua_settop(script.L, 0);
+	return code;
 }

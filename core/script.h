@@ -88,4 +88,9 @@ void cf_script_purpose(const char *purpose);
  * said nothing, NULL after -1. It may change *plan, where it says so. */
 int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *texts, char **text,
 		  struct cf_error *error);
+
+/* Run the trusted module `name` of lua/cellflow in a state of its own, with every library and no sandbox: it returns a
+ * function, which gets `texts` (ended by NULL) as a list and returns an exit code. Once a process, and then nothing of
+ * the above. Returns that code; -1: the module failed. */
+int cf_script_run(const char *name, const char *const *texts, struct cf_error *error);
 #endif

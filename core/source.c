@@ -122,7 +122,8 @@ static int fall_back(struct cf_cell *cell, int nsfd, struct cf_error *error)
 	struct cf_error ebpf = *error;
 	struct cf_error nflog = { 0 };
 
-	if (ebpf.kind == CF_FAIL_SETNS) /* where NFLOG would have to go as well */
+	/* Where NFLOG would have to go as well; and what is short for it, too. */
+	if (ebpf.kind == CF_FAIL_SETNS || ebpf.err == EMFILE || ebpf.err == ENFILE || ebpf.err == ENOMEM)
 		return -1;
 	if (open_nflog(cell, nsfd, &nflog) < 0)
 		return cf_fail(error, ebpf.kind, ebpf.err, "%.600s; nor does NFLOG work: %.300s", ebpf.text,
