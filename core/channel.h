@@ -23,6 +23,8 @@ enum cf_message_type {
 	CF_MSG_PLAN_END,
 	CF_MSG_READY, /* took over and runs */
 	CF_MSG_DONE, /* finished: ring drained or hand-over point reached, nothing left in hand */
+	CF_MSG_MISUSED, /* struct cf_message_text: the command line asks for what cannot be; worker exits */
+	CF_MSG_LIMIT, /* the limit is reached: look at the outcome */
 	CF_MSG_OUTPUT_GONE, /* struct cf_message_number: index of an output whose reader has gone */
 	/* supervisor to worker */
 	CF_MSG_OUTPUT, /* struct cf_message_number: index; descriptors: target, buffer */

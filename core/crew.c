@@ -212,9 +212,10 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct c
 		cf_message_close_fds(&message);
 		if (message.type == CF_MSG_PLAN_END)
 			return cf_plan_check(plan, error);
-		if (message.type == CF_MSG_FAILED) {
+		if (message.type == CF_MSG_FAILED || message.type == CF_MSG_MISUSED) {
 			message.body.text.text[sizeof(message.body.text.text) - 1] = '\0';
-			cf_fail(error, CF_FAIL_POLICY, 0, "%s", message.body.text.text);
+			cf_fail(error, message.type == CF_MSG_MISUSED ? CF_FAIL_USAGE : CF_FAIL_POLICY, 0, "%s",
+				message.body.text.text);
 			cf_member_kill(member);
 			return -1;
 		}

@@ -197,6 +197,29 @@ static int read_include(lua_State *L)
 	return 1;
 }
 
+static void push_texts(const char *const *texts)
+{
+	lua_newtable(script.L);
+	for (int i = 0; texts[i]; i++) {
+		lua_pushstring(script.L, texts[i]);
+		lua_rawseti(script.L, -2, i + 1);
+	}
+}
+
+int cf_script_select(const char *const *words, struct cf_error *error)
+{
+	if (!words[0])
+		return 0;
+	push_host("select");
+	push_texts(words);
+	if (lua_pcall(script.L, 1, 1, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	if (lua_isstring(script.L, -1))
+		return fail(error, CF_FAIL_USAGE, "");
+	lua_settop(script.L, 0);
+	return 0;
+}
+
 int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
 		   struct cf_error *error)
 {
@@ -289,15 +312,6 @@ void cf_script_stop(void)
 void cf_script_purpose(const char *purpose)
 {
 	script.purpose = purpose;
-}
-
-static void push_texts(const char *const *texts)
-{
-	lua_newtable(script.L);
-	for (int i = 0; texts[i]; i++) {
-		lua_pushstring(script.L, texts[i]);
-		lua_rawseti(script.L, -2, i + 1);
-	}
 }
 
 int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *texts, char **text, struct cf_error *error)

@@ -54,8 +54,8 @@ static int collector_adds_up(const struct cf_collected *collected)
 
 static int worker_adds_up(const struct cf_outcome *outcome)
 {
-	return outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed + outcome->failed +
-					    outcome->refused + outcome->skipped;
+	return outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed + outcome->filtered +
+					    outcome->failed + outcome->refused + outcome->skipped;
 }
 
 static int output_adds_up(const struct cf_output_numbers *out)
@@ -258,9 +258,9 @@ static void log_decided(const struct cf_summary *summary)
 		cf_info("  ring      unknown submitted, %" PRIu64 " consumed, %" PRIu64 " still in the ring",
 			outcome->consumed, summary->in_ring);
 	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
-		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
-		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
-		outcome->refused, outcome->skipped);
+		" suppressed + %" PRIu64 " filtered + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
+		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->filtered,
+		outcome->failed, outcome->refused, outcome->skipped);
 }
 
 /* Only where it happened: most policies never come near, and it is no loss that `lost` knows of. */

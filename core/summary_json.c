@@ -132,6 +132,7 @@ static void worker_numbers(struct cf_json *json, const struct cf_summary *summar
 	number(json, "deduplicated", outcome->deduplicated);
 	number(json, "dedup_forgotten", outcome->dedup_forgotten);
 	number(json, "suppressed", outcome->suppressed);
+	number(json, "filtered", outcome->filtered);
 	number(json, "failed", outcome->failed);
 	number(json, "refused", outcome->refused);
 	number(json, "skipped", outcome->skipped);
