@@ -132,6 +132,8 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 		gather_output(summary, i);
 	summary->is_counted = !input->cells->uncounted;
 	gather_connections(summary);
+	summary->flows = n[CF_STAT_FLOW_NEW] + input->collected->nflog.flow_new;
+	summary->flows -= input->collected->joined < summary->flows ? input->collected->joined : 0;
 	summary->adds_up = worker_adds_up(outcome) && collector_adds_up(input->collected) &&
 			   (!summary->is_counted || kernel_adds_up(summary));
 	for (uint32_t i = 0; i < input->sink_count; i++)
@@ -157,7 +159,7 @@ static void log_head(const struct cf_summary *summary)
 	char flows[24] = "unknown";
 
 	if (summary->is_counted)
-		snprintf(flows, sizeof(flows), "%" PRIu64, summary->stats.n[CF_STAT_FLOW_NEW]);
+		snprintf(flows, sizeof(flows), "%" PRIu64, summary->flows);
 	if (summary->lost)
 		snprintf(lost, sizeof(lost), "%" PRIu64 " LOST", summary->lost);
 	cf_info("summary: %s flow%s in %.1f s, %" PRIu64 " record%s (%" PRIu64 " allow, %" PRIu64 " deny), %s", flows,
