@@ -143,6 +143,8 @@ static void gather_live(struct cf_summary *summary)
 			outcome->skipped + summary->in_ring + input->lost_before + lost_collecting(input->collected);
 	summary->is_counted = !input->cells->uncounted;
 	gather_connections(summary);
+	summary->flows = n[CF_STAT_FLOW_NEW] + input->collected->nflog.flow_new;
+	summary->flows -= input->collected->joined < summary->flows ? input->collected->joined : 0;
 	cf_recording_summary(input->recorder, outcome, &summary->recording);
 	summary->adds_up = worker_adds_up(outcome) && summary->recording.adds_up &&
 			   collector_adds_up(input->collected) && (!summary->is_counted || kernel_adds_up(summary));
@@ -183,7 +185,7 @@ static void log_head(const struct cf_summary *summary)
 	char flows[24] = "unknown";
 
 	if (summary->is_counted)
-		snprintf(flows, sizeof(flows), "%" PRIu64, summary->stats.n[CF_STAT_FLOW_NEW]);
+		snprintf(flows, sizeof(flows), "%" PRIu64, summary->flows);
 	if (summary->lost)
 		snprintf(lost, sizeof(lost), "%" PRIu64 " LOST", summary->lost);
 	cf_info("summary: %s flow%s in %.1f s, %" PRIu64 " record%s (%" PRIu64 " allow, %" PRIu64 " deny), %s", flows,

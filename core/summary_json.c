@@ -289,7 +289,7 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 		text(&json, "run_id", summary->from->plan->metadata.run_id);
 	number(&json, "elapsed_ms", summary->from->elapsed_ns / 1000000);
 	if (summary->is_counted)
-		number(&json, "flows", summary->stats.n[CF_STAT_FLOW_NEW]);
+		number(&json, "flows", summary->flows);
 	number(&json, "lost", summary->lost);
 	connections(&json, "exercised_egress_connections", &summary->connections);
 	key(&json, "adds_up");

@@ -25,6 +25,7 @@
 enum {
 	TICK_MS = 250, /* how soon a vanished interface is noticed; a vanished namespace is told at once */
 	LAST_FLUSH_MS = 1000,
+	HURRY_MS = 300, /* for the recording, when asked to end at once: its last second and its end are worth it */
 	LOSSES_MS = 1000, /* between two looks at what was lost, for the recording */
 	MESSAGES_MAX = 16, /* of a worker, before others are looked at again */
 };
@@ -265,15 +266,16 @@ static void collect_rest(struct supervisor *sup)
 static void record_rest(struct supervisor *sup)
 {
 	struct cf_record_keeper *recorder = &sup->gen.recorder;
+	int64_t hurry_by_ms = cf_keeper_now_ms() + HURRY_MS;
 
 	cf_lost_record(&sup->gen);
 	cf_record_keeper_finish(recorder, cf_outcome_current(sup->gen.shared), sup->options->drain_ms,
 				cf_keeper_now_ms());
-	while (!recorder->finished && !sup->hurry) {
-		struct pollfd fds[] = { { .fd = sup->signal_fd, .events = POLLIN },
+	while (!recorder->finished && (!sup->hurry || cf_keeper_now_ms() < hurry_by_ms)) {
+		struct pollfd fds[] = { { .fd = sup->hurry ? -1 : sup->signal_fd, .events = POLLIN },
 					{ .fd = recorder->member.channel, .events = POLLIN } };
 
-		poll(fds, 2, TICK_MS);
+		poll(fds, 2, sup->hurry ? HURRY_MS / 10 : TICK_MS);
 		if (fds[1].revents)
 			cf_record_keeper_hear(recorder, cf_keeper_now_ms());
 		if (fds[0].revents)

@@ -53,7 +53,7 @@ function M.is_compiled(fn)
 end
 
 --- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
---- good. The others are its way to begin: it tries again, from a loop's next round. Not among them: a call of a function
+--- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
 --- of compiler.lua's, which are never compiled by intent.
 function M.fatal(log)
   local found = {}
