@@ -22,8 +22,6 @@ struct cf_recorder_state {
 	uint64_t told[CF_LOSSES]; /* by enum cf_recorded_loss: what LOSS frames have said, in all */
 	uint32_t part; /* the latest one */
 	uint32_t standing; /* which of the two copies */
-	uint32_t is_ended; /* 1: the latest part has its END */
-	uint32_t pad0;
 };
 
 /* What a new part has to begin with. */

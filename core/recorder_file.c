@@ -126,7 +126,6 @@ int cf_recorder_file_part(struct cf_recorder_file *file, int fd, uint32_t part, 
 		return -1;
 	file->state.part = part;
 	file->state.part_bytes = 0;
-	file->state.is_ended = 0;
 	return file->standing->meta_len ? begin(file, file->state.last_ns, error) : 0;
 }
 
@@ -240,7 +239,6 @@ int cf_recorder_file_flush(struct cf_recorder_file *file, struct cf_error *error
 
 int cf_recorder_file_end(struct cf_recorder_file *file, uint64_t now_ns, uint32_t continues, struct cf_error *error)
 {
-	file->state.is_ended = 1;
 	file->is_due = 0;
 	return cf_recording_end(&file->recording, now_ns, continues, error);
 }

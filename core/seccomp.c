@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The system call filter of worker and collector: see seccomp.h.
+ * The system call filter of worker, collector and recorder: see seccomp.h.
  *
  * Written as classic BPF by hand: the list is short, needs two kinds of rule, and so the executable needs no library
  * for it at run time. mprotect(PROT_EXEC) has to stay allowed: it is how LuaJIT makes machine code. */

@@ -51,6 +51,7 @@ struct cf_summary {
 	struct cf_stats stats;
 	struct cf_outcome outcome;
 	uint64_t unparsed;
+	uint64_t flows; /* new ones that either source saw; those that both saw once */
 	int is_counted; /* 0: a cell's BPF object has no counters, so `stats` is not of the whole run */
 	uint64_t in_ring; /* events that no worker has committed */
 	uint64_t lost; /* everything that should have become a line of output and did not, as far as it was counted */

@@ -25,6 +25,7 @@
 enum {
 	TICK_MS = 250, /* how soon a vanished interface is noticed; a vanished namespace is told at once */
 	LAST_FLUSH_MS = 1000,
+	HURRY_MS = 300, /* for the recording, when asked to end at once: its last second and its end are worth it */
 	LOSSES_MS = 1000, /* between two looks at what was lost, for the recording */
 	MESSAGES_MAX = 16, /* of a worker, before others are looked at again */
 };
@@ -34,6 +35,7 @@ enum ending {
 	END_ASKED, /* signal */
 	END_QUIET, /* the reader of stdout has gone */
 	END_CELLS_GONE,
+	END_LIMIT, /* as many records as were asked for */
 };
 
 struct supervisor {
@@ -179,6 +181,14 @@ static void take_messages(struct supervisor *sup)
 		cf_keeper_lost(&sup->keeper);
 }
 
+/* Not taken from a worker's word: its message only wakes us. */
+static bool is_limit_reached(const struct supervisor *sup)
+{
+	uint64_t limit = sup->options->selection ? sup->options->selection->limit : 0;
+
+	return limit && cf_outcome_current(sup->gen.shared)->records >= limit;
+}
+
 /* Wait for something to happen, and take it. */
 static void turn(struct supervisor *sup)
 {
@@ -208,6 +218,8 @@ static void turn(struct supervisor *sup)
 		reload(sup);
 	if (fds[2].revents)
 		take_messages(sup);
+	if (sup->ending == GO_ON && is_limit_reached(sup))
+		sup->ending = END_LIMIT;
 	if (fds[3].revents)
 		cf_collecting_hear(&sup->gen.collecting, cf_keeper_now_ms());
 	if (fds[4].revents)
@@ -254,15 +266,16 @@ static void collect_rest(struct supervisor *sup)
 static void record_rest(struct supervisor *sup)
 {
 	struct cf_record_keeper *recorder = &sup->gen.recorder;
+	int64_t hurry_by_ms = cf_keeper_now_ms() + HURRY_MS;
 
 	cf_lost_record(&sup->gen);
 	cf_record_keeper_finish(recorder, cf_outcome_current(sup->gen.shared), sup->options->drain_ms,
 				cf_keeper_now_ms());
-	while (!recorder->finished && !sup->hurry) {
-		struct pollfd fds[] = { { .fd = sup->signal_fd, .events = POLLIN },
+	while (!recorder->finished && (!sup->hurry || cf_keeper_now_ms() < hurry_by_ms)) {
+		struct pollfd fds[] = { { .fd = sup->hurry ? -1 : sup->signal_fd, .events = POLLIN },
 					{ .fd = recorder->member.channel, .events = POLLIN } };
 
-		poll(fds, 2, TICK_MS);
+		poll(fds, 2, sup->hurry ? HURRY_MS / 10 : TICK_MS);
 		if (fds[1].revents)
 			cf_record_keeper_hear(recorder, cf_keeper_now_ms());
 		if (fds[0].revents)
@@ -307,7 +320,8 @@ static int exit_code(const struct supervisor *sup, const struct cf_summary *summ
 		return 4;
 	if ((sup->options->fail_on & CF_FAIL_ON_LOSS) && summary->lost)
 		return 7;
-	if ((sup->options->fail_on & CF_FAIL_ON_DENY) && summary->outcome.decisions[CF_DENY])
+	if ((sup->options->fail_on & CF_FAIL_ON_DENY) &&
+	    (summary->outcome.decisions[CF_DENY] || summary->outcome.filtered_deny))
 		return 8;
 	return sup->ending == END_CELLS_GONE ? 6 : 0;
 }
@@ -343,6 +357,8 @@ static int run(struct supervisor *sup)
 		turn(sup);
 	if (sup->ending == END_CELLS_GONE)
 		cf_error_log("no cell is left, ending");
+	else if (sup->ending == END_LIMIT)
+		cf_info("as many records as --limit says, ending");
 	drain(sup);
 	return conclude(sup);
 }
