@@ -11,7 +11,7 @@ PREFIX   ?= /usr/local
 Q := $(if $(V),,@)
 msg = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(patsubst $(abspath .)/%,%,$(2))")
 
-PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log libzstd libxxhash
+PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log libzstd libxxhash libpcap
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 CFLAGS   ?= -O2 -g
 comma := ,
@@ -40,7 +40,7 @@ FUZZ_BIN := $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
 FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c core/frozen_record.c core/own_record.c \
 	core/error.c core/clock.c core/json.c core/frame.c core/frame_read.c core/recording_open.c \
 	core/recording_columns.c core/recording_pack.c core/recording_read.c
-FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash)
+FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash libpcap)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
