@@ -149,11 +149,14 @@ int cf_capture_file_open(struct cf_capture_file *file, const char *path, struct 
 	return cf_capture_file_take(file, stream, path, error);
 }
 
-/* libpcap gives seconds as they are in the file; pcapng has room for the age of the universe. */
-static uint64_t time_of(const struct timeval *tv)
+/* Seconds of pcap are 32 bits without a sign, which libpcap takes for one after 2038; pcapng has room for the age of
+ * the universe. */
+static uint64_t time_of(const struct cf_capture_file *file, const struct timeval *tv)
 {
 	int64_t seconds = tv->tv_sec, ns = tv->tv_usec; /* by PCAP_TSTAMP_PRECISION_NANO */
 
+	if (!file->is_pcapng)
+		seconds = (uint32_t)seconds;
 	if (seconds < 0 || seconds > SECONDS_MAX || ns < 0 || ns >= (int64_t)NS_PER_SECOND)
 		return 0;
 	return (uint64_t)seconds * NS_PER_SECOND + (uint64_t)ns;
@@ -177,7 +180,7 @@ int cf_capture_file_next(struct cf_capture_file *file)
 	file->packets++;
 	file->packet = (struct cf_capture_packet){ bytes, header->caplen,
 						   header->len > header->caplen ? header->len : header->caplen,
-						   time_of(&header->ts) };
+						   time_of(file, &header->ts) };
 	return 1;
 }
 
