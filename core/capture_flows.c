@@ -189,7 +189,8 @@ static void next_set(struct cf_capture_flows *flows)
  * sweeper has to wait were over, without marking anything more in that time. */
 int cf_capture_flows_sweep(struct cf_capture_flows *flows)
 {
-	static const struct cf_sweep_options none = { { FOREVER, FOREVER, FOREVER, FOREVER }, FOREVER, 0, NULL };
+	static const struct cf_sweep_options none = { .idle_ns = { FOREVER, FOREVER, FOREVER, FOREVER },
+						      .linger_ns = FOREVER };
 
 	for (; !flows->is_finishing; flows->at++) {
 		if (flows->at == flows->active_count) {

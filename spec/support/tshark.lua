@@ -21,12 +21,12 @@ local function tshark(words)
   return lab.must("tshark -n -o ip.defragment:FALSE -o ipv6.defragment:FALSE " .. words .. " 2>/dev/null")
 end
 
---- Frames from one address to another, by the fields of each: "FROM TO" -> { packets, bytes }. family: 4, 6, or nil for
---- both; `filter`: of those, what else they must be.
-function M.frames(path, family, filter)
+--- Frames from one address to another, by the fields of each: "FROM TO" -> { packets, bytes }. `filter`: what else they
+--- must be.
+function M.frames(path, filter)
   local sums = {}
   local fields = "-e ip.src -e ipv6.src -e ip.dst -e ipv6.dst -e frame.len -E occurrence=f -E separator='|'"
-  filter = (family == 4 and "ip" or family == 6 and "ipv6" or "frame") .. (filter and " and " .. filter or "")
+  filter = filter or "frame"
   for line in tshark(("-r %s -Y '%s' -T fields %s"):format(path, filter, fields)):gmatch("[^\n]+") do
     local src4, src6, dst4, dst6, len = line:match("^([^|]*)|([^|]*)|([^|]*)|([^|]*)|(%d+)$")
     if src4 and src4 .. src6 ~= "" then
@@ -50,17 +50,24 @@ local function add(into, from, to, packets, number, unit, exact)
   into[key].packets, into[key].bytes = into[key].packets + packets, into[key].bytes + number
 end
 
---- Conversations of a kind (tcp, udp, ip, ipv6), each direction for itself: "FROM TO" -> { packets, bytes (of
---- frames) }; FROM and TO as tshark has them, 10.0.0.1:80 or fd77::1:80.
-function M.conversations(path, kind)
+local KINDS = { TCP = "tcp", UDP = "udp", IPv4 = "ip", IPv6 = "ipv6" }
+
+--- Conversations by kind (tcp, udp, ip, ipv6), each direction for itself: "FROM TO" -> { packets, bytes (of frames) };
+--- FROM and TO as tshark has them, 10.0.0.1:80 or fd77::1:80.
+function M.conversations(path)
   -- Bytes above 10 kB are rounded there, and are added up from the frames that it counts.
-  local found, exact = {}, M.frames(path, nil, kind == "ipv6" and NOT_LATER or nil)
-  for line in tshark(("-r %s -q -z conv,%s"):format(path, kind)):gmatch("[^\n]+") do
+  local found, exact, kind = {}, M.frames(path, NOT_LATER), nil
+  for line in tshark(("-r %s -q -z conv,tcp -z conv,udp -z conv,ip -z conv,ipv6"):format(path)):gmatch("[^\n]+") do
+    local title = line:match("^(%w+) Conversations")
+    if title then
+      kind = assert(KINDS[title], title)
+      found[kind] = {}
+    end
     local a, b, from_b, bytes_b, unit_b, from_a, bytes_a, unit_a =
       line:match("^(%S+)%s+<%->%s+(%S+)%s+(%d+)%s+(%d+) (%a+)%s+(%d+)%s+(%d+) (%a+)")
     if a then
-      add(found, a, b, from_a, bytes_a, unit_a, exact)
-      add(found, b, a, from_b, bytes_b, unit_b, exact)
+      add(found[kind], a, b, from_a, bytes_a, unit_a, exact)
+      add(found[kind], b, a, from_b, bytes_b, unit_b, exact)
     end
   end
   return found
