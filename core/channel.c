@@ -44,6 +44,11 @@ size_t cf_message_len(uint32_t type)
 		return sizeof(struct cf_message_source);
 	case CF_MSG_SOURCE_GONE:
 		return sizeof(struct cf_message_gone);
+	case CF_MSG_LOSSES:
+		return sizeof(struct cf_message_losses);
+	case CF_MSG_PART:
+	case CF_MSG_PART_WANTED:
+	case CF_MSG_RECORD_RING:
 	case CF_MSG_FLOWS:
 	case CF_MSG_OUTPUT_GONE:
 	case CF_MSG_OUTPUT:

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "plan.h"
+#include "recording.h"
 
 enum cf_message_type {
 	/* worker to supervisor */
@@ -24,11 +25,14 @@ enum cf_message_type {
 	CF_MSG_READY, /* took over and runs */
 	CF_MSG_DONE, /* finished: ring drained or hand-over point reached, nothing left in hand */
 	CF_MSG_OUTPUT_GONE, /* struct cf_message_number: index of an output whose reader has gone */
+	/* recorder to supervisor */
+	CF_MSG_PART_WANTED, /* struct cf_message_number: which; an answer is CF_MSG_PART, or none */
 	/* supervisor to worker */
 	CF_MSG_OUTPUT, /* struct cf_message_number: index; descriptors: target, buffer */
 	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to that cell */
 	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptor: ring map */
 	CF_MSG_HOST_RING, /* struct cf_message_number: size in bytes; descriptors: memory, eventfd */
+	CF_MSG_RECORD_RING, /* as CF_MSG_HOST_RING: what is taken is to be recorded there */
 	CF_MSG_INCLUDED, /* struct cf_message_number: size in bytes; descriptor: the file's text */
 	CF_MSG_INCLUDE_FAILED, /* struct cf_message_text: why not */
 	CF_MSG_LOST, /* struct cf_message_number: events that the kernel could not hand over, in all */
@@ -37,7 +41,10 @@ enum cf_message_type {
 	CF_MSG_TIMES, /* struct cf_plan_flows */
 	CF_MSG_SOURCE, /* struct cf_message_source: a cell, or something new about it; its descriptors, in that order */
 	CF_MSG_SOURCE_GONE, /* struct cf_message_gone: take what is left of it, and close its flows */
-	/* to both */
+	/* supervisor to recorder */
+	CF_MSG_PART, /* struct cf_message_number: which of the recording; descriptor: its file, empty */
+	CF_MSG_LOSSES, /* struct cf_message_losses */
+	/* to all */
 	CF_MSG_START, /* struct cf_message_number: generation */
 	/* struct cf_message_number: milliseconds. Decide what is in the ring now and flush the outputs, then DONE. Slow
 	 * outputs get that long, all in all. */
@@ -85,6 +92,11 @@ struct cf_message_gone {
 	uint32_t reason; /* enum cf_close_reason */
 };
 
+struct cf_message_losses {
+	uint64_t now_ns; /* CLOCK_BOOTTIME */
+	uint64_t totals[CF_LOSSES]; /* by enum cf_recorded_loss, since the run began */
+};
+
 union cf_message_body {
 	struct cf_message_text text;
 	struct cf_message_number number;
@@ -98,6 +110,7 @@ union cf_message_body {
 	struct cf_plan_flows times;
 	struct cf_message_source source;
 	struct cf_message_gone gone;
+	struct cf_message_losses losses;
 };
 
 struct cf_message {

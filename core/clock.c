@@ -25,6 +25,8 @@ static struct {
 	bool fixed;
 } offset;
 
+static uint64_t given_boot_ns; /* 0: the host's */
+
 /* Most stamps of a run are of the same day; only the date is worth remembering, the time of day is six divisions. */
 static struct {
 	int64_t day;
@@ -78,7 +80,12 @@ void cf_clock_refresh(void)
 
 uint64_t cf_clock_boot_now(void)
 {
-	return (uint64_t)read_clock(CLOCK_BOOTTIME);
+	return given_boot_ns ? given_boot_ns : (uint64_t)read_clock(CLOCK_BOOTTIME);
+}
+
+void cf_clock_set_boot(uint64_t boot_ns)
+{
+	given_boot_ns = boot_ns;
 }
 
 uint64_t cf_clock_boot_offset(void)
@@ -103,9 +110,17 @@ void cf_clock_set_offset(int64_t offset_ns)
 	offset.fixed = true;
 }
 
+int64_t cf_clock_offset(void)
+{
+	if (!offset.known)
+		cf_clock_refresh();
+	return offset.seconds * NS_PER_SECOND + offset.ns;
+}
+
 void cf_clock_follow(void)
 {
 	offset.fixed = false;
+	given_boot_ns = 0;
 	cf_clock_refresh();
 }
 

@@ -10,26 +10,12 @@
 #include "supervisor.h"
 
 struct run_arguments {
-	const char *config, *run_id, *user;
+	const char *config, *run_id, *user, *record;
 	struct cf_cell_options cell;
 	struct cf_option_list args, fail_on, require;
-	long long ring_mb, flow_entries, connections_cap, wake_us, drain_s;
-	int summary_record, watch, verbose, quiet;
+	long long ring_mb, flow_entries, connections_cap, wake_us, drain_s, record_mb, record_s;
+	int force, summary_record, watch, verbose, quiet;
 };
-
-static int fill_fail_on(const struct cf_option_list *list, uint32_t *bits, struct cf_error *error)
-{
-	static const char *const names[] = { "deny", "loss", "script-error" };
-
-	for (int i = 0; i < list->count; i++) {
-		int choice = cf_option_choice(list->items[i], names, 3, "--fail-on", error);
-
-		if (choice < 0)
-			return -1;
-		*bits |= 1U << choice;
-	}
-	return 0;
-}
 
 static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, const char **args,
 		struct cf_run_options *run, struct cf_error *error)
@@ -47,7 +33,7 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 	if (given->run_id)
 		strcpy(run->metadata.run_id, given->run_id);
 	wants_cell = cf_cell_options_fill(&given->cell, cell, error);
-	if (wants_cell < 0 || fill_fail_on(&given->fail_on, &run->fail_on, error) < 0 ||
+	if (wants_cell < 0 || cf_cmd_fail_on(&given->fail_on, &run->fail_on, error) < 0 ||
 	    cf_cell_options_required(&given->require, &run->required, error) < 0 ||
 	    cf_cmd_args(&given->args, args, error) < 0)
 		return -1;
@@ -62,6 +48,15 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 	run->drain_ms = (uint64_t)given->drain_s * 1000;
 	run->summary_record = given->summary_record;
 	run->watch = given->watch;
+	run->record = (struct cf_record_options){ .path = given->record,
+						  .replace = given->force,
+						  .part_bytes = (uint64_t)given->record_mb << 20,
+						  .part_ns = (uint64_t)given->record_s * 1000000000ULL };
+	if (!given->record && (given->force || given->record_mb || given->record_s))
+		return cf_fail(error, CF_FAIL_USAGE, 0, "--%s: only with --record FILE",
+			       given->force	  ? "force"
+			       : given->record_mb ? "record-size"
+						  : "record-time");
 	if ((run->ring_bytes & (run->ring_bytes - 1)) != 0)
 		return cf_fail(error, CF_FAIL_USAGE, 0, "--ring-size: %lld is not a power of two", given->ring_mb);
 	return 0;
@@ -69,10 +64,9 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 
 static int run(int argc, char **argv)
 {
-	struct run_arguments given = { .connections_cap = CF_CONNECTIONS_CAP,
-				       .wake_us = 1000,
-				       .drain_s = 5,
-				       .cell.nflog_group = -1 };
+	struct run_arguments given = {
+		.connections_cap = CF_CONNECTIONS_CAP, .wake_us = 1000, .drain_s = 5, .cell.nflog_group = -1
+	};
 	struct cf_plan_cell cell = { 0 };
 	struct cf_run_options options = { 0 };
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
@@ -116,6 +110,14 @@ static int run(int argc, char **argv)
 		  "deny (exit 8), loss (7) or script-error (4); may be given often", &given.fail_on, 0, 0 },
 		{ "summary-record", 0, CF_OPTION_FLAG, NULL, "end every output with the summary as a record",
 		  &given.summary_record, 0, 0 },
+		{ "record", 0, CF_OPTION_TEXT, "FILE",
+		  "record what the policy is given, for info and replay;\na file that exists is refused", &given.record,
+		  0, 0 },
+		{ "force", 0, CF_OPTION_FLAG, NULL, "write over a recording that exists", &given.force, 0, 0 },
+		{ "record-size", 0, CF_OPTION_NUMBER, "MIB", "go on in FILE.1, FILE.2, ... after so much",
+		  &given.record_mb, 1, 1 << 24 },
+		{ "record-time", 0, CF_OPTION_NUMBER, "S", "the same after so many seconds", &given.record_s, 1,
+		  366 * 86400 },
 		{ "flow-entries", 0, CF_OPTION_NUMBER, "N", "size of the flow table (default: 245760)",
 		  &given.flow_entries, 1, 1 << 26 },
 		{ "connections-cap", 0, CF_OPTION_NUMBER, "N",

@@ -234,6 +234,13 @@ static int send_number(const struct cf_member *member, uint32_t type, uint64_t v
 	return cf_channel_send(member->channel, type, &number, sizeof(number), fds, fd_count);
 }
 
+static int send_ring(const struct cf_member *member, uint32_t type, const struct cf_host_ring *ring)
+{
+	int fds[2] = { ring->fd, ring->event_fd };
+
+	return send_number(member, type, ring->size, fds, 2);
+}
+
 static int send_handover(const struct cf_member *member, const struct cf_handover *handover)
 {
 	int rc = 0;
@@ -248,11 +255,10 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 				     NULL, 0);
 	if (rc == 0 && handover->ring_fd >= 0)
 		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
-	if (rc == 0) {
-		int fds[2] = { handover->host_ring->fd, handover->host_ring->event_fd };
-
-		rc = send_number(member, CF_MSG_HOST_RING, handover->host_ring->size, fds, 2);
-	}
+	if (rc == 0)
+		rc = send_ring(member, CF_MSG_HOST_RING, handover->host_ring);
+	if (rc == 0 && handover->record_ring)
+		rc = send_ring(member, CF_MSG_RECORD_RING, handover->record_ring);
 	return rc ? rc : send_number(member, CF_MSG_START, handover->generation, NULL, 0);
 }
 

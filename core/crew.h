@@ -48,6 +48,7 @@ struct cf_handover {
 	int ring_fd; /* -1: no cell has a program */
 	size_t ring_size;
 	const struct cf_host_ring *host_ring;
+	const struct cf_host_ring *record_ring; /* NULL: nothing is recorded */
 };
 int cf_member_hand_over(struct cf_member *member, const struct cf_handover *handover, struct cf_error *error);
 

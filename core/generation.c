@@ -30,6 +30,7 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	cf_feed_init(&gen->feed);
 	cf_member_init(&gen->collecting.member);
 	gen->collecting.ring.fd = gen->collecting.ring.event_fd = -1;
+	cf_record_keeper_init(&gen->recorder);
 	cf_bpf_maps_init(&gen->cells.maps);
 	cf_member_init(&gen->worker);
 	gen->shared = cf_shared_new();
@@ -51,6 +52,8 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	};
 	if (cf_privilege_user(options->user, &gen->config.uid, &gen->config.gid, error) < 0)
 		return -1;
+	if (cf_record_keeper_open(&gen->recorder, &options->record, gen->config.uid, gen->config.gid, error) < 0)
+		return -1;
 	if (cf_cells_open(&gen->cells, &cells, error) < 0 ||
 	    cf_collecting_open(&gen->collecting, &gen->cells, gen->config.uid, gen->config.gid, error) < 0)
 		return -1;
@@ -61,6 +64,7 @@ void cf_generations_close(struct cf_generations *gen)
 {
 	cf_member_kill(&gen->worker);
 	cf_collecting_close(&gen->collecting);
+	cf_record_keeper_close(&gen->recorder);
 	cf_feed_close(&gen->feed);
 	cf_cells_close(&gen->cells);
 	cf_outputs_close(&gen->outputs);
@@ -115,6 +119,7 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 		.ring_fd = gen->cells.maps.ring_fd,
 		.ring_size = gen->cells.ring_size,
 		.host_ring = &gen->collecting.ring,
+		.record_ring = cf_record_keeper_is_on(&gen->recorder) ? &gen->recorder.ring : NULL,
 	};
 
 	/* The cells of today last: where a name or slot is in both, they are right. */
@@ -222,6 +227,8 @@ int cf_generation_start(struct cf_generations *gen, struct cf_error *error)
 	    load(gen, &gen->config, gen->includes, &gen->worker, &gen->plan, error) < 0 ||
 	    cf_targets_open(&targets, gen->plan, error) < 0 || cf_collecting_start(&gen->collecting, error) < 0)
 		return -1;
+	if (cf_record_keeper_start(&gen->recorder, error) < 0)
+		goto failed;
 	cf_collecting_times(&gen->collecting, &gen->plan->flows);
 	/* From here on the targets are taken over one by one. */
 	if (cf_outputs_install(&gen->outputs, &targets, gen->plan, gen->shared, error) < 0 ||

@@ -12,6 +12,7 @@
 #include "outputs.h"
 #include "feed.h"
 #include "policy_watch.h"
+#include "record_keeper.h"
 #include "supervisor.h"
 
 struct cf_generations {
@@ -21,6 +22,7 @@ struct cf_generations {
 	struct cf_shared *shared;
 	struct cf_cells cells;
 	struct cf_collecting collecting;
+	struct cf_record_keeper recorder;
 	struct cf_outputs outputs;
 	struct cf_feed feed; /* our own mappings, to count what is left in the rings */
 	struct cf_member worker; /* pid 0: none runs */

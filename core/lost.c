@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Losses of the kernel's side, told to the worker: see lost.h. */
 #include "channel.h"
+#include "clock.h"
 #include "lost.h"
 
 void cf_lost_tell(struct cf_lost *lost, struct cf_generations *gen)
@@ -19,4 +20,29 @@ void cf_lost_tell(struct cf_lost *lost, struct cf_generations *gen)
 	if (total.value > lost->told &&
 	    cf_channel_try_send(gen->worker.channel, CF_MSG_LOST, &total, sizeof(total)) == 0)
 		lost->told = total.value;
+}
+
+void cf_lost_record(struct cf_generations *gen)
+{
+	const struct cf_collected *collected = gen->collecting.config.numbers;
+	struct cf_message_losses losses;
+	struct cf_outcome outcome;
+	struct cf_stats stats;
+
+	if (!cf_record_keeper_is_on(&gen->recorder))
+		return;
+	cf_outcome_snapshot(gen->shared, &outcome);
+	cf_cells_stats(&gen->cells, &stats);
+	losses = (struct cf_message_losses){
+		.now_ns = cf_clock_boot_now(),
+		.totals = { [CF_LOSS_RING_FULL] = stats.n[CF_STAT_RING_FULL],
+			    [CF_LOSS_FLOW_FULL] = stats.n[CF_STAT_FLOW_FULL] + collected->nflog_flow_full,
+			    [CF_LOSS_HOST_RING_FULL] = collected->untold,
+			    [CF_LOSS_NFLOG_LOST] = collected->nflog_lost,
+			    [CF_LOSS_NFLOG_OVERRUN] = collected->nflog_overruns,
+			    [CF_LOSS_REFUSED] = outcome.refused + collected->own_refused + collected->nflog_refused,
+			    [CF_LOSS_SKIPPED] = outcome.skipped,
+			    [CF_LOSS_UNRECORDED] = outcome.unrecorded },
+	};
+	cf_record_keeper_losses(&gen->recorder, &losses);
 }

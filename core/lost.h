@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tells the worker how many events the kernel could not hand over, for policies that have a handler for it. Reading
+ * Tells the worker how many events the kernel could not hand over, for policies that have a handler for it, and the
+ * recorder what was lost wherever. Reading
  * the kernel's counters costs, so nothing is done for those that have none.
  */
 #ifndef CF_LOST_H
@@ -14,4 +15,6 @@ struct cf_lost {
 
 /* Never waits: a worker that does not listen is told the next time. */
 void cf_lost_tell(struct cf_lost *lost, struct cf_generations *gen);
+/* All losses so far, for the recording; without effect where there is none. Never waits either. */
+void cf_lost_record(struct cf_generations *gen);
 #endif

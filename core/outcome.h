@@ -6,6 +6,7 @@
  * position is part of it: a successor goes on exactly there, and no event is lost or decided twice.
  *
  *   consumed = records + deduplicated + suppressed + failed + refused + skipped
+ *   when recording: consumed = recorded + unrecorded + refused + skipped
  *   for each output, since it was opened: records + extra = written + dropped + uncertain + still buffered
  */
 #ifndef CF_OUTCOME_H
@@ -43,6 +44,10 @@ struct cf_outcome {
 	uint64_t script_errors;
 	uint64_t extra; /* lines that the policy emitted besides the records */
 	uint64_t lost_told; /* events lost in the kernel of which handlers were told */
+	uint64_t record_head; /* bytes of frames put into the record ring, ever */
+	uint64_t recorded; /* events in them */
+	uint64_t unrecorded; /* events decided that found no room there */
+	uint64_t unrecorded_told; /* of them: told in the recording */
 	uint64_t decisions[3]; /* by enum cf_decision_code */
 	uint64_t reasons[CF_REASONS_MAX];
 	uint64_t counters[CF_COUNTERS_MAX];

@@ -65,6 +65,7 @@ static const struct rule allowed[] = {
 #ifdef __NR_poll
 	CALL(poll),
 #endif
+	CALL(fdatasync), /* the recorder */
 	CALL(lseek),
 	CALL(fstat),
 	CALL_IF(newfstatat, 3, AT_EMPTY_PATH), /* how glibc does fstat */

@@ -12,8 +12,19 @@
 #include "feed.h"
 #include "collected.h"
 #include "sink.h"
+#include "summary_recording.h"
+
+/* A replay's: in place of cells, feed and collector. */
+struct cf_summary_recorded {
+	uint64_t files;
+	uint64_t recordings;
+	uint64_t events, batches;
+	const uint64_t *losses; /* by enum cf_recorded_loss */
+	int is_whole; /* 0: not all of it could be read */
+};
 
 struct cf_summary_input {
+	const struct cf_summary_recorded *recorded; /* NULL: a live run */
 	struct cf_cells *cells;
 	const struct cf_shared *shared;
 	const struct cf_connections *connections;
@@ -27,6 +38,7 @@ struct cf_summary_input {
 	uint64_t elapsed_ns;
 	uint32_t worker_restarts;
 	uint32_t generation; /* of the policy */
+	const struct cf_record_keeper *recorder; /* NULL: none */
 };
 
 struct cf_output_numbers {
@@ -43,6 +55,7 @@ struct cf_summary {
 	uint64_t in_ring; /* events that no worker has committed */
 	uint64_t lost; /* everything that should have become a line of output and did not, as far as it was counted */
 	struct cf_output_numbers outputs[CF_OUTPUTS_MAX];
+	struct cf_recording_summary recording;
 	struct cf_connection_count connections; /* is_missing: for whatever cause */
 	int is_missing; /* 1: something was lost of which nobody knows the cell */
 	int adds_up; /* 1: every identity holds; those of the kernel's numbers only where these are known */

@@ -25,6 +25,7 @@
 enum {
 	TICK_MS = 250, /* how soon a vanished interface is noticed; a vanished namespace is told at once */
 	LAST_FLUSH_MS = 1000,
+	LOSSES_MS = 1000, /* between two looks at what was lost, for the recording */
 	MESSAGES_MAX = 16, /* of a worker, before others are looked at again */
 };
 
@@ -47,6 +48,7 @@ struct supervisor {
 	bool hurry; /* asked to end a second time */
 	uint32_t gone_outputs; /* bit i: output i's reader has gone; since the last reload */
 	int64_t ticked_ms;
+	int64_t recorded_ms; /* when losses were told to the recording */
 };
 
 static uint64_t monotonic_ns(void)
@@ -87,6 +89,7 @@ static void gather(struct supervisor *sup, struct cf_summary_input *input, struc
 		.elapsed_ns = monotonic_ns() - sup->started_ns,
 		.worker_restarts = sup->keeper.restarts,
 		.generation = sup->gen.number,
+		.recorder = &sup->gen.recorder,
 	};
 	cf_summary_gather(input, summary);
 }
@@ -184,15 +187,20 @@ static void turn(struct supervisor *sup)
 		{ .fd = sup->ending == GO_ON ? sup->gen.cells.watch.fd : -1, .events = POLLIN },
 		{ .fd = sup->gen.worker.channel, .events = POLLIN },
 		{ .fd = sup->gen.collecting.member.channel, .events = POLLIN },
+		{ .fd = sup->gen.recorder.member.channel, .events = POLLIN },
 	};
 	bool tick;
 
-	if (poll(fds, 4, cf_keeper_wait_ms(&sup->keeper, TICK_MS)) < 0 && errno != EINTR)
+	if (poll(fds, 5, cf_keeper_wait_ms(&sup->keeper, TICK_MS)) < 0 && errno != EINTR)
 		return;
 	tick = cf_keeper_now_ms() - sup->ticked_ms >= TICK_MS;
 	if (tick) {
 		sup->ticked_ms = cf_keeper_now_ms();
 		cf_lost_tell(&sup->lost, &sup->gen);
+	}
+	if (tick && sup->ticked_ms - sup->recorded_ms >= LOSSES_MS) {
+		sup->recorded_ms = sup->ticked_ms;
+		cf_lost_record(&sup->gen);
 	}
 	if (sup->ending == GO_ON && (tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
 		sup->ending = END_CELLS_GONE;
@@ -202,9 +210,12 @@ static void turn(struct supervisor *sup)
 		take_messages(sup);
 	if (fds[3].revents)
 		cf_collecting_hear(&sup->gen.collecting, cf_keeper_now_ms());
+	if (fds[4].revents)
+		cf_record_keeper_hear(&sup->gen.recorder, cf_keeper_now_ms());
 	if (fds[0].revents)
 		take_signals(sup);
 	cf_collecting_tick(&sup->gen.collecting, cf_keeper_now_ms());
+	cf_record_keeper_tick(&sup->gen.recorder, cf_keeper_now_ms());
 	cf_keeper_tick(&sup->keeper);
 }
 
@@ -239,6 +250,27 @@ static void collect_rest(struct supervisor *sup)
 		turn(sup);
 }
 
+/* The worker has ended, and what it took is to get into the file. A second signal cuts this short as well. */
+static void record_rest(struct supervisor *sup)
+{
+	struct cf_record_keeper *recorder = &sup->gen.recorder;
+
+	cf_lost_record(&sup->gen);
+	cf_record_keeper_finish(recorder, cf_outcome_current(sup->gen.shared), sup->options->drain_ms,
+				cf_keeper_now_ms());
+	while (!recorder->finished && !sup->hurry) {
+		struct pollfd fds[] = { { .fd = sup->signal_fd, .events = POLLIN },
+					{ .fd = recorder->member.channel, .events = POLLIN } };
+
+		poll(fds, 2, TICK_MS);
+		if (fds[1].revents)
+			cf_record_keeper_hear(recorder, cf_keeper_now_ms());
+		if (fds[0].revents)
+			take_signals(sup);
+		cf_record_keeper_tick(recorder, cf_keeper_now_ms());
+	}
+}
+
 /* Let what is under way arrive: no new events, then a worker to decide what is there, then the outputs. */
 static void drain(struct supervisor *sup)
 {
@@ -253,6 +285,7 @@ static void drain(struct supervisor *sup)
 			turn(sup);
 	}
 	cf_outputs_recover(&sup->gen.outputs, sup->gen.shared);
+	record_rest(sup);
 }
 
 /* The line itself is not among the numbers, and whether it fits says nothing about the run. */

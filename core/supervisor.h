@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "error.h"
 #include "plan.h"
+#include "record_keeper.h"
 
 enum cf_fail_on { /* bits */
 		  CF_FAIL_ON_DENY = 1,
@@ -30,6 +31,7 @@ struct cf_run_options {
 	uint32_t fail_on; /* enum cf_fail_on, or-ed */
 	uint32_t required; /* CF_SOURCES_EBPF, CF_SOURCES_NFLOG, or-ed: where such a source fails, nothing takes its
 			      place */
+	struct cf_record_options record;
 	int watch; /* read the policy again when its file changes */
 	int summary_record; /* the last line of every output is the summary */
 };

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
@@ -12,6 +13,7 @@
 #include "dedup.h"
 #include "digest.h"
 #include "emit.h"
+#include "frame.h"
 #include "host_ring.h"
 #include "include.h"
 #include "log.h"
@@ -160,6 +162,12 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 				return -1;
 			message.fds[1] = -1; /* the memory stays mapped, its descriptor is of no more use */
 			break;
+		case CF_MSG_RECORD_RING:
+			host = (struct cf_host_ring){ message.fds[0], message.fds[1], message.body.number.value };
+			if (cf_record_stream_open(&turn->stream, &host, error) < 0)
+				return -1;
+			message.fds[1] = -1;
+			break;
 		case CF_MSG_START:
 			plan->generation = (uint32_t)message.body.number.value;
 			return 0;
@@ -168,6 +176,30 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 		}
 		cf_message_close_fds(&message);
 	}
+}
+
+/* Who decides from here on, for the recording. */
+static int announce(struct cf_turn *turn, const struct cf_worker_config *config, const struct cf_plan *plan,
+		    const struct utsname *host, struct cf_error *error)
+{
+	struct cf_meta meta = {
+		.now_ns = cf_boot_ns(),
+		.generation = plan->generation,
+		.texts = { [CF_META_VERSION] = CF_VERSION,
+			   [CF_META_HOST] = host->nodename,
+			   [CF_META_KERNEL] = host->release,
+			   [CF_META_RUN_ID] = plan->metadata.run_id,
+			   [CF_META_POLICY_DIGEST] = plan->metadata.policy_digest,
+			   [CF_META_KEYSET_ID] = plan->metadata.keyset_id,
+			   [CF_META_ISSUER_KID] = plan->metadata.issuer_kid,
+			   [CF_META_CORRELATION_ID] = plan->metadata.correlation_id,
+			   [CF_META_POLICY_FILE] = config->policy.name },
+	};
+	const char *const *args = config->policy.args;
+
+	for (uint32_t i = 0; args && args[i] && i < 2 * CF_META_ARGS_MAX; i++)
+		meta.args[i] = args[i];
+	return cf_record_stream_announce(&turn->stream, &meta, plan, error);
 }
 
 static void fail_and_exit(int channel, const struct cf_error *error)
@@ -204,12 +236,13 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	struct cf_opener opener = { .read = cf_include_ask, .context = &channel };
 	struct cf_confinement confinement;
 	struct cf_turn *turn;
+	struct utsname host;
 	int full;
 
 	cf_descriptors_detach(&channel, 1); /* first: it closes whatever it does not know */
 	turn = cf_turn_new(config->shared, config->linger_ns);
 	prctl(PR_SET_NAME, "cellflow-worker");
-	if (!plan || !turn)
+	if (!plan || !turn || uname(&host) < 0)
 		_exit(1);
 	if (cf_privilege_drop(config->uid, config->gid, parent, &error) < 0)
 		fail_and_exit(channel, &error);
@@ -221,8 +254,8 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	tell_confinement(config->shared, &confinement);
 	if (send_plan(channel, plan) < 0)
 		_exit(1);
-	if (take_over(turn, channel, plan, &error) < 0 || cf_record_bind(plan, &error) < 0 ||
-	    cf_script_bind(plan, &error) < 0)
+	if (take_over(turn, channel, plan, &error) < 0 || announce(turn, config, plan, &host, &error) < 0 ||
+	    cf_record_bind(plan, &error) < 0 || cf_script_bind(plan, &error) < 0)
 		fail_and_exit(channel, &error);
 	cf_dedup_bind(config->dedup, config->dedup_len);
 	cf_emit_bind(config->shared, turn->sinks, turn->sink_count);

@@ -45,6 +45,11 @@ function M.check(summary)
     w.consumed + w.in_ring + c.own_taken)
   check("consumed = records + the other endings", w.consumed,
     w.records + w.deduplicated + w.suppressed + w.failed + w.refused + w.skipped)
+  local r = summary.recording
+  if r then
+    check("consumed = recorded + unrecorded + refused + skipped", w.consumed,
+      r.events + r.unwritten + r.unrecorded + w.refused + w.skipped)
+  end
   check("lost", summary.lost, check_outputs(summary) + k.flow_full + k.ring_full + w.failed + w.refused + w.skipped +
     w.in_ring + check_collector(c))
   check("decisions", w.records, summary.decisions.allow + summary.decisions.deny)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * What `cellflow replay` does, once its options are read. */
+#ifndef CF_CMD_REPLAY_H
+#define CF_CMD_REPLAY_H
+#include <stdint.h>
+#include "plan.h"
+
+struct cf_cmd_replay {
+	char *const *paths;
+	int path_count;
+	const char *policy_path; /* NULL: default mapping */
+	const char *const *args; /* NULL: the recorded ones */
+	const struct cf_plan_metadata *metadata;
+	double pace; /* recorded seconds in a second; 0: as many as there can be */
+	uint32_t fail_on; /* enum cf_fail_on, or-ed */
+	int summary_record;
+	int is_quiet;
+};
+
+/* Returns the process's exit code; everything worth saying was logged. */
+int cf_cmd_replay_run(const struct cf_cmd_replay *given);
+#endif

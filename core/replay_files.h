@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The frames of recordings in files, one file behind the other. Ends at the first file that cannot be read to its end,
+ * since what comes later would be decided without what is missing. Which files go together is replay.h's to say.
+ */
+#ifndef CF_REPLAY_FILES_H
+#define CF_REPLAY_FILES_H
+#include "recording_read.h"
+#include "replay.h"
+
+struct cf_replay_files {
+	char *const *paths; /* not owned */
+	int count;
+	int at; /* the file in hand */
+	int is_open;
+	struct cf_reader reader;
+	uint64_t total_bytes; /* of all files */
+	uint64_t bytes_before; /* of the files before the one in hand */
+	uint64_t events_before;
+	uint64_t skipped; /* frames of later versions */
+	int is_damaged; /* 1: one could not be read to its end, whatever was read of it */
+	int has_no_end; /* 1: the latest file that was read ends without an end: its writer was killed, or still writes
+			 */
+	int continues; /* 1: the latest file goes on in another one */
+};
+
+/* Looks at every file, so that a name that is wrong is told before anything is written. -1: CF_FAIL_RECORDING. */
+int cf_replay_files_open(struct cf_replay_files *files, char *const *paths, int count, struct cf_error *error);
+/* A cf_frames' next: *context is a struct cf_replay_files. */
+int cf_replay_files_next(void *context, struct cf_frame *frame, struct cf_error *error);
+void cf_replay_files_close(struct cf_replay_files *files);
+
+/* How much was read so far, 0..1, and how many events were in it. */
+double cf_replay_files_part(const struct cf_replay_files *files);
+uint64_t cf_replay_files_events(const struct cf_replay_files *files);
+#endif
