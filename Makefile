@@ -41,7 +41,7 @@ FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c 
 	core/error.c core/clock.c core/json.c core/frame.c core/frame_read.c core/recording_open.c \
 	core/recording_columns.c core/recording_pack.c core/recording_read.c core/address.c core/flow_table.c core/sweep.c \
 	core/capture.c core/capture_cells.c core/capture_file.c core/capture_flows.c core/capture_link.c \
-	core/capture_merge.c core/capture_open.c
+	core/capture_merge.c core/capture_open.c core/option_choice.c core/options.c core/log.c
 FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash libpcap)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 

@@ -127,7 +127,7 @@ static void gather(struct cf_capture *capture)
 
 static size_t put_meta(struct cf_capture *capture)
 {
-	struct cf_meta meta = { .now_ns = capture->flows.now_ns };
+	struct cf_meta meta = { .now_ns = capture->flows.now_ns, .generation = 1 };
 
 	meta.texts[CF_META_VERSION] = CF_VERSION;
 	return cf_frame_put_meta(capture->room, CF_FRAME_BATCH_MAX, CF_FRAME_META, &meta);

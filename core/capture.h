@@ -38,11 +38,13 @@ struct cf_capture_options {
 	uint32_t flow_entries; /* of the flow table; 0: the default */
 };
 
+/* Kinds of events by name, with commas: --events. 0, or -1 with CF_FAIL_USAGE. */
+int cf_capture_events(struct cf_capture_options *options, const char *text, struct cf_error *error);
 /* Add what --cell-net and --cell-mac say: "CIDR" or "NAME=CIDR", "MAC" or "NAME=MAC". Without a name it is of the cell
  * that has none of its own. An address without a prefix length is that one alone. 0, or -1 with CF_FAIL_USAGE. */
 int cf_capture_add_net(struct cf_capture_options *options, const char *text, struct cf_error *error);
 int cf_capture_add_mac(struct cf_capture_options *options, const char *text, struct cf_error *error);
-/* Name the cell that has no name of its own (--cell). */
+/* Name the cell that has no name of its own (--cell-name). */
 int cf_capture_name_cell(struct cf_capture_options *options, const char *name, struct cf_error *error);
 
 /* Every packet is in exactly one of the terms of
@@ -100,6 +102,9 @@ void cf_capture_close(struct cf_capture *capture); /* NULL is nothing */
  * A file that cannot be read to its end is read up to there; the flows are still told, and -1 is in the place of END.
  */
 int cf_capture_next(void *capture, struct cf_frame *frame, struct cf_error *error);
+
+/* The timeouts of a policy, in place of the options': before the first packet is taken, so not behind MOMENT start. */
+void cf_capture_times(struct cf_capture *capture, const struct cf_plan_flows *times);
 
 /* As they are now; valid until it is closed. */
 const struct cf_capture_numbers *cf_capture_numbers(const struct cf_capture *capture);

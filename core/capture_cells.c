@@ -4,6 +4,7 @@
 #include <string.h>
 #include "address.h"
 #include "capture_cells.h"
+#include "options.h"
 
 enum {
 	MAC_LEN = 6,
@@ -124,7 +125,7 @@ int cf_capture_name_cell(struct cf_capture_options *options, const char *name, s
 	size_t len = strlen(name);
 
 	if (!len || len >= CF_NAME_LEN)
-		return cf_fail(error, CF_FAIL_USAGE, 0, "--cell: \"%s\": a cell's name has 1 to %d bytes", name,
+		return cf_fail(error, CF_FAIL_USAGE, 0, "--cell-name: \"%s\": a cell's name has 1 to %d bytes", name,
 			       CF_NAME_LEN - 1);
 	for (uint32_t i = 0; i < options->cell_count; i++)
 		if (!options->cells[i][0]) {
@@ -132,8 +133,20 @@ int cf_capture_name_cell(struct cf_capture_options *options, const char *name, s
 			return 0;
 		}
 	if (options->cell_count)
-		return cf_fail(error, CF_FAIL_USAGE, 0, "--cell: each --cell-net and --cell-mac has a name of its own");
+		return cf_fail(error, CF_FAIL_USAGE, 0,
+			       "--cell-name: each --cell-net and --cell-mac has a name of its own");
 	return find_cell(options, name, len) == NO_CELL ? -1 : 0;
+}
+
+int cf_capture_events(struct cf_capture_options *options, const char *text, struct cf_error *error)
+{
+	static const char *const names[] = { "opened", "updated", "closed" };
+	uint32_t bits = 0;
+
+	if (cf_option_choices(text, names, 3, "--events", &bits, error) < 0)
+		return -1;
+	options->events = bits << CF_KIND_OPENED;
+	return 0;
 }
 
 static int has_prefix(const uint8_t *address, const struct cf_capture_side *side)

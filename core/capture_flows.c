@@ -66,6 +66,14 @@ static void set_times(struct cf_capture_flows *flows, const struct cf_capture_op
 		flows->times.update_ns = or_default(options->update_ns, CF_UPDATE_S);
 }
 
+void cf_capture_flows_times(struct cf_capture_flows *flows, const struct cf_plan_flows *times)
+{
+	for (int i = 0; i < CF_IDLE_COUNT; i++)
+		flows->times.idle_ns[i] = times->idle_s[i] * NS_PER_SECOND;
+	flows->times.update_ns = times->update_s * NS_PER_SECOND;
+	flows->sweep.options = flows->times;
+}
+
 int cf_capture_flows_init(struct cf_capture_flows *flows, const struct cf_capture_options *options,
 			  struct cf_capture_numbers *numbers, struct cf_error *error)
 {

@@ -35,6 +35,8 @@ int cf_capture_flows_init(struct cf_capture_flows *flows, const struct cf_captur
 			  struct cf_capture_numbers *numbers, struct cf_error *error);
 void cf_capture_flows_free(struct cf_capture_flows *flows); /* idempotent */
 
+void cf_capture_flows_times(struct cf_capture_flows *flows, const struct cf_plan_flows *times);
+
 /* Count a parsed packet; `key` is sorted here. The batch has CF_CAPTURE_PACKET_ROOM. */
 void cf_capture_flows_packet(struct cf_capture_flows *flows, struct cf_flow_key *key, const struct cf_packet *packet,
 			     const struct cf_load *load, const struct cf_capture_place *place);

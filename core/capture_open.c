@@ -112,6 +112,11 @@ void cf_capture_close(struct cf_capture *capture)
 	free(capture);
 }
 
+void cf_capture_times(struct cf_capture *capture, const struct cf_plan_flows *times)
+{
+	cf_capture_flows_times(&capture->flows, times);
+}
+
 const struct cf_capture_numbers *cf_capture_numbers(const struct cf_capture *capture)
 {
 	return &capture->numbers;

@@ -129,6 +129,8 @@ static int feed(struct replaying *self, struct cf_error *error)
 		if (cf_replay_frame(self->replay, &frame, error) < 0)
 			return -1;
 		plan = cf_replay_plan(self->replay);
+		if (frame.type == CF_FRAME_META && plan)
+			cf_replay_files_times(&self->files, &plan->flows);
 		cf_replay_watch_limit(plan ? plan->limits.stuck_s : 0);
 		cf_replay_progress_show(&self->progress, cf_replay_files_part(&self->files),
 					cf_replay_files_events(&self->files));
@@ -212,7 +214,7 @@ static int open_all(struct replaying *self, struct cf_error *error)
 	self->options.sink_count = 1;
 	self->options.room = room;
 	self->options.context = self;
-	if (cf_replay_files_open(&self->files, given->paths, given->path_count, error) < 0)
+	if (cf_replay_files_open_as(&self->files, given->paths, given->path_count, given->capture, error) < 0)
 		return -1;
 	self->replay = cf_replay_new(&self->options);
 	if (!self->replay)
