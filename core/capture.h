@@ -117,6 +117,8 @@ const char *cf_capture_cell(const struct cf_capture *capture, uint32_t index);
 /* "not_ip", ...: by index of `unparsed`. */
 const char *cf_name_unparsed(uint32_t index);
 
-/* cellflow info: all of the file, read as `options` say. Exit code. */
+/* What became of the packets, in lines of the log, for the end of a replay. */
+void cf_capture_log(const struct cf_capture *capture);
+/* cellflow info: all of the file, read as by default. Exit code. */
 int cf_capture_info(const char *path, int as_json, FILE *to);
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What is in a capture, as lines for people and as one JSON object: cf_capture_info of capture.h. */
+ * What is in a capture, for people and as JSON: cf_capture_info and cf_capture_log of capture.h. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +172,25 @@ static int print_json(const struct report *report, FILE *to)
 		ret = fflush(to) == 0 ? 0 : -1;
 	free(text);
 	return ret;
+}
+
+void cf_capture_log(const struct cf_capture *capture)
+{
+	const struct cf_capture_numbers *numbers = cf_capture_numbers(capture);
+	char unparsed[256] = "";
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < CF_CAPTURE_UNPARSED; i++)
+		if (numbers->unparsed[i])
+			len += (size_t)snprintf(unparsed + len, sizeof(unparsed) - len, " + %" PRIu64 " %s",
+						numbers->unparsed[i], cf_name_unparsed(i));
+	cf_info("  packets   %" PRIu64 " in captures = %" PRIu64 " of IP%s; %" PRIu64 " of no cell, %" PRIu64
+		" between two",
+		numbers->packets, numbers->parsed, unparsed, numbers->foreign, numbers->between);
+	if (numbers->backwards || numbers->misdated)
+		cf_info("  order     %" PRIu64 " packets stamped earlier than one before, %" PRIu64
+			" without a time: taken as of the time of the one before",
+			numbers->backwards, numbers->misdated);
 }
 
 int cf_capture_info(const char *path, int as_json, FILE *to)

@@ -186,6 +186,8 @@ static int conclude(struct replaying *self, int is_quiet)
 		write_line(self, line, cf_summary_json(&summary, line, sizeof(line)), &ignored);
 	if (!is_quiet)
 		cf_summary_log(&summary);
+	if (!is_quiet && self->files.capture)
+		cf_capture_log(self->files.capture);
 	return cf_cmd_exit_code(self->given->fail_on, &summary);
 }
 

@@ -98,6 +98,9 @@ describe("a capture of what a live run watched", function()
     assert.same({ nil, 0, {} }, { out.error, out.numbers.foreign, out.numbers.unparsed })
     local live, replayed = of_records(run:records()), of_events(out.events)
     assert.same(live, replayed)
+    local replay = cellflow.start({ verb = "replay", args = { "--cell-mac", mac, "--events", "opened,closed", path } })
+    assert.equal(0, replay:wait(20))
+    assert.same(live, of_records(replay:records()))
     local count, ends = 0, {}
     for _, facts in pairs(live) do
       count = count + 1
