@@ -8,8 +8,8 @@ local MARK = "the last packet of this capture"
 --- Begin to capture into `path`; returns when it does. `options`: further words for tcpdump. The kernel's buffer has
 --- slots of the length of a snapshot: with the default ones a few packets fill it.
 function M.start(here, path, options)
-  local process = here:start("cell", ("tcpdump -n -U --immediate-mode -Z root -B 32768 -s 2000 -w %s %s"):format(path, options or
-    "-i eth0"))
+  local words = "tcpdump -n -U --immediate-mode -Z root -B 32768 -s 2000 -w %s %s"
+  local process = here:start("cell", words:format(path, options or "-i eth0"))
   lab.wait_for("tcpdump", 10, function() return lab.read_file(process.path):find("listening on", 1, true) end)
   return { process = process, path = path }
 end

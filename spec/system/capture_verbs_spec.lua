@@ -162,7 +162,7 @@ function format() return nil end
       place:write("raw.pcap", made.pcap({}, { link = made.RAW }))
       for words, why in pairs({
         ["a.pcap a.rec"] = "captures and other files do not go together",
-        ["--cell-net 10.0.0.0/8 a.rec"] = "--cell-net, --cell-mac, --cell-name and --events are for captures, and a.rec",
+        ["--cell-net 10.0.0.0/8 a.rec"] = "--cell-net, --cell-mac, --cell-name and --events are for captures",
         ["--cell-net 10.0.0.0/99 a.pcap"] = '--cell-net: "10.0.0.0/99": want [NAME=]ADDRESS[/BITS]',
         ["--events closd a.pcap"] = "closed",
         ["--cell-mac 02:00:00:00:00:01 raw.pcap"] = "have no MAC addresses",
