@@ -32,7 +32,7 @@ BPF_SRC  := $(wildcard bpf/*.bpf.c bpf/test/*.bpf.c)
 HEADERS_FOR_LUA := event plan api
 
 CORE_OBJ := $(CORE_SRC:core/%.c=$(BUILD)/core/%.o) $(BUILD)/core/bpf_embedded.o
-MAIN_OBJ := $(MAIN_SRC:core/%.c=$(BUILD)/core/%.o)
+MAIN_OBJ := $(MAIN_SRC:core/%.c=$(BUILD)/core/%.o) $(BUILD)/core/starter_embedded.o
 LUA_GEN  := $(HEADERS_FOR_LUA:%=$(BUILD)/lua/cellflow/%_h.lua)
 LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lua/cellflow/%.lua=$(BUILD)/lua/%.o)
 # Each file of spec/fuzz is one libFuzzer target; all are linked with what any of them calls.
@@ -63,7 +63,7 @@ $(BUILD)/libcellflow.so: $(CORE_OBJ)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -shared -o $@ $^ $(LIBS)
 
-$(BUILD)/flowgen: $(wildcard scripts/flowgen*.c) scripts/flowgen.h Makefile
+$(BUILD)/flowgen: $(wildcard scripts/flowgen*.c scripts/flowgen*.h) Makefile
 	$(call msg,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
@@ -85,6 +85,11 @@ $(BUILD)/core/bpf_embedded.o: core/bpf_embedded.S $(BUILD)/bpf/cellflow.bpf.o
 	$(call msg,EMBED,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -DCF_BPF_OBJECT='"$(BUILD)/bpf/cellflow.bpf.o"' -c -o $@ $<
+
+$(BUILD)/core/starter_embedded.o: core/starter_embedded.S $(wildcard lua/starter/*.lua)
+	$(call msg,EMBED,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -c -o $@ $<
 
 $(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/test/*.h) core/event.h core/flow.h core/packet.h \
 	core/frozen_record.h Makefile

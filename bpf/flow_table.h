@@ -24,7 +24,7 @@ enum {
 	CF_TCP_ACK = 16,
 	CF_TCP_NUMBER = 6, /* IPPROTO_TCP */
 	CF_LOCK_TRIES = 1024, /* tens of microseconds: enough for a holder that is interrupted, if its CPU stays ours */
-	CF_BLOOM_FULL = 64, /* evictions after which the filter forgets: later it would say yes to one in six */
+	CF_BLOOM_KEEP = 80467, /* of 2^30 ns, a day (CF_IDLE_S_MAX): so old, a flow would have been over anyway */
 	CF_BLOOM_BITS = CF_BLOOM_WORDS * 64,
 };
 
@@ -138,15 +138,22 @@ static __always_inline int cf_bloom_has(const struct cf_flow_set *set, uint32_t 
 	return (set->bloom[a / 64] >> (a % 64) & 1) && (set->bloom[b / 64] >> (b % 64) & 1);
 }
 
-static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag)
+/* It forgets only what no longer matters. In a set that overflows again and again it comes to say yes to everything,
+ * which is then no more than the truth: to forget earlier would open flows twice without saying so. */
+static __always_inline void cf_bloom_age(struct cf_flow_set *set, uint64_t now)
+{
+	if ((uint32_t)(now >> 30) - set->evicted <= CF_BLOOM_KEEP)
+		return;
+	__builtin_memset(set->bloom, 0, sizeof(set->bloom));
+	set->evicted = (uint32_t)(now >> 30);
+}
+
+static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag, uint64_t now)
 {
 	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
 
-	if (set->evictions >= CF_BLOOM_FULL) {
-		__builtin_memset(set->bloom, 0, sizeof(set->bloom));
-		set->evictions = 0;
-	}
 	set->evictions++;
+	set->evicted = (uint32_t)(now >> 30);
 	set->bloom[a / 64] |= 1ULL << (a % 64);
 	set->bloom[b / 64] |= 1ULL << (b % 64);
 }
@@ -233,10 +240,11 @@ static __always_inline int cf_flow_replace(struct cf_flow_set *set, uint32_t tag
 			reason = CF_CLOSE_FIN;
 		cf_flow_take(flow, ended, reason, is_reuse ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED);
 	}
+	cf_bloom_age(set, fresh->first_seen_ns);
 	if (cf_bloom_has(set, tag))
 		fresh->flags |= CF_EVENT_REOPENED;
 	if (held != CF_TAG_FREE && !is_reuse)
-		cf_bloom_put(set, held);
+		cf_bloom_put(set, held, fresh->first_seen_ns);
 	cf_flow_put(flow, fresh, direction);
 	__sync_val_compare_and_swap(&set->tag[way], CF_TAG_CLAIMED, tag);
 	return CF_STAT_FLOW_NEW;

@@ -82,6 +82,8 @@ enum cf_ending {
 	CF_ENDING_DEDUPLICATED = 1,
 	CF_ENDING_SUPPRESSED = 2, /* format returned nil */
 	CF_ENDING_FAILED = 3, /* not even the fallback could be written */
+	CF_ENDING_FILTERED = 4, /* the command line's filters leave it out */
+	CF_ENDING_FILTERED_DENY = 5, /* the same of a denial */
 };
 
 /* The batch the worker fills; one for the process's life. */
@@ -93,12 +95,14 @@ struct cf_batch *cf_batch_get(void);
 uint32_t cf_intern(const char *text, size_t len);
 int cf_intern_is_shared(uint32_t id);
 
-/* Write the event's JSON record, or a line of the policy's own, to every output. Exactly one of cf_record_write,
- * cf_line_write and cf_event_end is called for each event of a batch. Return 0, or -1 when the line was longer
+/* Write the event's record, to each output in its format, or a line of the policy's own, which takes the place of the
+ * JSON of the event at cf_progress's index: outputs of other formats get the record. Exactly one of cf_record_write,
+ * cf_line_write and cf_event_end is called for each event of a batch; behind the limit (cf_emit_limit) they end it as
+ * filtered. Return 0, or -1 when the line was longer
  * than CF_LINE_MAX (counted as dropped). The newline is added here; newlines in `line` become "\\n" text. */
 int cf_record_write(const struct cf_event *event, const struct cf_decision *decision);
 int cf_line_write(const char *line, size_t len, const struct cf_decision *decision);
-/* The same lines besides those of the events: any number of them, at any time between cf_emit_begin's. Counted as
+/* The same lines besides those of the events, a line of the policy's own to all outputs: any number of them, at any time between cf_emit_begin's. Counted as
  * extra, not as records. Without effect (-1) while nothing is under way, as when a policy is read or checked. */
 int cf_extra_record(const struct cf_event *event, const struct cf_decision *decision);
 int cf_extra_write(const char *line, size_t len);

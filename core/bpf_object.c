@@ -33,6 +33,7 @@ struct load {
 	struct bpf_object *object;
 	const char *name; /* of the object, for messages */
 	struct bpf_program *programs[2];
+	int only_counts; /* CF_BPF_COUNT_ONLY: a program without the rest */
 	struct bpf_map *ring;
 	void *file; /* bytes of an operator's object */
 	char *log;
@@ -44,6 +45,8 @@ static int find_program(struct load *load, int direction)
 	const char *const *names = program_names[direction];
 	struct bpf_program *program = NULL;
 
+	if (load->only_counts)
+		program = bpf_object__find_program_by_name(load->object, "cellflow_count");
 	for (int i = 0; !program && i < 5 && names[i]; i++)
 		program = bpf_object__find_program_by_name(load->object, names[i]);
 	if (!program && direction == CF_FLOW_EGRESS)
@@ -185,7 +188,7 @@ static int load_fail(struct load *load, int cause)
 	char words[VERIFIER_WORDS_LEN];
 
 	cf_verifier_reason(load->log, words, sizeof(words));
-	if (words[0])
+	if (words[0] && cause != EMFILE && cause != ENFILE && cause != ENOMEM)
 		return cf_fail(load->err, CF_FAIL_LOAD, cause, "BPF object %s: the kernel's verifier refused it: %s",
 			       load->name, words);
 	if (cause == EPERM)
@@ -245,7 +248,9 @@ static int take_over(const struct load *load, struct cf_bpf_maps *maps, struct c
 static int load_with(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		     struct cf_error *err)
 {
-	struct load load = { .name = options->path ? options->path : "(built in)", .err = err };
+	struct load load = { .name = options->path ? options->path : "(built in)",
+			     .err = err,
+			     .only_counts = options->flags & CF_BPF_COUNT_ONLY };
 	int ret = -1, cause;
 
 	cf_bpf_object_init(out);

@@ -43,8 +43,8 @@ struct cf_bpf_options {
 struct cf_bpf_object {
 	int prog_fd[2]; /* by enum cf_flow_direction; -1: not wanted */
 	int stats_fd; /* per-CPU struct cf_stats; -1: the object has none */
-	int ring_fd; /* an operator's object, or options.own_ring: its own ring, for own_ring.h; -1: the built-in one, which uses
-			maps->ring_fd */
+	int ring_fd; /* an operator's object, or options.own_ring: its own ring, for own_ring.h; -1: the built-in one,
+			which uses maps->ring_fd */
 	uint32_t ring_size; /* of that ring, bytes */
 };
 

@@ -1,104 +1,69 @@
 /* SPDX-License-Identifier: MIT
  * Watching cells: see cell_watch.h. */
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
-#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "cell_watch.h"
 #include "error.h"
-#include "tcx.h"
+#include "nsid.h"
 
-enum {
-	MESSAGE_LEN = 8192,
-	READS_MAX = 64, /* of one call: others want their turn too */
+enum { /* of one call: others want their turn too */
+       MESSAGE_LEN = 8192,
+       READS_MAX = 64,
+       NEWS_MAX = 64,
+       LOOKS_MAX = 256,
 };
 
-static int nsid_attribute(const struct nlattr *attr, void *arg)
+/* What the epoll descriptor says is one of the watch's own members, or else a cell whose process ended. */
+static int listen_to(const struct cf_cell_watch *watch, int fd, uint32_t events, void *what)
 {
-	if (mnl_attr_get_type(attr) == NETNSA_NSID && mnl_attr_get_payload_len(attr) == sizeof(int32_t))
-		memcpy(arg, mnl_attr_get_payload(attr), sizeof(int32_t));
-	return MNL_CB_OK;
+	struct epoll_event event = { .events = events, .data.ptr = what };
+
+	return epoll_ctl(watch->fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-static int nsid_answer(const struct nlmsghdr *nlh, void *arg)
+static int open_netlink(struct cf_cell_watch *watch)
 {
-	mnl_attr_parse(nlh, sizeof(struct rtgenmsg), nsid_attribute, arg);
-	return MNL_CB_OK;
+	int group = RTNLGRP_NSID;
+
+	watch->requests = cf_route_socket(0);
+	watch->events = watch->requests ? cf_route_socket(SOCK_NONBLOCK) : NULL;
+	if (!watch->events || mnl_socket_setsockopt(watch->events, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+		return -1;
+	watch->netlink_fd = mnl_socket_get_fd(watch->events);
+	return 0;
 }
 
-/* RTM_GETNSID or RTM_NEWNSID for a namespace; 0, or -errno. */
-static int nsid_request(struct mnl_socket *nl, uint16_t type, int nsfd, int32_t *nsid)
+static int listen_to_all(struct cf_cell_watch *watch)
 {
-	char buf[MESSAGE_LEN];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct rtgenmsg *gen;
-	ssize_t len;
-
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	gen = mnl_nlmsg_put_extra_header(nlh, sizeof(*gen));
-	gen->rtgen_family = AF_UNSPEC;
-	mnl_attr_put_u32(nlh, NETNSA_FD, (uint32_t)nsfd);
-	if (type == RTM_NEWNSID)
-		mnl_attr_put_u32(nlh, NETNSA_NSID, (uint32_t)-1); /* -1: the kernel chooses */
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	do {
-		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (len < 0)
-			return -errno;
-		len = mnl_cb_run(buf, (size_t)len, 0, mnl_socket_get_portid(nl), nsid_answer, nsid);
-	} while (len > MNL_CB_STOP);
-	return len < 0 ? -errno : 0;
-}
-
-static int32_t nsid_get(struct mnl_socket *nl, int nsfd)
-{
-	int32_t nsid = -1;
-
-	if (nsid_request(nl, RTM_GETNSID, nsfd, &nsid) == 0 && nsid >= 0)
-		return nsid;
-	/* Somebody else may number it between the two: then that number is as good. */
-	nsid_request(nl, RTM_NEWNSID, nsfd, &nsid);
-	nsid = -1;
-	nsid_request(nl, RTM_GETNSID, nsfd, &nsid);
-	return nsid;
-}
-
-static struct mnl_socket *route_socket(int flags)
-{
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | flags);
-
-	if (nl && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0) {
-		mnl_socket_close(nl);
-		nl = NULL;
-	}
-	return nl;
+	if (watch->fd < 0 || watch->again_fd < 0 || listen_to(watch, watch->netlink_fd, EPOLLIN, &watch->events) < 0 ||
+	    listen_to(watch, watch->again_fd, EPOLLIN, &watch->again_fd) < 0)
+		return -1;
+	return watch->paths.fd < 0 ? 0 : listen_to(watch, watch->paths.fd, EPOLLIN, &watch->paths);
 }
 
 int cf_cell_watch_open(struct cf_cell_watch *watch, struct cf_error *err)
 {
-	int group = RTNLGRP_NSID, cause;
+	int cause;
 
 	memset(watch, 0, sizeof(*watch));
-	watch->fd = -1;
-	watch->requests = route_socket(0);
-	watch->events = watch->requests ? route_socket(SOCK_NONBLOCK) : NULL;
-	if (!watch->events || mnl_socket_setsockopt(watch->events, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
-		cause = errno;
-		cf_cell_watch_close(watch);
-		return cf_fail(err, CF_FAIL_UNSUPPORTED_HOST, cause, "rtnetlink socket that watches namespaces: %s",
-			       strerror(cause));
-	}
-	watch->fd = mnl_socket_get_fd(watch->events);
-	return 0;
+	watch->is_open = true;
+	cf_path_watch_open(&watch->paths);
+	watch->fd = epoll_create1(EPOLL_CLOEXEC);
+	watch->again_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (open_netlink(watch) == 0 && listen_to_all(watch) == 0)
+		return 0;
+	cause = errno;
+	cf_cell_watch_close(watch);
+	return cf_fail(err, CF_FAIL_UNSUPPORTED_HOST, cause, "descriptors to watch namespaces with: %s",
+		       strerror(cause));
 }
 
 void cf_cell_watch_close(struct cf_cell_watch *watch)
@@ -109,8 +74,42 @@ void cf_cell_watch_close(struct cf_cell_watch *watch)
 		mnl_socket_close(watch->events);
 	if (watch->requests)
 		mnl_socket_close(watch->requests);
+	if (watch->is_open) {
+		cf_path_watch_close(&watch->paths);
+		close(watch->again_fd);
+		close(watch->fd);
+	}
 	memset(watch, 0, sizeof(*watch));
 	watch->fd = -1;
+}
+
+/* The process that the cell is, or that its path goes through: /proc has no inotify. */
+static int pid_of(const struct cf_plan_cell *cell)
+{
+	int pid = 0, len = 0;
+
+	if (!cell->netns[0])
+		return cell->pid;
+	if (sscanf(cell->netns, "/proc/%d/ns/net%n", &pid, &len) < 1 || len == 0 || cell->netns[len])
+		return 0;
+	return pid;
+}
+
+static int watch_process(struct cf_cell_watch *watch, const struct cf_plan_cell *cell, struct cf_cell_watched *out,
+			 struct cf_error *err)
+{
+	int pid = pid_of(cell);
+
+	if (pid > 0)
+		out->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	/* Once: it stays readable. */
+	if (out->pidfd >= 0 && listen_to(watch, out->pidfd, EPOLLIN | EPOLLONESHOT, out) < 0) {
+		close(out->pidfd);
+		out->pidfd = -1;
+	}
+	if (out->pidfd >= 0 || cell->netns[0])
+		return 0;
+	return cf_fail(err, CF_FAIL_SETNS, errno, "cell \"%s\": process %d: %s", cell->name, pid, strerror(errno));
 }
 
 int cf_cell_watch_add(struct cf_cell_watch *watch, int nsfd, const struct cf_plan_cell *cell,
@@ -121,15 +120,13 @@ int cf_cell_watch_add(struct cf_cell_watch *watch, int nsfd, const struct cf_pla
 	out->attachment = attachment;
 	out->nsid = -1;
 	out->pidfd = -1;
-	if (cf_netns_identity(nsfd, &out->netns, err) < 0)
+	if (cf_netns_identity(nsfd, &out->netns, err) < 0 || watch_process(watch, cell, out, err) < 0)
 		return -1;
-	if (!cell->netns[0]) {
-		out->pidfd = (int)syscall(SYS_pidfd_open, cell->pid, 0);
-		if (out->pidfd < 0)
-			return cf_fail(err, CF_FAIL_SETNS, errno, "cell \"%s\": process %d: %s", cell->name,
-				       (int)cell->pid, strerror(errno));
-	}
-	out->nsid = nsid_get(watch->requests, nsfd);
+	if (attachment && attachment->mode != CF_ATTACH_AUTO && cf_netns_same(&attachment->netns, &out->netns))
+		out->inner = attachment->interface;
+	if (cell->netns[0])
+		out->dir = cf_path_watch_add(&watch->paths, cell->netns);
+	out->nsid = cf_nsid_give(watch->requests, nsfd);
 	out->next = watch->first;
 	watch->first = out;
 	return 0;
@@ -144,109 +141,113 @@ void cf_cell_watch_remove(struct cf_cell_watch *watch, struct cf_cell_watched *w
 	if (!*at)
 		return;
 	*at = watched->next;
-	if (watched->pidfd >= 0)
+	watch->suspects -= watched->suspect;
+	cf_path_watch_remove(&watch->paths, watched->dir);
+	if (watched->pidfd >= 0) {
+		epoll_ctl(watch->fd, EPOLL_CTL_DEL, watched->pidfd, NULL); /* a forked child may have it open */
 		close(watched->pidfd);
+	}
 	watched->pidfd = -1;
 }
 
-struct there {
-	const struct cf_interface *interface;
-	bool gone;
-};
-
-static int interface_look(void *arg)
+static void suspect(struct cf_cell_watch *watch, struct cf_cell_watched *watched)
 {
-	struct there *there = arg;
-	unsigned int ifindex = if_nametoindex(there->interface->name);
-
-	there->gone = ifindex ? ifindex != (unsigned int)there->interface->ifindex : errno == ENODEV;
-	return 0;
+	if (watched->suspect || watched->state == CF_CELL_NAMESPACE_GONE)
+		return;
+	watched->suspect = true;
+	watch->suspects++;
 }
 
-/* Short of descriptors or memory we know nothing: that must not end the watch of a cell that lives. */
-static bool means_gone(int cause)
+/* A path that goes is the end of a cell only where its namespace cannot tell its own. */
+static bool goes_by_path(const struct cf_cell_watched *watched)
 {
-	return cause == ENOENT || cause == ENOTDIR || cause == ESRCH || cause == EINVAL;
+	return watched->by_name || !watched->attachment || watched->attachment->mode != CF_ATTACH_TCX;
 }
 
-/* The pid may belong to another process by now: the pidfd knows. */
-static bool has_exited(const struct cf_cell_watched *watched)
+static void path_news(void *context, const struct cf_path_dir *dir, const char *name)
 {
-	struct pollfd exited = { .fd = watched->pidfd, .events = POLLIN };
+	struct cf_cell_watch *watch = context;
 
-	return watched->pidfd >= 0 && poll(&exited, 1, 0) > 0;
-}
+	for (struct cf_cell_watched *at = watch->first; at; at = at->next) {
+		bool concerned =
+			!dir || (at->dir == dir && (!name || strcmp(name, cf_path_name(at->cell->netns)) == 0));
 
-static enum cf_cell_state check_by_name(const struct cf_cell_watched *watched)
-{
-	const struct cf_attachment *attachment = watched->attachment;
-	enum cf_cell_state state = CF_CELL_ALIVE;
-	struct there there = { 0 };
-	struct cf_netns_id now;
-	struct cf_error why;
-	int nsfd;
-
-	if (has_exited(watched))
-		return CF_CELL_NAMESPACE_GONE;
-	nsfd = cf_netns_open(watched->cell, &why);
-	if (nsfd < 0)
-		return means_gone(why.err) ? CF_CELL_NAMESPACE_GONE : CF_CELL_ALIVE;
-	if (cf_netns_identity(nsfd, &now, NULL) == 0) {
-		if (!cf_netns_same(&now, &watched->netns)) {
-			state = CF_CELL_NAMESPACE_GONE;
-		} else if (attachment && attachment->mode != CF_ATTACH_AUTO) {
-			there.interface = &attachment->interface;
-			cf_netns_do(nsfd, interface_look, &there, NULL);
-			state = there.gone ? CF_CELL_INTERFACE_GONE : CF_CELL_ALIVE;
-		}
+		if (concerned && goes_by_path(at))
+			suspect(watch, at);
 	}
-	close(nsfd);
-	return state;
 }
 
-static bool link_gone(const struct cf_attachment *attachment)
-{
-	for (int i = 0; i < 2; i++)
-		if (attachment->link_fd[i] >= 0 && cf_tcx_ifindex(attachment->link_fd[i]) == 0)
-			return true;
-	return false;
-}
-
-enum cf_cell_state cf_cell_check(struct cf_cell_watched *watched)
-{
-	const struct cf_attachment *attachment = watched->attachment;
-	bool tcx = attachment && attachment->mode == CF_ATTACH_TCX;
-	bool gone = tcx && link_gone(attachment);
-
-	if (watched->state != CF_CELL_ALIVE)
-		return watched->state;
-	if (has_exited(watched)) /* also where another process keeps the namespace: the cell was that one */
-		return watched->state = CF_CELL_NAMESPACE_GONE;
-	if (!tcx || gone || watched->by_name)
-		watched->state = check_by_name(watched);
-	/* A link that lost its interface is final, even where another one has the name and index by now. */
-	if (gone && watched->state == CF_CELL_ALIVE)
-		watched->state = CF_CELL_INTERFACE_GONE;
-	return watched->state;
-}
-
-static int gone_mark(const struct nlmsghdr *nlh, void *arg)
+static int nsid_news(const struct nlmsghdr *nlh, void *arg)
 {
 	struct cf_cell_watch *watch = arg;
-	int32_t nsid = -1;
+	int32_t nsid;
 
 	if (nlh->nlmsg_type != RTM_DELNSID)
 		return MNL_CB_OK;
-	mnl_attr_parse(nlh, sizeof(struct rtgenmsg), nsid_attribute, &nsid);
-	for (struct cf_cell_watched *at = watch->first; at; at = at->next) {
-		/* Numbers are given again, and the message may be about an earlier owner: a namespace that can still
-		 * be opened did not go. */
-		if (nsid < 0 || at->nsid != nsid || check_by_name(at) != CF_CELL_NAMESPACE_GONE)
-			continue;
-		at->state = CF_CELL_NAMESPACE_GONE;
-		at->nsid = -1;
-	}
+	nsid = cf_nsid_of(nlh);
+	for (struct cf_cell_watched *at = watch->first; nsid >= 0 && at; at = at->next)
+		if (at->nsid == nsid)
+			suspect(watch, at);
 	return MNL_CB_OK;
+}
+
+static void read_netlink(struct cf_cell_watch *watch)
+{
+	char buf[MESSAGE_LEN];
+	ssize_t len;
+
+	for (int i = 0; i < READS_MAX; i++) {
+		len = mnl_socket_recvfrom(watch->events, buf, sizeof(buf));
+		if (len > 0) {
+			mnl_cb_run(buf, (size_t)len, 0, 0, nsid_news, watch);
+			continue;
+		}
+		if (len == 0 || errno != ENOBUFS)
+			break;
+		for (struct cf_cell_watched *at = watch->first; at; at = at->next)
+			suspect(watch, at);
+	}
+}
+
+static void take(struct cf_cell_watch *watch, void *what)
+{
+	struct cf_cell_watched *watched = what;
+	uint64_t ignored;
+
+	if (what == &watch->events)
+		read_netlink(watch);
+	else if (what == &watch->paths)
+		cf_path_watch_read(&watch->paths, path_news, watch);
+	else if (what == &watch->again_fd)
+		(void)!read(watch->again_fd, &ignored, sizeof(ignored));
+	else if (!watched->cell->netns[0] || goes_by_path(watched))
+		suspect(watch, watched);
+}
+
+void cf_cell_watch_again(struct cf_cell_watch *watch)
+{
+	(void)!write(watch->again_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+/* The news may be about an earlier owner of the number or the name: a namespace that can still be opened, and is the
+ * same, did not go. */
+static void look_at_suspects(struct cf_cell_watch *watch)
+{
+	uint32_t left = LOOKS_MAX;
+
+	for (struct cf_cell_watched *at = watch->first; at && watch->suspects > 0 && left > 0; at = at->next) {
+		enum cf_cell_state now;
+
+		if (!at->suspect)
+			continue;
+		left--;
+		at->suspect = false;
+		watch->suspects--;
+		now = cf_cell_look(at);
+		at->state = now == CF_CELL_ALIVE ? at->state : now;
+	}
+	if (watch->suspects > 0)
+		cf_cell_watch_again(watch);
 }
 
 static int count_gone(const struct cf_cell_watch *watch)
@@ -260,20 +261,15 @@ static int count_gone(const struct cf_cell_watch *watch)
 
 int cf_cell_watch_read(struct cf_cell_watch *watch)
 {
-	int before = count_gone(watch);
-	char buf[MESSAGE_LEN];
-	ssize_t len;
+	struct epoll_event news[NEWS_MAX];
+	int count = epoll_wait(watch->fd, news, NEWS_MAX, 0);
+	int before;
 
-	for (int i = 0; i < READS_MAX; i++) {
-		len = mnl_socket_recvfrom(watch->events, buf, sizeof(buf));
-		if (len > 0) {
-			mnl_cb_run(buf, (size_t)len, 0, 0, gone_mark, watch);
-			continue;
-		}
-		if (len == 0 || errno != ENOBUFS)
-			break;
-		for (struct cf_cell_watched *at = watch->first; at; at = at->next)
-			cf_cell_check(at);
-	}
+	if (count <= 0)
+		return 0;
+	before = count_gone(watch);
+	for (int i = 0; i < count; i++)
+		take(watch, news[i].data.ptr);
+	look_at_suspects(watch);
 	return count_gone(watch) - before;
 }

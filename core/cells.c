@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "cells.h"
+#include "cells_parts.h"
 #include "descriptors.h"
 #include "error.h"
 #include "event.h"
@@ -35,6 +36,7 @@ static void read_stats(struct cf_cell *cell)
 {
 	struct cf_stats sum;
 
+	cf_bypass_read(&cell->bypass); /* first: what passes meanwhile is no bypass */
 	if (cell->object.stats_fd >= 0 && cf_bpf_stats(cell->object.stats_fd, &sum) == 0)
 		cell->stats = sum;
 }
@@ -45,14 +47,16 @@ static void add_stats(struct cf_stats *to, const struct cf_stats *from)
 		to->n[i] += from->n[i];
 }
 
-static void detach(struct cf_cells *cells, struct cf_cell *cell)
+void cf_cell_detach(struct cf_cells *cells, struct cf_cell *cell)
 {
 	struct cf_error error = { 0 };
 
 	if (cell->is_watched)
 		cf_cell_watch_remove(&cells->watch, &cell->watched);
 	cell->is_watched = false;
-	if (cf_detach(&cell->attachment, &cell->plan, &error) < 0 && !cell->gone)
+	if (cf_bypass_detach(&cell->bypass, &error) < 0 && !cell->gone)
+		cf_warn("%s", error.text);
+	if (cf_detach(&cell->attachment, &cell->stand.at, &error) < 0 && !cell->gone)
 		cf_warn("%s", error.text);
 	read_stats(cell);
 }
@@ -63,7 +67,7 @@ void cf_cells_listen(struct cf_cells *cells, cf_cells_listener *listener, void *
 	cells->listener_context = context;
 }
 
-static void tell(const struct cf_cells *cells, const struct cf_cell *cell, uint32_t close_reason)
+void cf_cell_tell(const struct cf_cells *cells, const struct cf_cell *cell, uint32_t close_reason)
 {
 	if (cells->listener)
 		cells->listener(cells->listener_context, cell, close_reason);
@@ -78,6 +82,8 @@ static int watch(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct 
 		return -1;
 	cell->watched.by_name = cell->nflog_fd >= 0; /* that socket keeps the namespace, and its links, alive */
 	cell->is_watched = true;
+	if (has_program)
+		cell->watched.inner = cell->stand.inner;
 	return 0;
 }
 
@@ -111,8 +117,9 @@ static int free_slot(struct cf_cells *cells, struct cf_error *error)
 
 static void free_cell(struct cf_cells *cells, struct cf_cell *cell)
 {
-	detach(cells, cell);
+	cf_cell_detach(cells, cell);
 	cf_sources_close(cell);
+	cf_bypass_unload(&cell->bypass);
 	cf_bpf_unload(&cell->object);
 	free(cell);
 }
@@ -139,8 +146,10 @@ static void name_cell(const struct cf_plan_cell *plan, struct cf_error *error)
 /* clsact has room for one filter of ours: the old one goes first, and comes back when the new one fails. */
 static void make_room(struct cf_cells *cells, struct cf_cell *before)
 {
+	if (before)
+		cf_cell_leave(cells, before); /* later, what it tells would be taken for the new one's end */
 	if (before && before->mode == CF_ATTACH_CLSACT)
-		detach(cells, before);
+		cf_cell_detach(cells, before);
 }
 
 static void give_back_room(struct cf_cells *cells, struct cf_cell *before)
@@ -170,6 +179,7 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	cell->before = before;
 	cf_bpf_object_init(&cell->object);
 	cf_attachment_init(&cell->attachment);
+	cf_bypass_init(&cell->bypass);
 	make_room(cells, before);
 	cell->nflog_fd = -1;
 	if (open_and_watch(cells, cell, error) < 0) {
@@ -180,9 +190,10 @@ struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *
 	}
 	*place_of(cells, cell) = cell;
 	cells->count++;
-	cells->uncounted |= cell->object.stats_fd < 0 && cell->mode != CF_ATTACH_AUTO;
+	cell->counted = cell->object.stats_fd >= 0;
+	cells->uncounted |= !cell->counted && cell->mode != CF_ATTACH_AUTO;
 	cf_debug("cell \"%s\": slot %u, interface %s", plan->name, cell->slot % CF_CELLS_MAX, cell->interface);
-	tell(cells, cell, CF_CLOSE_NONE);
+	cf_cell_tell(cells, cell, CF_CLOSE_NONE);
 	return cell;
 }
 
@@ -201,16 +212,20 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 	else if (*place && (*place)->before == cell)
 		(*place)->before = NULL;
 	cells->count--;
-	detach(cells, cell);
+	cf_cell_leave(cells, cell);
+	cf_cell_detach(cells, cell);
 	if (was_current)
 		give_back_room(cells, cell->before);
 	if (was_current && cell->before) {
-		tell(cells, cell->before, CF_CLOSE_NONE);
+		cf_cell_tell(cells, cell->before, CF_CLOSE_NONE);
 	} else if (was_current && !cell->gone) {
 		cf_sources_end(cell);
-		tell(cells, cell, CF_CLOSE_SHUTDOWN);
+		cf_cell_tell(cells, cell, CF_CLOSE_SHUTDOWN);
 	}
 	add_stats(&cells->removed, &cell->stats);
+	if (cell->counted)
+		cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
+	cf_bypass_unload(&cell->bypass);
 	cf_sources_close(cell);
 	cf_bpf_unload(&cell->object);
 	free(cell);
@@ -221,7 +236,8 @@ void cf_cells_detach(struct cf_cells *cells)
 	for (uint32_t i = 0; i < CF_CELLS_MAX; i++) {
 		if (!cells->by_slot[i])
 			continue;
-		detach(cells, cells->by_slot[i]);
+		cf_cell_leave(cells, cells->by_slot[i]);
+		cf_cell_detach(cells, cells->by_slot[i]);
 		cf_sources_end(cells->by_slot[i]);
 	}
 }
@@ -233,54 +249,6 @@ void cf_cells_close(struct cf_cells *cells)
 			cf_cells_remove(cells, cells->by_slot[i]);
 	cf_bpf_maps_close(&cells->maps);
 	cf_cell_watch_close(&cells->watch);
-}
-
-static void note_gone(struct cf_cells *cells, struct cf_cell *cell)
-{
-	cf_warn("cell \"%s\": its %s is gone, no longer watched", cell->plan.name,
-		cell->watched.state == CF_CELL_INTERFACE_GONE ? "interface" : "network namespace");
-	cell->gone = true;
-	detach(cells, cell);
-	cf_sources_end(cell);
-	tell(cells, cell, CF_CLOSE_CELL_GONE);
-	cf_sources_close(cell); /* the socket would keep the namespace, which nobody can enter any more */
-}
-
-/* A look at a tcx link is cheap; opening the namespace of each of thousands of cells would take all of the tick. */
-static void check(struct cf_cells *cells, struct cf_cell *cell, uint32_t *by_name_left)
-{
-	if (cell->attachment.mode != CF_ATTACH_TCX || cell->watched.by_name) {
-		if (*by_name_left == 0)
-			return;
-		--*by_name_left;
-		cells->next_check = cell->slot + 1;
-	}
-	cf_cell_check(&cell->watched);
-}
-
-uint32_t cf_cells_check(struct cf_cells *cells, bool all)
-{
-	uint32_t by_name_left = CF_CELLS_BY_NAME_MAX;
-	uint32_t first = cells->next_check;
-	uint32_t alive = 0;
-
-	cf_cell_watch_read(&cells->watch);
-	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
-		struct cf_cell *cell = cells->by_slot[(first + i) % CF_CELLS_MAX];
-
-		if (!cell)
-			continue;
-		seen++;
-		if (cell->gone || !cell->is_watched)
-			continue;
-		if (all)
-			check(cells, cell, &by_name_left);
-		if (cell->watched.state != CF_CELL_ALIVE)
-			note_gone(cells, cell);
-		else
-			alive++;
-	}
-	return alive;
 }
 
 void cf_cells_stats(struct cf_cells *cells, struct cf_stats *sum)

@@ -10,13 +10,17 @@
 #include <stdint.h>
 #include "attach.h"
 #include "bpf_object.h"
+#include "bypass.h"
 #include "cell_watch.h"
 #include "flow.h"
+#include "stand.h"
 
 struct cf_cell {
 	struct cf_plan_cell plan;
 	struct cf_bpf_object object;
+	struct cf_stand stand; /* where it is attached */
 	struct cf_attachment attachment;
+	struct cf_bypass bypass;
 	struct cf_cell_watched watched;
 	struct cf_stats stats; /* as last read; final once detached */
 	struct cf_cell *before; /* in the same slot, while both are there; NULL: none */
@@ -26,12 +30,15 @@ struct cf_cell {
 	int nflog_fd; /* socket in the cell's namespace, which it pins; -1: none */
 	uint32_t nflog_group; /* that it is bound to; 0: none */
 	char interface[CF_IFNAME_LEN];
-	bool gone; /* detached because its namespace or interface went */
+	bool counted; /* `stats` says something: there is an object, and it counts */
+	bool gone; /* its namespace or interface went */
+	bool leaving; /* gone, and still to be detached */
 	bool is_watched;
 };
 
 enum {
 	CF_CELLS_BY_NAME_MAX = 256, /* 45 us each */
+	CF_CELLS_LEAVE_MS = 20, /* of one call */
 };
 
 /* Told of a cell that was attached (CF_CLOSE_NONE: also when it takes over another one's slot), or is about to be
@@ -58,6 +65,7 @@ struct cf_cells {
 	uint32_t next_slot;
 	uint32_t next_check; /* slot at which the next look at the cells begins */
 	uint32_t count; /* attached or gone, not removed */
+	uint32_t leaving; /* of these, gone and still to be detached */
 	bool uncounted; /* an operator's object has or had no counters: sums leave its cell out */
 	struct cf_stats removed; /* final numbers of cells that were removed */
 	uint32_t epochs[CF_CELLS_MAX]; /* of the next cell in that slot: the flow table still knows the last one's flows
@@ -84,9 +92,11 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell);
 /* Detach all and keep their numbers readable. */
 void cf_cells_detach(struct cf_cells *cells);
 
-/* Look whether cells went; every such one is detached and logged, once. `all`: check each of them by system calls,
- * but of those that need their namespace opened for that at most CF_CELLS_BY_NAME_MAX, and the others next time;
- * else only what the watch's descriptor has to say. Returns how many cells are still there. */
+/* Look whether cells went; every such one is logged at once, and detached. That may wait for the kernel, 10 ms for a
+ * namespace that something pins, so of many a part is detached in one call, and the watch's descriptor stays readable
+ * until all are. `all`: check each of them by system calls, but of those that need their namespace opened for that at
+ * most CF_CELLS_BY_NAME_MAX, and the others next time; else only what the watch's descriptor has to say. Returns how
+ * many cells are still there. */
 uint32_t cf_cells_check(struct cf_cells *cells, bool all);
 
 /* Read the counters of all cells anew and add them up, removed ones included. */

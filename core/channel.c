@@ -22,6 +22,7 @@ size_t cf_message_len(uint32_t type)
 {
 	switch (type) {
 	case CF_MSG_FAILED:
+	case CF_MSG_MISUSED:
 	case CF_MSG_INCLUDE_FAILED:
 		return sizeof(struct cf_message_text);
 	case CF_MSG_INCLUDE:

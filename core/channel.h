@@ -24,6 +24,8 @@ enum cf_message_type {
 	CF_MSG_PLAN_END,
 	CF_MSG_READY, /* took over and runs */
 	CF_MSG_DONE, /* finished: ring drained or hand-over point reached, nothing left in hand */
+	CF_MSG_MISUSED, /* struct cf_message_text: the command line asks for what cannot be; worker exits */
+	CF_MSG_LIMIT, /* the limit is reached: look at the outcome */
 	CF_MSG_OUTPUT_GONE, /* struct cf_message_number: index of an output whose reader has gone */
 	/* recorder to supervisor */
 	CF_MSG_PART_WANTED, /* struct cf_message_number: which; an answer is CF_MSG_PART, or none */

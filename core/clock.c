@@ -16,6 +16,7 @@
 enum {
 	DATE_LEN = 11, /* "2026-01-31T" */
 	SAMPLES = 5,
+	TOLERANCE_NS = 100000, /* a step below it is not worth that the stamps of a flow differ */
 };
 
 static struct {
@@ -53,8 +54,8 @@ static void keep_offset(int64_t ns)
 	offset.known = true;
 }
 
-/* What `clock` is ahead of the boot clock. */
-static int64_t sample_ahead(clockid_t clock)
+/* What `clock` is ahead of the boot clock; *width is twice what it may be off by. */
+static int64_t sample_ahead(clockid_t clock, int64_t *width_ns)
 {
 	int64_t best_width = INT64_MAX, best = 0;
 
@@ -69,13 +70,22 @@ static int64_t sample_ahead(clockid_t clock)
 			best = other - (before + width / 2);
 		}
 	}
+	*width_ns = best_width;
 	return best;
 }
 
+/* Between two steps the clocks are apart by the same time to the nanosecond (NTP slews both), and what differs from
+ * sample to sample is the sampling. A flow's first_seen must be the same text in all of its records. */
 void cf_clock_refresh(void)
 {
-	if (!offset.fixed)
-		keep_offset(sample_ahead(CLOCK_REALTIME));
+	int64_t width, ahead, change;
+
+	if (offset.fixed)
+		return;
+	ahead = sample_ahead(CLOCK_REALTIME, &width);
+	change = ahead - (offset.seconds * NS_PER_SECOND + offset.ns);
+	if (!offset.known || change > width + TOLERANCE_NS || -change > width + TOLERANCE_NS)
+		keep_offset(ahead);
 }
 
 uint64_t cf_clock_boot_now(void)
@@ -90,7 +100,7 @@ void cf_clock_set_boot(uint64_t boot_ns)
 
 uint64_t cf_clock_boot_offset(void)
 {
-	int64_t ahead = sample_ahead(CLOCK_MONOTONIC);
+	int64_t width, ahead = sample_ahead(CLOCK_MONOTONIC, &width);
 
 	/* On a host that never slept the two are equal, and the middle of two readings may be off by a few ns. */
 	return ahead < 0 ? (uint64_t)-ahead : 0;
@@ -121,6 +131,7 @@ void cf_clock_follow(void)
 {
 	offset.fixed = false;
 	given_boot_ns = 0;
+	offset.known = false;
 	cf_clock_refresh();
 }
 

@@ -2,7 +2,8 @@
  *
  * From the boot clock that events carry to the time of day that records carry, and to the boot clock from the one that
  * some BPF objects stamp with. Events keep boot-clock stamps,
- * because the time of day jumps; the difference between the two clocks is sampled when it may have changed.
+ * because the time of day jumps; the difference between the two clocks is sampled when it may have changed, and kept
+ * to the nanosecond while it has not.
  * When that is (a timer, the step descriptor) is the worker's business. One thread only.
  */
 #ifndef CF_CLOCK_H

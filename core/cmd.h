@@ -7,6 +7,8 @@
 extern const struct cf_verb cf_verb_run;
 extern const struct cf_verb cf_verb_check;
 extern const struct cf_verb cf_verb_explain;
+extern const struct cf_verb cf_verb_test;
+extern const struct cf_verb cf_verb_init;
 extern const struct cf_verb cf_verb_info;
 extern const struct cf_verb cf_verb_replay;
 extern const struct cf_verb cf_verb_doctor;

@@ -6,10 +6,12 @@
 #include "cmd.h"
 #include "cmd_replay.h"
 #include "log.h"
+#include "select_table.h"
 
 struct replay_arguments {
 	const char *run_id, *pace, *cell_name, *events;
 	struct cf_option_list args, fail_on, nets, macs;
+	struct cf_select_options select;
 	int verbose;
 };
 
@@ -68,7 +70,8 @@ static int fill(const struct replay_arguments *given, struct cf_plan_metadata *m
 static int run(int argc, char **argv)
 {
 	struct replay_arguments given = { 0 };
-	struct cf_cmd_replay replay = { 0 };
+	static struct cf_selection selection;
+	struct cf_cmd_replay replay = { .selection = &selection };
 	struct cf_plan_metadata metadata = { 0 };
 	static struct cf_capture_options capture;
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
@@ -96,6 +99,8 @@ static int run(int argc, char **argv)
 		  "deny (exit 8), loss (7) or script-error (4); may be given often", &given.fail_on, 0, 0 },
 		{ "summary-record", 0, CF_OPTION_FLAG, NULL, "end the output with the summary as a record",
 		  &replay.summary_record, 0, 0 },
+		CF_SELECT_OPTIONS(given.select, "cell"),
+		CF_SELECT_TIME_OPTIONS(given.select),
 		{ "verbose", 'v', CF_OPTION_FLAG, NULL, "log more", &given.verbose, 0, 0 },
 		{ "quiet", 'q', CF_OPTION_FLAG, NULL, "log errors only, no progress, no summary", &replay.is_quiet, 0,
 		  0 },
@@ -108,7 +113,8 @@ static int run(int argc, char **argv)
 	replay.paths = argv;
 	cf_log_set_level(given.verbose ? CF_LOG_DEBUG : replay.is_quiet ? CF_LOG_ERROR : CF_LOG_INFO);
 	if (rc < 0 || fill(&given, &metadata, args, &replay, &error) < 0 ||
-	    (has_capture = fill_capture(&given, &capture, &error)) < 0)
+	    (has_capture = fill_capture(&given, &capture, &error)) < 0 ||
+	    cf_select_fill(&given.select, "cell", &selection, &error) < 0)
 		return cf_cmd_failed(&error);
 	replay.capture = has_capture ? &capture : NULL;
 	return cf_cmd_replay_run(&replay);

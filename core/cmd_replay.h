@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include "capture.h"
 #include "plan.h"
+#include "select.h"
 
 struct cf_cmd_replay {
 	char *const *paths;
@@ -13,6 +14,7 @@ struct cf_cmd_replay {
 	const char *policy_path; /* NULL: default mapping */
 	const char *const *args; /* NULL: the recorded ones */
 	const struct cf_plan_metadata *metadata;
+	const struct cf_selection *selection;
 	double pace; /* recorded seconds in a second; 0: as many as there can be */
 	uint32_t fail_on; /* enum cf_fail_on, or-ed */
 	int summary_record;

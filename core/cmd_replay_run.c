@@ -4,18 +4,18 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <string.h>
 #include <time.h>
-#include "api.h"
 #include "cmd.h"
 #include "cmd_replay.h"
 #include "log.h"
-#include "plan_check.h"
 #include "policy_file.h"
+#include "record_text.h"
 #include "replay.h"
 #include "replay_files.h"
+#include "replay_pace.h"
 #include "replay_progress.h"
 #include "replay_watch.h"
 #include "summary.h"
@@ -33,8 +33,8 @@ struct replaying {
 	struct cf_replay_files files;
 	struct cf_replay_progress progress;
 	struct cf_sink sink;
-	uint64_t paced_recording, paced_ns; /* what the pace counts from */
-	double paced_s;
+	struct cf_replay_pace pace;
+	int has_header;
 };
 
 static volatile sig_atomic_t ending; /* the signal that said so */
@@ -85,55 +85,24 @@ static int open_output(struct replaying *self, struct cf_error *error)
 	return 0;
 }
 
+static void show(struct replaying *self)
+{
+	cf_replay_progress_show(&self->progress, cf_replay_files_part(&self->files),
+				cf_replay_files_events(&self->files));
+}
+
 /* Returns when the frame is due, or we are to end. */
 static int keep_pace(struct replaying *self, const struct cf_frame *frame, struct cf_error *error)
 {
-	uint64_t recording = cf_replay_numbers(self->replay)->recordings, now_ns = cf_frame_time(frame);
+	uint64_t recording = cf_replay_numbers(self->replay)->recordings;
 	double wait;
 
-	if (self->given->pace == 0 || now_ns == 0)
-		return 0;
-	if (recording != self->paced_recording || self->paced_ns == 0) {
-		self->paced_recording = recording;
-		self->paced_ns = now_ns;
-		self->paced_s = cf_monotonic_seconds();
-	}
-	if (now_ns <= self->paced_ns)
-		return 0;
-	while (!ending) {
-		wait = self->paced_s + (double)(now_ns - self->paced_ns) / 1e9 / self->given->pace -
-		       cf_monotonic_seconds();
-		if (wait <= 0)
-			break;
+	while (!ending && (wait = cf_replay_pace_wait(&self->pace, recording, cf_frame_time(frame))) > 0) {
 		if (flush(self, error) < 0)
 			return -1;
 		wait = wait < PATIENCE_MS / 1e3 ? wait : PATIENCE_MS / 1e3;
 		nanosleep(&(struct timespec){ .tv_nsec = (long)(wait * 1e9) }, NULL);
-		cf_replay_progress_show(&self->progress, cf_replay_files_part(&self->files),
-					cf_replay_files_events(&self->files));
-	}
-	return 0;
-}
-
-/* 0: to the end, or as far as we were let. */
-static int feed(struct replaying *self, struct cf_error *error)
-{
-	struct cf_frame frame;
-	int rc;
-
-	while (!ending && (rc = cf_replay_files_next(&self->files, &frame, error)) != 0) {
-		const struct cf_plan *plan;
-
-		if (rc < 0 || (frame.type != CF_FRAME_META && keep_pace(self, &frame, error) < 0))
-			return -1;
-		if (cf_replay_frame(self->replay, &frame, error) < 0)
-			return -1;
-		plan = cf_replay_plan(self->replay);
-		if (frame.type == CF_FRAME_META && plan)
-			cf_replay_files_times(&self->files, &plan->flows);
-		cf_replay_watch_limit(plan ? plan->limits.stuck_s : 0);
-		cf_replay_progress_show(&self->progress, cf_replay_files_part(&self->files),
-					cf_replay_files_events(&self->files));
+		show(self);
 	}
 	return 0;
 }
@@ -153,6 +122,55 @@ static int write_line(struct replaying *self, const char *line, size_t len, stru
 	return flush(self, error);
 }
 
+/* What a table or a CSV begins with, once it is known which it is. */
+static int write_header(struct replaying *self, struct cf_error *error)
+{
+	struct stat st;
+	char line[4096];
+	size_t len;
+
+	if (self->has_header || !cf_replay_plan(self->replay))
+		return 0;
+	self->has_header = 1;
+	if (fstat(self->sink.fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+		return 0; /* it stands there already, or what does is no table */
+	len = cf_record_header(cf_replay_plan(self->replay)->outputs[0].format, line, sizeof(line));
+	if (len)
+		self->sink.progress->extra_before--; /* counted, as an extra line */
+	return write_line(self, line, len, error);
+}
+
+static int take(struct replaying *self, const struct cf_frame *frame, struct cf_error *error)
+{
+	struct cf_error wrong = { 0 };
+
+	if (frame->type != CF_FRAME_META && keep_pace(self, frame, error) < 0)
+		return -1;
+	if (cf_replay_frame(self->replay, frame, &wrong) == 0)
+		return write_header(self, error);
+	if (wrong.kind == CF_FAIL_RECORDING)
+		return cf_fail(error, wrong.kind, 0, "%s: %s", self->files.reader.name, wrong.text);
+	*error = wrong;
+	return -1;
+}
+
+/* 0: to the end, or as far as we were let. */
+static int feed(struct replaying *self, struct cf_error *error)
+{
+	struct cf_frame frame;
+	int rc;
+
+	while (!ending && !cf_replay_is_full(self->replay) &&
+	       (rc = cf_replay_files_next(&self->files, &frame, error)) != 0) {
+		if (rc < 0 || take(self, &frame, error) < 0)
+			return -1;
+		cf_replay_files_times(&self->files, &frame, cf_replay_plan(self->replay));
+		cf_replay_watch_limit(cf_replay_plan(self->replay)->limits.stuck_s);
+		show(self);
+	}
+	return 0;
+}
+
 /* The exit code of a replay that did not fail. */
 static int conclude(struct replaying *self, int is_quiet)
 {
@@ -163,8 +181,9 @@ static int conclude(struct replaying *self, int is_quiet)
 						.events = numbers->events,
 						.batches = numbers->batches,
 						.losses = numbers->losses,
-						.is_whole =
-							!self->files.is_damaged && !self->files.has_no_end && !ending };
+						.is_whole = self->files.at == self->files.count &&
+							    !self->files.is_damaged && !self->files.has_no_end &&
+							    !ending };
 	static struct cf_plan of_output = { .output_count = 1, .outputs[0].kind = CF_OUTPUT_STDOUT };
 	struct cf_summary_input input = { .recorded = &recorded,
 					  .shared = cf_replay_shared(self->replay),
@@ -186,8 +205,8 @@ static int conclude(struct replaying *self, int is_quiet)
 		write_line(self, line, cf_summary_json(&summary, line, sizeof(line)), &ignored);
 	if (!is_quiet)
 		cf_summary_log(&summary);
-	if (!is_quiet && self->files.capture)
-		cf_capture_log(self->files.capture);
+	if (!is_quiet)
+		cf_replay_files_log(&self->files);
 	return cf_cmd_exit_code(self->given->fail_on, &summary);
 }
 
@@ -212,6 +231,7 @@ static int open_all(struct replaying *self, struct cf_error *error)
 	policy->text = self->text;
 	self->options.opener = &cf_cmd_opener;
 	self->options.metadata = given->metadata;
+	self->options.selection = given->selection;
 	self->options.sinks = &self->sink;
 	self->options.sink_count = 1;
 	self->options.room = room;
@@ -269,6 +289,7 @@ int cf_cmd_replay_run(const struct cf_cmd_replay *given)
 	int code;
 
 	self.given = given;
+	self.pace.pace = given->pace;
 	self.sink.fd = self.sink.buffer_fd = -1;
 	if (open_all(&self, &error) < 0)
 		code = cf_cmd_failed(&error);

@@ -7,15 +7,20 @@
 #include "cmd.h"
 #include "connections.h"
 #include "log.h"
+#include "select_table.h"
 #include "supervisor.h"
 
 struct run_arguments {
 	const char *config, *run_id, *user, *record;
 	struct cf_cell_options cell;
+	struct cf_select_options select;
 	struct cf_option_list args, fail_on, require;
 	long long ring_mb, flow_entries, connections_cap, wake_us, drain_s, record_mb, record_s;
 	int force, summary_record, watch, verbose, quiet;
 };
+
+/* --cell is taken: it says which cell the command line describes. */
+#define SELECT_CELL "select-cell"
 
 static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, const char **args,
 		struct cf_run_options *run, struct cf_error *error)
@@ -68,7 +73,8 @@ static int run(int argc, char **argv)
 		.connections_cap = CF_CONNECTIONS_CAP, .wake_us = 1000, .drain_s = 5, .cell.nflog_group = -1
 	};
 	struct cf_plan_cell cell = { 0 };
-	struct cf_run_options options = { 0 };
+	static struct cf_selection selection;
+	struct cf_run_options options = { .selection = &selection };
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
 	struct cf_error error = { 0 };
 	int operands;
@@ -105,6 +111,7 @@ static int run(int argc, char **argv)
 		{ "require", 0, CF_OPTION_LIST, "SOURCE",
 		  "exit 5 where ebpf or nflog fails, instead of going on\nwithout; may be given often", &given.require,
 		  0, 0 },
+		CF_SELECT_OPTIONS(given.select, SELECT_CELL),
 		{ "run-id", 0, CF_OPTION_TEXT, "ID", "run_id of every record", &given.run_id, 0, 0 },
 		{ "fail-on", 0, CF_OPTION_LIST, "WHAT",
 		  "deny (exit 8), loss (7) or script-error (4); may be given often", &given.fail_on, 0, 0 },
@@ -144,7 +151,8 @@ static int run(int argc, char **argv)
 			     argv[0]);
 	cf_log_set_level(given.verbose ? CF_LOG_DEBUG : given.quiet ? CF_LOG_ERROR : CF_LOG_INFO);
 	if (rc < 0 || cf_cell_options_aliases(&given.cell, &error) < 0 ||
-	    fill(&given, &cell, args, &options, &error) < 0)
+	    fill(&given, &cell, args, &options, &error) < 0 ||
+	    cf_select_fill(&given.select, SELECT_CELL, &selection, &error) < 0)
 		return cf_cmd_failed(&error);
 	return cf_supervisor_run(&options);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One event at a time into the host ring, and the sources it comes from: see collect.h. */
+ * One event at a time into the host ring, and which sources there are: see collect.h. Reading them is collect_read.c's.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +8,6 @@
 #include <unistd.h>
 #include "collect.h"
 #include "log.h"
-
-enum {
-	NFLOG_READS = 8, /* of a socket before others have their turn */
-	NFLOG_PACKETS = 1024, /* of a read */
-	RING_RECORDS = 1024,
-};
 
 int cf_collect_has_room(const struct cf_collect *collect)
 {
@@ -23,21 +18,25 @@ int cf_collect_put(struct cf_collect *collect, struct cf_event *event)
 {
 	struct cf_collected *numbers = collect->config->numbers;
 
+	int rc;
+
 	event->seq = collect->seq + 1;
-	if (cf_host_ring_put(&collect->producer, event) < 0)
-		return -1;
-	collect->seq++;
-	numbers->submitted++;
-	numbers->told[event->kind % CF_TOLD_KINDS]++;
-	return 0;
+	cf_note_put(numbers, cf_host_ring_produced(&collect->producer), event->kind);
+	rc = cf_host_ring_put(&collect->producer, event);
+	cf_note_end(numbers, rc == 0);
+	collect->seq += rc == 0;
+	return rc;
 }
 
 int cf_collect_flow(void *context, const struct cf_flow *flow, uint32_t kind, uint32_t close_reason)
 {
+	struct cf_collect *collect = context;
 	struct cf_event event;
 
 	cf_flow_event(flow, kind, close_reason, &event);
-	return cf_collect_put(context, &event);
+	if (kind == CF_KIND_CLOSED)
+		cf_note_closed(collect->config->numbers, cf_host_ring_produced(&collect->producer), flow);
+	return cf_collect_put(collect, &event);
 }
 
 static int told_by_join(void *context, struct cf_event *event)
@@ -45,15 +44,28 @@ static int told_by_join(void *context, struct cf_event *event)
 	return cf_collect_put(context, event);
 }
 
-static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)
+/* What the tc programs' flows are told of can change with a policy. Of netfilter's, each says it for itself: some end
+ * untold (see take_packet). */
+static void set_times(struct cf_collect *collect)
 {
 	collect->times.wants = collect->wants;
+	collect->flows.options = collect->times;
+	collect->logged.options = collect->times;
+	collect->logged.options.wants = NULL;
+}
+
+static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)
+{
 	cf_sweep_init(sweep, table, &collect->times, cf_collect_flow, collect);
+	set_times(collect);
+	if (collect->told.first_seen_ns)
+		cf_sweep_told(sweep, &collect->told.key, collect->told.first_seen_ns);
 }
 
 int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config *config, struct cf_error *error)
 {
 	struct cf_flow_table logged = config->logged;
+	uint64_t produced;
 
 	memset(collect, 0, sizeof(*collect));
 	collect->config = config;
@@ -61,8 +73,14 @@ int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config
 	collect->join = cf_join_new(told_by_join, collect);
 	if (!collect->join)
 		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "collector: no memory");
+	if (cf_host_producer_open(&collect->producer, config->ring, error) < 0)
+		return -1;
+	produced = cf_host_ring_produced(&collect->producer);
+	cf_note_recover(config->numbers, produced);
+	if (cf_note_was_closed(config->numbers, produced))
+		collect->told = config->numbers->closed;
 	begin_sweep(collect, &collect->logged, &logged);
-	return cf_host_producer_open(&collect->producer, config->ring, error);
+	return 0;
 }
 
 int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, struct cf_error *error)
@@ -84,14 +102,12 @@ void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *ti
 	struct cf_sweep_options options = {
 		.linger_ns = CF_CLOSED_LINGER_MS * 1000000ULL,
 		.update_ns = times->update_s * 1000000000ULL,
-		.wants = collect->wants,
 	};
 
 	for (int i = 0; i < CF_IDLE_COUNT; i++)
 		options.idle_ns[i] = times->idle_s[i] * 1000000000ULL;
 	collect->times = options;
-	collect->flows.options = options;
-	collect->logged.options = options;
+	set_times(collect);
 }
 
 static uint32_t *nflog_seq(struct cf_collect *collect, uint32_t slot)
@@ -146,148 +162,6 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 	return 0;
 }
 
-/* What a rule says of a packet's fate decides which event its flow begins with. */
-static void logged_event(const struct cf_nflog_packet *packet, const struct cf_flow *flow, struct cf_event *event)
-{
-	cf_flow_event(flow, packet->verdict == CF_VERDICT_DROP ? CF_KIND_LOGGED : CF_KIND_OPENED, CF_CLOSE_NONE, event);
-	event->source = CF_SOURCE_NFLOG;
-	event->witnesses = 1 << CF_SOURCE_NFLOG;
-	memcpy(event->prefix, packet->prefix, sizeof(event->prefix));
-}
-
-struct reading {
-	struct cf_collect *collect;
-	struct cf_collect_source *source;
-};
-
-static void tell(struct cf_collect *collect, struct cf_collect_source *source, struct cf_event *event)
-{
-	int rc = source->about.is_joined ? cf_join_take(collect->join, event, collect->now_ns)
-					 : cf_collect_put(collect, event);
-
-	/* Who reads a source has looked whether there is room: this does not happen, and is counted if it does. */
-	if (rc < 0)
-		collect->config->numbers->untold++;
-}
-
-/* A flow that had to make room for another, or whose tuple is used anew. */
-static void tell_ended(struct cf_collect *collect, const struct cf_flow_ended *ended)
-{
-	if (!ended->kind)
-		return;
-	collect->config->numbers->ended[ended->close_reason % CF_TOLD_REASONS]++;
-	if ((ended->flow.events & 1U << ended->kind) &&
-	    cf_collect_flow(collect, &ended->flow, ended->kind, ended->close_reason) < 0)
-		collect->config->numbers->untold++;
-}
-
-static void take_packet(void *context, const struct cf_nflog_packet *packet)
-{
-	struct reading *reading = context;
-	const struct cf_message_source *about = &reading->source->about;
-	struct cf_collected *numbers = reading->collect->config->numbers;
-	struct cf_flow_origin origin = {
-		.ifindex = packet->ifindex ? packet->ifindex : about->ifindex,
-		.mark = packet->mark,
-		.direction = packet->direction == CF_DIRECTION_EGRESS ? CF_FLOW_EGRESS : CF_FLOW_INGRESS,
-		.source_end = packet->source_end,
-		.hook = packet->hook,
-		.verdict = packet->verdict,
-		.events = (uint8_t)about->events,
-	};
-	struct cf_flow_key key = packet->key;
-	struct cf_flow_ended ended;
-	struct cf_flow *flow;
-	struct cf_event event;
-	int result;
-
-	if (packet->parse != CF_STAT_PARSED)
-		return;
-	key.dropped = packet->verdict == CF_VERDICT_DROP;
-	/* What netfilter drops is no connection whose end could be told. */
-	if (key.dropped)
-		origin.events &= (uint8_t) ~(1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED);
-	result = cf_flow_table_account(&reading->collect->logged.table, &key, &packet->facts, &packet->load, &origin,
-				       &flow, &ended);
-	numbers->nflog_flow_hit += result == CF_STAT_FLOW_HIT;
-	numbers->nflog_flow_new += result == CF_STAT_FLOW_NEW;
-	numbers->nflog_flow_full += result == CF_STAT_FLOW_FULL;
-	if (result == CF_STAT_FLOW_HIT || result == CF_STAT_FLOW_FULL)
-		return;
-	tell_ended(reading->collect, &ended);
-	logged_event(packet, flow, &event);
-	if (about->events & 1U << event.kind)
-		tell(reading->collect, reading->source, &event);
-}
-
-static void count_nflog(struct cf_collected *to, const struct cf_nflog_numbers *before,
-			const struct cf_nflog_numbers *now)
-{
-	to->nflog_packets += now->packets - before->packets;
-	to->nflog_parsed += now->parsed - before->parsed;
-	to->nflog_unparsed += (now->packets - now->parsed) - (before->packets - before->parsed);
-	to->nflog_lost += now->lost - before->lost;
-	to->nflog_overruns += now->overruns - before->overruns;
-	to->nflog_refused += now->refused - before->refused;
-}
-
-static int read_nflog(struct cf_collect *collect, struct cf_collect_source *source)
-{
-	struct reading reading = { collect, source };
-	struct cf_nflog_numbers before = source->nflog.numbers;
-	int more = 0;
-
-	for (int i = 0; i < NFLOG_READS && cf_collect_has_room(collect); i++) {
-		more = cf_nflog_read(&source->nflog, NFLOG_PACKETS, take_packet, &reading) >= NFLOG_PACKETS;
-		if (!more)
-			break;
-	}
-	count_nflog(collect->config->numbers, &before, &source->nflog.numbers);
-	*nflog_seq(collect, source->about.slot) = source->nflog.next_seq;
-	return more;
-}
-
-static int take_record(void *context, const struct cf_event *event)
-{
-	struct reading *reading = context;
-	struct cf_event copy = *event;
-
-	if (!cf_collect_has_room(reading->collect))
-		return -1;
-	tell(reading->collect, reading->source, &copy);
-	return 0;
-}
-
-static uint64_t refused(const struct cf_own_ring *ring)
-{
-	return ring->numbers.refused_length + ring->numbers.refused_content;
-}
-
-static int read_ring(struct cf_collect *collect, struct cf_collect_source *source)
-{
-	struct reading reading = { collect, source };
-	uint64_t before = refused(&source->ring);
-	uint32_t taken = cf_own_ring_read(&source->ring, RING_RECORDS, take_record, &reading);
-
-	collect->config->numbers->own_taken += taken;
-	collect->config->numbers->own_refused += refused(&source->ring) - before;
-	if (before == 0 && refused(&source->ring) > 0)
-		cf_warn("cell \"%s\": BPF object: %s", source->about.name, source->ring.refusal.text);
-	return taken == RING_RECORDS;
-}
-
-int cf_collect_read(struct cf_collect *collect, struct cf_collect_source *source)
-{
-	int more = 0;
-
-	/* tc first: of a flow that both saw, its event has the numbers. */
-	if (source->ring_fd >= 0)
-		more |= read_ring(collect, source);
-	if (source->nflog.fd >= 0)
-		more |= read_nflog(collect, source);
-	return more;
-}
-
 void cf_collect_remove(struct cf_collect *collect, uint32_t slot)
 {
 	struct cf_collect_source **place = &collect->sources[slot % CF_CELLS_MAX];
@@ -301,16 +175,22 @@ void cf_collect_remove(struct cf_collect *collect, uint32_t slot)
 	*place = NULL;
 }
 
+void cf_collect_count_join(struct cf_collect *collect)
+{
+	struct cf_join_numbers now = cf_join_numbers(collect->join), *before = &collect->joined;
+	struct cf_collected *numbers = collect->config->numbers;
+
+	numbers->joined += now.joined - before->joined;
+	numbers->conflicts += now.conflicts - before->conflicts;
+	numbers->join_early += now.early - before->early;
+	numbers->joining = now.waiting;
+	*before = now;
+}
+
 void cf_collect_release(struct cf_collect *collect, int all)
 {
-	struct cf_collected *numbers = collect->config->numbers;
-	struct cf_join_numbers before = cf_join_numbers(collect->join), now;
-
 	cf_join_release(collect->join, collect->now_ns, all);
-	now = cf_join_numbers(collect->join);
-	numbers->joined += now.joined - before.joined;
-	numbers->conflicts += now.conflicts - before.conflicts;
-	numbers->join_early += now.early - before.early;
+	cf_collect_count_join(collect);
 }
 
 static void count_sweep(struct cf_collected *to, const struct cf_sweep *sweep, struct cf_sweep_numbers *counted)

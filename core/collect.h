@@ -6,6 +6,7 @@
 #ifndef CF_COLLECT_H
 #define CF_COLLECT_H
 #include "channel.h"
+#include "collect_note.h"
 #include "collector.h"
 #include "join.h"
 #include "nflog.h"
@@ -32,6 +33,8 @@ struct cf_collect {
 	struct cf_sweep_options times;
 	struct cf_sweep_numbers counted[2]; /* what of the sweeps' numbers is in config->numbers */
 	struct cf_join *join;
+	struct cf_join_numbers joined; /* what of the join's numbers is in config->numbers */
+	struct cf_collected_closed told; /* first_seen_ns not 0: a predecessor told its end, and it is in a table yet */
 	uint64_t seq; /* of the events made here */
 	uint64_t now_ns; /* CLOCK_BOOTTIME of this turn */
 	uint32_t nflog_count; /* sources that have a socket */
@@ -55,7 +58,9 @@ int cf_collect_read(struct cf_collect *collect, struct cf_collect_source *source
 /* Tell what waited long enough for its other witness; `all`: tell everything. */
 void cf_collect_release(struct cf_collect *collect, int all);
 
-/* Bring config->numbers up to date with the sweeps'. */
+/* Bring config->numbers up to date with the join's, after each change: what waits there is lost with this process. */
+void cf_collect_count_join(struct cf_collect *collect);
+/* The same with the sweeps'. */
 void cf_collect_count(struct cf_collect *collect);
 
 /* A flow's end or interval into the host ring: cf_sweep_fn, `context` is the struct cf_collect. */

@@ -40,7 +40,7 @@ static void tell_cell(struct cf_collecting *collecting, const struct cf_cell *ce
 {
 	struct cf_message_source source = {
 		.slot = cell->slot,
-		.ifindex = (uint32_t)cell->attachment.interface.ifindex,
+		.ifindex = (uint32_t)cell->stand.inner.ifindex,
 		.events = cell->plan.events ? cell->plan.events : CF_EVENTS_DEFAULT,
 		.direction = cell->plan.hooks & CF_PLAN_EGRESS ? CF_DIRECTION_EGRESS : CF_DIRECTION_INGRESS,
 		.has_nflog = cell->nflog_fd >= 0,

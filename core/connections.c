@@ -120,7 +120,9 @@ void cf_connections_free(struct cf_connections *c)
 static int opens_connection(const struct cf_event *event)
 {
 	if (event->kind != CF_KIND_OPENED || event->direction != CF_DIRECTION_EGRESS ||
-	    event->verdict == CF_VERDICT_DROP || event->flags & CF_EVENT_FRAGMENT)
+	    event->flags & CF_EVENT_FRAGMENT)
+		return 0;
+	if (event->verdict == CF_VERDICT_DROP && !(event->flags & CF_EVENT_CONFLICT)) /* that one had left */
 		return 0;
 	if (event->flags & CF_EVENT_ICMP)
 		return event->icmp_type == (event->protocol == PROTOCOL_ICMP ? ICMP_ECHO : ICMPV6_ECHO);

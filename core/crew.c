@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "api.h"
 #include "channel.h"
+#include "clock.h"
 #include "crew.h"
 #include "log.h"
 #include "memory.h"
@@ -76,6 +77,7 @@ static void work(const void *config, int channel, pid_t parent)
 
 int cf_member_spawn(struct cf_member *member, const struct cf_worker_config *config, struct cf_error *error)
 {
+	cf_clock_refresh(); /* inherited, so that all workers of a run give a flow's first packet the same time */
 	if (cf_member_fork(member, work, config, "worker", error) < 0)
 		return -1;
 	member->policy = config->policy.name;
@@ -210,9 +212,10 @@ int cf_member_take_plan(struct cf_member *member, struct cf_plan *plan, struct c
 		cf_message_close_fds(&message);
 		if (message.type == CF_MSG_PLAN_END)
 			return cf_plan_check(plan, error);
-		if (message.type == CF_MSG_FAILED) {
+		if (message.type == CF_MSG_FAILED || message.type == CF_MSG_MISUSED) {
 			message.body.text.text[sizeof(message.body.text.text) - 1] = '\0';
-			cf_fail(error, CF_FAIL_POLICY, 0, "%s", message.body.text.text);
+			cf_fail(error, message.type == CF_MSG_MISUSED ? CF_FAIL_USAGE : CF_FAIL_POLICY, 0, "%s",
+				message.body.text.text);
 			cf_member_kill(member);
 			return -1;
 		}

@@ -175,7 +175,9 @@ static int open_ring(struct trial *trial, int ring_fd, struct cf_error *error)
 /* With the maps as large as they are by default: what does not fit is to be known before. */
 static int load(struct trial *trial, struct cf_bpf_maps *maps)
 {
-	const struct cf_bpf_options options = { .hooks = CF_PLAN_EGRESS | CF_PLAN_INGRESS, .link_len = LINK_LEN };
+	const struct cf_bpf_options options = { .hooks = CF_PLAN_EGRESS | CF_PLAN_INGRESS,
+						.link_len = LINK_LEN,
+						.events = CF_EVENTS_DEFAULT };
 	struct cf_error error = { 0 };
 
 	if (cf_bpf_load(maps, &options, &trial->object, &error) < 0 || open_ring(trial, maps->ring_fd, &error) < 0) {

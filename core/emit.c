@@ -6,6 +6,7 @@
 #include "emit.h"
 #include "intern.h"
 #include "record.h"
+#include "record_text.h"
 
 enum { SLOT_UNKNOWN = 0xffff };
 
@@ -16,6 +17,8 @@ static struct {
 	struct cf_sink *sinks;
 	uint32_t sink_count;
 	uint32_t ended;
+	uint64_t limit; /* 0: none */
+	uint8_t styles[CF_OUTPUTS_MAX]; /* by output, see cf_style */
 	uint16_t reason_slots[CF_INTERN_NAME_MAX + 1]; /* by intern id */
 } out;
 
@@ -45,6 +48,25 @@ void cf_emit_bind(struct cf_shared *shared, struct cf_sink *sinks, uint32_t sink
 	out.next = NULL;
 	memset(out.reason_slots, 0xff, sizeof(out.reason_slots));
 	cf_counters_bind(shared);
+}
+
+void cf_emit_formats(const struct cf_plan *plan, int color)
+{
+	for (uint32_t i = 0; i < plan->output_count; i++) {
+		const struct cf_plan_output *output = &plan->outputs[i];
+
+		out.styles[i] = (uint8_t)cf_style(output->format, color && output->kind == CF_OUTPUT_STDOUT);
+	}
+}
+
+void cf_emit_limit(uint64_t records)
+{
+	out.limit = records;
+}
+
+int cf_emit_is_full(const struct cf_outcome *outcome)
+{
+	return out.limit && outcome->records >= out.limit;
 }
 
 void cf_emit_begin(struct cf_outcome *next)
@@ -100,34 +122,60 @@ static void line_done(uint32_t i, uint8_t *space, size_t len)
 	out.next->outputs[i].head += len + 1;
 }
 
-/* The first output with room has the line made in place; the others get a copy. */
+struct made_line {
+	const uint8_t *bytes; /* NULL: not made yet */
+	size_t len;
+};
+
+/* The first output of a style with room has the line made in place; the others get a copy. */
+static int put_record_at(uint32_t i, const struct cf_event *event, const struct cf_decision *decision,
+			 struct made_line *line)
+{
+	size_t room;
+	uint8_t *space = line_space(i, &room);
+	size_t made;
+
+	if (line->bytes)
+		made = line->len <= room ? line->len : 0;
+	else
+		made = cf_record_line(out.styles[i], event, decision, (char *)space, room);
+	if (made == 0) {
+		out.next->outputs[i].dropped++;
+		return -1;
+	}
+	if (line->bytes)
+		memcpy(space, line->bytes, made);
+	*line = (struct made_line){ space, made };
+	line_done(i, space, made);
+	return 0;
+}
+
 static int put_record(const struct cf_event *event, const struct cf_decision *decision)
 {
-	const uint8_t *line = NULL;
-	size_t len = 0;
+	struct made_line lines[CF_STYLE_COUNT] = { 0 };
+	int rc = -1;
 
-	for (uint32_t i = 0; i < out.sink_count; i++) {
-		size_t room;
-		uint8_t *space = line_space(i, &room);
-		size_t made = line ? (len <= room ? len : 0) : cf_record_json(event, decision, (char *)space, room);
+	for (uint32_t i = 0; i < out.sink_count; i++)
+		if (put_record_at(i, event, decision, &lines[out.styles[i]]) == 0)
+			rc = 0;
+	return rc;
+}
 
-		if (made == 0) {
-			out.next->outputs[i].dropped++;
-			continue;
-		}
-		if (line)
-			memcpy(space, line, len);
-		line = space;
-		len = made;
-		line_done(i, space, len);
-	}
-	return line ? 0 : -1;
+/* What is over the limit ends here, whatever it was to become. */
+static int is_over_limit(const struct cf_decision *decision)
+{
+	if (!cf_emit_is_full(out.next))
+		return 0;
+	cf_event_end(decision->decision == CF_DENY ? CF_ENDING_FILTERED_DENY : CF_ENDING_FILTERED);
+	return 1;
 }
 
 int cf_record_write(const struct cf_event *event, const struct cf_decision *decision)
 {
 	if (!out.next)
 		return -1;
+	if (is_over_limit(decision))
+		return 0;
 	count_record(decision);
 	return put_record(event, decision);
 }
@@ -163,31 +211,61 @@ static size_t copy_line(const char *line, size_t len, uint8_t *to, size_t room)
 	return used + len;
 }
 
+/* What is made for a terminal must not get there what a policy took over from a packet or a firewall's rule. */
+static int is_for_eyes(uint32_t style)
+{
+	return style / 2 == CF_FORMAT_COMPACT || style / 2 == CF_FORMAT_TABLE;
+}
+
+static int put_line_at(uint32_t i, const char *line, size_t len)
+{
+	size_t room, made = 0;
+	uint8_t *space = line_space(i, &room);
+
+	if (room > 0 && is_for_eyes(out.styles[i]))
+		made = cf_line_clean(line, len, (char *)space, room);
+	else if (room > 0)
+		made = copy_line(line, len, space, room);
+	if (room == 0 || (made == 0 && len > 0)) {
+		out.next->outputs[i].dropped++;
+		return -1;
+	}
+	line_done(i, space, made);
+	return 0;
+}
+
 static int put_line(const char *line, size_t len)
 {
-	int delivered = 0;
+	int rc = -1;
 
-	for (uint32_t i = 0; i < out.sink_count; i++) {
-		size_t room;
-		uint8_t *space = line_space(i, &room);
-		size_t made = room ? copy_line(line, len, space, room) : 0;
+	for (uint32_t i = 0; i < out.sink_count; i++)
+		if (put_line_at(i, line, len) == 0)
+			rc = 0;
+	return rc;
+}
 
-		if (room == 0 || (made == 0 && len > 0)) {
-			out.next->outputs[i].dropped++;
-			continue;
-		}
-		line_done(i, space, made);
-		delivered = 1;
-	}
-	return delivered ? 0 : -1;
+/* A line in place of a record, which is a matter of the JSON outputs: it would break a table, and CSV worse. */
+static int put_line_or_record(const char *line, size_t len, const struct cf_decision *decision)
+{
+	struct made_line lines[CF_STYLE_COUNT] = { 0 };
+	const struct cf_event *event = &out.batch.events[(uint32_t)progress->index % CF_BATCH_MAX];
+	int rc = -1;
+
+	for (uint32_t i = 0; i < out.sink_count; i++)
+		if ((out.styles[i] == CF_FORMAT_JSON ? put_line_at(i, line, len)
+						     : put_record_at(i, event, decision, &lines[out.styles[i]])) == 0)
+			rc = 0;
+	return rc;
 }
 
 int cf_line_write(const char *line, size_t len, const struct cf_decision *decision)
 {
 	if (!out.next)
 		return -1;
+	if (is_over_limit(decision))
+		return 0;
 	count_record(decision);
-	return put_line(line, len);
+	return put_line_or_record(line, len, decision);
 }
 
 int cf_extra_write(const char *line, size_t len)
@@ -203,10 +281,13 @@ void cf_event_end(uint32_t ending)
 	if (!out.next)
 		return;
 	out.ended++;
+	out.next->filtered_deny += ending == CF_ENDING_FILTERED_DENY;
 	if (ending == CF_ENDING_DEDUPLICATED)
 		out.next->deduplicated++;
 	else if (ending == CF_ENDING_SUPPRESSED)
 		out.next->suppressed++;
+	else if (ending == CF_ENDING_FILTERED || ending == CF_ENDING_FILTERED_DENY)
+		out.next->filtered++;
 	else
 		out.next->failed++;
 }

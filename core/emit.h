@@ -13,6 +13,12 @@ void cf_progress_bind(struct cf_progress *progress);
 
 /* The outputs in use from now on; neither is owned, both must stay. */
 void cf_emit_bind(struct cf_shared *shared, struct cf_sink *sinks, uint32_t sink_count);
+/* How each output's records look, by the plan; `color`: stdout may have colours. Without it: JSON. */
+void cf_emit_formats(const struct cf_plan *plan, int color);
+/* Behind so many records (counted by the outcome, so by all workers together) events end as filtered; 0: no limit. */
+void cf_emit_limit(uint64_t records);
+/* 1: the limit is reached. */
+int cf_emit_is_full(const struct cf_outcome *outcome);
 /* The outcome that the coming calls change; NULL outside a batch: calls are then ignored. */
 void cf_emit_begin(struct cf_outcome *next);
 /* Events of the batch that were not ended since cf_emit_begin. */

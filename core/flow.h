@@ -70,8 +70,8 @@ struct cf_flow_set {
 	uint32_t lock; /* 1: somebody is putting a flow in */
 	uint32_t tag[15]; /* by way */
 	uint64_t bloom[7]; /* fingerprints of flows that had to make room, two bits for each */
-	uint32_t evictions; /* how many of them since the filter was last emptied */
-	uint32_t pad0; /* zero */
+	uint32_t evictions; /* how many they were */
+	uint32_t evicted; /* when the latest was: CLOCK_BOOTTIME, in 2^30 ns */
 	struct cf_flow flow[15];
 };
 
@@ -98,7 +98,7 @@ struct cf_flow_secret {
  *   parsed       = flow_hit + flow_new + flow_full
  *   flow_new + flow_evicted + flow_reused = event_attempted + event_unwanted
  *   event_attempted = event_submitted + ring_full
- * An object that only counts (CF_BPF_COUNT_ONLY) has the first of them, and nothing of the others. */
+ * An object that only counts (CF_BPF_COUNT_ONLY) has packets and egress_packets, and nothing of the others. */
 enum cf_stat {
 	CF_STAT_PACKETS = 0, /* buffers the hook saw (a GSO buffer is one) */
 	CF_STAT_PARSED,
@@ -119,6 +119,7 @@ enum cf_stat {
 	CF_STAT_WAKEUPS, /* submits that woke the consumer */
 	CF_STAT_LATER_FRAGMENTS, /* parsed without ports */
 	CF_STAT_NON_LINEAR, /* parsed by copying: the header was not in the linear part */
+	CF_STAT_EGRESS_PACKETS, /* what the cell sent, in segments as they are on the wire */
 	CF_STAT_COUNT,
 };
 
@@ -136,7 +137,7 @@ enum {
 };
 
 enum cf_bpf_flag {
-	CF_BPF_COUNT_ONLY = 1, /* count packets; no flow table, no events */
+	CF_BPF_COUNT_ONLY = 1, /* count packets (program cellflow_count); no flow table, no events */
 	CF_BPF_FLIPPED = 2, /* outside of the cell (its veth peer, its tap): the hook's ingress is the cell's egress */
 };
 

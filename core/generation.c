@@ -43,6 +43,7 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	gen->config = (struct cf_worker_config){
 		.policy = { .name = options->policy_path, .args = options->args },
 		.cell = options->cell,
+		.selection = options->selection,
 		.metadata = &options->metadata,
 		.shared = gen->shared,
 		.dedup = dedup,

@@ -88,6 +88,11 @@ static _Atomic unsigned long *position(uint8_t *page)
 	return (_Atomic unsigned long *)(void *)page;
 }
 
+uint64_t cf_host_ring_produced(const struct cf_host_producer *producer)
+{
+	return atomic_load_explicit(position(producer->producer_page), memory_order_relaxed);
+}
+
 size_t cf_host_ring_room(const struct cf_host_producer *producer)
 {
 	unsigned long consumed = atomic_load_explicit(position(producer->consumer_page), memory_order_acquire);

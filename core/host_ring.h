@@ -39,6 +39,8 @@ int cf_host_producer_open(struct cf_host_producer *producer, const struct cf_hos
 void cf_host_producer_close(struct cf_host_producer *producer);
 
 /* Bytes that are free. */
+/* Where the next record goes: moves with each put, and says to a successor whether a put was done. */
+uint64_t cf_host_ring_produced(const struct cf_host_producer *producer);
 size_t cf_host_ring_room(const struct cf_host_producer *producer);
 /* One event, with its prefix when that is not empty. 0, or -1: no room now. */
 int cf_host_ring_put(struct cf_host_producer *producer, const struct cf_event *event);

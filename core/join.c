@@ -102,6 +102,7 @@ static int tell(struct cf_join *join, struct waiting *waiting, uint64_t now_ns)
 	waiting->event.witnesses = (uint8_t)waiting->known->witnesses;
 	if (join->fn(join->context, &waiting->event) < 0)
 		return -1;
+	join->numbers.waiting--;
 	waiting->known->waiting = 0;
 	waiting->known->time_ns = now_ns;
 	waiting->known = NULL;
@@ -136,7 +137,8 @@ static struct known *find(struct cf_join *join, const struct cf_flow_key *key, u
 	return NULL;
 }
 
-/* What netfilter says, onto what tc saw: the numbers are tc's, the rule and the fate netfilter's. */
+/* What netfilter says, onto what tc saw: the numbers and times are tc's, as in the flow's later events; the rule and the
+ * fate are netfilter's. */
 static void merge(struct cf_join *join, struct cf_event *event, const struct cf_event *other)
 {
 	struct cf_event logged = event->source == CF_SOURCE_NFLOG ? *event : *other;
@@ -147,8 +149,6 @@ static void merge(struct cf_join *join, struct cf_event *event, const struct cf_
 	/* On its way in tc sees a packet before netfilter does, and a drop there is no contradiction. */
 	has_left = event->verdict == CF_VERDICT_ACCEPT;
 	memcpy(event->prefix, logged.prefix, sizeof(event->prefix));
-	if (logged.first_seen_ns < event->first_seen_ns)
-		event->first_seen_ns = logged.first_seen_ns;
 	if (!event->mark)
 		event->mark = logged.mark;
 	if (logged.verdict != CF_VERDICT_UNKNOWN)
@@ -200,6 +200,7 @@ static int hold(struct cf_join *join, struct known *known, const struct cf_flow_
 	known->has_left = event->source == CF_SOURCE_EBPF && event->verdict == CF_VERDICT_ACCEPT;
 	known->waiting = 1 + (join->first + join->count) % CF_JOIN_MAX;
 	join->count++;
+	join->numbers.waiting++;
 	return 0;
 }
 

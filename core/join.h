@@ -20,6 +20,7 @@ struct cf_join;
 
 struct cf_join_numbers {
 	uint64_t joined, conflicts, early;
+	uint64_t waiting; /* now */
 };
 
 /* Gets an event whose time has come. 0, or -1: no room now, it stays and is offered again. */

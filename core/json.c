@@ -97,12 +97,11 @@ static size_t plain_run(const uint8_t *text, size_t len)
 	return run;
 }
 
-void cf_json_text(struct cf_json *json, const char *text, size_t len)
+void cf_json_escaped(struct cf_json *json, const char *text, size_t len)
 {
 	const uint8_t *at = (const uint8_t *)text;
 	const uint8_t *end = at + len;
 
-	cf_json_literal(json, "\"");
 	while (at < end && !json->overflow) {
 		size_t run = plain_run(at, end - at);
 
@@ -115,6 +114,12 @@ void cf_json_text(struct cf_json *json, const char *text, size_t len)
 		else
 			at += put_sequence(json, at, end - at);
 	}
+}
+
+void cf_json_text(struct cf_json *json, const char *text, size_t len)
+{
+	cf_json_literal(json, "\"");
+	cf_json_escaped(json, text, len);
 	cf_json_literal(json, "\"");
 }
 

@@ -72,6 +72,8 @@ static inline void cf_json_piece(struct cf_json *json, const char *bytes, size_t
  * U+2028 and U+2029 escaped; invalid UTF-8 becomes one U+FFFD for each maximal part of a sequence, as Unicode
  * recommends and Python's errors="replace" does. At most 6 * len + 2 bytes. */
 void cf_json_text(struct cf_json *json, const char *text, size_t len);
+/* The same without the quotes around it. */
+void cf_json_escaped(struct cf_json *json, const char *text, size_t len);
 void cf_json_u64(struct cf_json *json, uint64_t value);
 /* ,"NAME":"TEXT" with the leading comma; `name` is NUL-terminated and needs no escaping. */
 void cf_json_member_text(struct cf_json *json, const char *name, const char *text, size_t len);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "channel.h"
 #include "clock.h"
+#include "emit.h"
 #include "log.h"
 #include "turn.h"
 
@@ -26,6 +27,7 @@ struct loop {
 	struct cf_turn *turn;
 	int channel;
 	int ending; /* 1: ordered to end, or the supervisor has gone */
+	int limit_told;
 	uint64_t end_ms; /* when ending: by then it must be over */
 	uint64_t moved_ms[CF_OUTPUTS_MAX]; /* when output i last took something */
 };
@@ -137,6 +139,14 @@ static uint32_t drain(struct loop *loop, uint32_t max)
 		flush(loop, (1U << turn->sink_count) - 1);
 	}
 	return turns;
+}
+
+static void tell_limit(struct loop *loop)
+{
+	if (loop->limit_told || !cf_emit_is_full(cf_outcome_current(loop->turn->shared)))
+		return;
+	loop->limit_told = 1;
+	cf_channel_send(loop->channel, CF_MSG_LIMIT, NULL, 0, NULL, 0);
 }
 
 static void moment(struct loop *loop, enum cf_moment which, uint64_t lost)
@@ -254,6 +264,7 @@ int cf_turn_loop(struct cf_turn *turn, int channel)
 	while (!loop.ending) {
 		uint32_t turns = drain(&loop, BITE);
 
+		tell_limit(&loop);
 		if (turn->is_full)
 			return 1; /* also when ordered to finish: what is left is the successor's, as is the order */
 		if (turn->timer_ns != 0 && cf_boot_ns() >= turn->timer_ns)

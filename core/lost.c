@@ -36,11 +36,11 @@ void cf_lost_record(struct cf_generations *gen)
 	losses = (struct cf_message_losses){
 		.now_ns = cf_clock_boot_now(),
 		.totals = { [CF_LOSS_RING_FULL] = stats.n[CF_STAT_RING_FULL],
-			    [CF_LOSS_FLOW_FULL] = stats.n[CF_STAT_FLOW_FULL] + collected->nflog_flow_full,
+			    [CF_LOSS_FLOW_FULL] = stats.n[CF_STAT_FLOW_FULL] + collected->nflog.flow_full,
 			    [CF_LOSS_HOST_RING_FULL] = collected->untold,
-			    [CF_LOSS_NFLOG_LOST] = collected->nflog_lost,
-			    [CF_LOSS_NFLOG_OVERRUN] = collected->nflog_overruns,
-			    [CF_LOSS_REFUSED] = outcome.refused + collected->own_refused + collected->nflog_refused,
+			    [CF_LOSS_NFLOG_LOST] = collected->nflog.lost,
+			    [CF_LOSS_NFLOG_OVERRUN] = collected->nflog.overruns,
+			    [CF_LOSS_REFUSED] = outcome.refused + collected->own_refused + collected->nflog.refused,
 			    [CF_LOSS_SKIPPED] = outcome.skipped,
 			    [CF_LOSS_UNRECORDED] = outcome.unrecorded },
 	};

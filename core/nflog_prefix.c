@@ -28,7 +28,7 @@ int cf_prefix_parse(const char *prefix, uint8_t *verdict, const char **rule, siz
 			continue;
 		*verdict = words[i].verdict;
 		*rule = prefix + words[i].len;
-		len = strlen(*rule);
+		len = strnlen(*rule, CF_EVENT_PREFIX_LEN - words[i].len);
 		while (len && ((*rule)[len - 1] == ' ' || (*rule)[len - 1] == ':'))
 			len--;
 		*rule_len = len;

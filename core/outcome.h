@@ -5,7 +5,7 @@
  * worker killed at any instant leaves the last committed batch, complete, and nothing of the next. The ring
  * position is part of it: a successor goes on exactly there, and no event is lost or decided twice.
  *
- *   consumed = records + deduplicated + suppressed + failed + refused + skipped
+ *   consumed = records + deduplicated + suppressed + filtered + failed + refused + skipped
  *   when recording: consumed = recorded + unrecorded + refused + skipped
  *   for each output, since it was opened: records + extra = written + dropped + uncertain + still buffered
  */
@@ -38,6 +38,8 @@ struct cf_outcome {
 	uint64_t deduplicated;
 	uint64_t dedup_forgotten; /* keys that made room before their window was over; no event's ending */
 	uint64_t suppressed;
+	uint64_t filtered; /* left out by the command line's filters, or behind its limit */
+	uint64_t filtered_deny; /* those of them that were denied */
 	uint64_t failed; /* could not be recorded at all */
 	uint64_t refused; /* ring record of the wrong length or of an unknown cell */
 	uint64_t skipped; /* taken twice, and the worker died over it both times */

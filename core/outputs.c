@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/stat.h>
 #include "outputs.h"
+#include "record_text.h"
 
 int cf_targets_open(struct cf_targets *targets, const struct cf_plan *plan, struct cf_error *error)
 {
@@ -67,6 +69,36 @@ static void begin_anew(struct cf_shared *shared, uint32_t i)
 	shared->outputs[i].extra_before = outcome->extra;
 }
 
+/* Whether the output begins here: its file is empty, or its reader is another one than before. */
+static bool is_beginning(const struct cf_sink *sink, uint64_t head, bool is_new)
+{
+	struct stat st;
+
+	if (cf_sink_buffered(sink, head) > 0)
+		return false; /* what an earlier reader left stands first, and is no header */
+	if (sink->is_regular)
+		return fstat(sink->fd, &st) == 0 && st.st_size == 0;
+	return is_new || sink->is_socket; /* which is connected anew each time */
+}
+
+/* What a table or CSV begins with. Counted as an extra line of this output. */
+static void put_header(const struct cf_outputs *outputs, uint32_t i, struct cf_shared *shared, bool is_new)
+{
+	const struct cf_sink *sink = &outputs->sinks[i];
+	struct cf_output_outcome *done = &outcome_of(shared)->outputs[i];
+	size_t room, len;
+	uint8_t *space = cf_sink_space(sink, done->head, &room);
+
+	if (!is_beginning(sink, done->head, is_new))
+		return;
+	len = room > 0 ? cf_record_header(outputs->plans[i].format, (char *)space, room - 1) : 0;
+	if (!len)
+		return;
+	space[len] = '\n';
+	done->head += len + 1;
+	shared->outputs[i].extra_before--;
+}
+
 int cf_outputs_install(struct cf_outputs *outputs, struct cf_targets *targets, const struct cf_plan *plan,
 		       struct cf_shared *shared, struct cf_error *error)
 {
@@ -99,6 +131,7 @@ int cf_outputs_install(struct cf_outputs *outputs, struct cf_targets *targets, c
 		if (rc == 0) {
 			cf_sink_begin(&outputs->sinks[i], was_broken ? -1 : before,
 				      outcome_of(shared)->outputs[i].head);
+			put_header(outputs, i, shared, before < 0 || was_broken);
 			outputs->count++;
 		}
 		if (before >= 0)

@@ -161,7 +161,8 @@ int cf_plan_check(const struct cf_plan *plan, struct cf_error *error)
 		return -1;
 	for (uint32_t i = 0; i < plan->output_count; i++)
 		if (plan->outputs[i].kind < CF_OUTPUT_STDOUT || plan->outputs[i].kind > CF_OUTPUT_UNIX ||
-		    !TERMINATED(plan->outputs[i].path) || !TERMINATED(plan->outputs[i].place))
+		    plan->outputs[i].format >= CF_FORMAT_COUNT || !TERMINATED(plan->outputs[i].path) ||
+		    !TERMINATED(plan->outputs[i].place))
 			return cf_fail(error, CF_FAIL_INTERNAL, 0, "plan: output %u is malformed", i);
 	for (uint32_t i = 0; i < plan->cell_count; i++)
 		if (check_cell(plan, i, error) < 0)

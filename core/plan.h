@@ -123,9 +123,17 @@ enum cf_output_kind {
 	CF_OUTPUT_UNIX = 3, /* stream socket, connected to */
 };
 
+enum cf_output_format {
+	CF_FORMAT_JSON = 0,
+	CF_FORMAT_COMPACT = 1, /* one line of words */
+	CF_FORMAT_TABLE = 2,
+	CF_FORMAT_CSV = 3,
+	CF_FORMAT_COUNT = 4,
+};
+
 struct cf_plan_output {
 	uint32_t kind; /* enum cf_output_kind */
-	uint32_t pad0; /* zero */
+	uint32_t format; /* enum cf_output_format */
 	char path[CF_PATH_LEN]; /* of the file or socket */
 	char place[CF_PLACE_LEN];
 };

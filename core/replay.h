@@ -11,6 +11,7 @@
 #include "frame.h"
 #include "outcome.h"
 #include "script.h"
+#include "select.h"
 #include "sink.h"
 
 /* A row of frames. next() as cf_reader_next: 1; 0: the end; -1 with an error. A frame is valid until the next call. */
@@ -23,6 +24,7 @@ struct cf_replay_options {
 	struct cf_policy policy; /* text NULL: the default mapping; args NULL: those that were recorded */
 	const struct cf_opener *opener; /* what the policy includes is read once, however often the policy is */
 	const struct cf_plan_metadata *metadata; /* fields that are given go over all others */
+	const struct cf_selection *selection; /* NULL: everything is written as the policy says */
 	struct cf_sink *sinks; /* opened, and with their progress in the shared memory that cf_replay_shared gives */
 	uint32_t sink_count;
 	/* Before each transaction: make room in the sinks, or wait. -1 ends the replay. NULL: none is made. */
@@ -53,6 +55,8 @@ const struct cf_connections *cf_replay_connections(const struct cf_replay *repla
 const struct cf_replay_numbers *cf_replay_numbers(const struct cf_replay *replay);
 /* 1: the policy in hand is the one that was in force when the latest frames were recorded. */
 int cf_replay_is_same(const struct cf_replay *replay);
+/* 1: the selection's limit is reached; what still comes can but be counted. */
+int cf_replay_is_full(const struct cf_replay *replay);
 
 /* Take one frame, which passed cf_frame_check. The first one is META, and with it the policy is read. -1:
  * CF_FAIL_POLICY, CF_FAIL_RECORDING for frames that cannot stand where they do, or what room() said. */

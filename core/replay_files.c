@@ -48,10 +48,16 @@ int cf_replay_files_open_as(struct cf_replay_files *files, char *const *paths, i
 	return open_captures(files, options, error);
 }
 
-void cf_replay_files_times(struct cf_replay_files *files, const struct cf_plan_flows *times)
+void cf_replay_files_times(struct cf_replay_files *files, const struct cf_frame *frame, const struct cf_plan *plan)
+{
+	if (files->capture && frame->type == CF_FRAME_META && plan)
+		cf_capture_times(files->capture, &plan->flows);
+}
+
+void cf_replay_files_log(const struct cf_replay_files *files)
 {
 	if (files->capture)
-		cf_capture_times(files->capture, times);
+		cf_capture_log(files->capture);
 }
 
 static int next_of_captures(struct cf_replay_files *files, struct cf_frame *frame, struct cf_error *error)

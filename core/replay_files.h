@@ -33,8 +33,10 @@ int cf_replay_files_open(struct cf_replay_files *files, char *const *paths, int 
 /* The same, and how captures are to be read; NULL: nothing was said. Refused when the files are recordings. */
 int cf_replay_files_open_as(struct cf_replay_files *files, char *const *paths, int count,
 			    const struct cf_capture_options *options, struct cf_error *error);
-/* The policy's timeouts, once it was read: they hold for captures. */
-void cf_replay_files_times(struct cf_replay_files *files, const struct cf_plan_flows *times);
+/* `frame` was taken by the replay, whose plan is now `plan`: with META, the policy's timeouts hold for captures. */
+void cf_replay_files_times(struct cf_replay_files *files, const struct cf_frame *frame, const struct cf_plan *plan);
+/* What became of the packets of captures, in the log; of recordings nothing. */
+void cf_replay_files_log(const struct cf_replay_files *files);
 /* A cf_frames' next: *context is a struct cf_replay_files. */
 int cf_replay_files_next(void *context, struct cf_frame *frame, struct cf_error *error);
 void cf_replay_files_close(struct cf_replay_files *files);

@@ -217,6 +217,29 @@ static int read_include(lua_State *L)
 	return 1;
 }
 
+static void push_texts(const char *const *texts)
+{
+	lua_newtable(script.L);
+	for (int i = 0; texts[i]; i++) {
+		lua_pushstring(script.L, texts[i]);
+		lua_rawseti(script.L, -2, i + 1);
+	}
+}
+
+int cf_script_select(const char *const *words, struct cf_error *error)
+{
+	if (!words[0])
+		return 0;
+	push_host("select");
+	push_texts(words);
+	if (lua_pcall(script.L, 1, 1, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	if (lua_isstring(script.L, -1))
+		return fail(error, CF_FAIL_USAGE, "");
+	lua_settop(script.L, 0);
+	return 0;
+}
+
 int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
 		   struct cf_error *error)
 {
@@ -320,11 +343,7 @@ int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *tex
 	push_host("ask");
 	lua_pushstring(script.L, what);
 	push_pointer(plan);
-	lua_newtable(script.L);
-	for (int i = 0; texts[i]; i++) {
-		lua_pushstring(script.L, texts[i]);
-		lua_rawseti(script.L, -2, i + 1);
-	}
+	push_texts(texts);
 	if (lua_pcall(script.L, 3, 2, 0) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
 	answer = (int)lua_tointeger(script.L, -2);
@@ -332,4 +351,32 @@ int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *tex
 	*text = strdup(said ? said : "");
 	lua_settop(script.L, 0);
 	return *text ? answer : cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory");
+}
+
+static int open_libraries(lua_State *L)
+{
+	luaL_openlibs(L);
+	return 0;
+}
+
+int cf_script_run(const char *name, const char *const *texts, struct cf_error *error)
+{
+	int code;
+
+	script.L = luaL_newstate();
+	if (!script.L)
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a Lua state");
+	lua_atpanic(script.L, panic);
+	if (lua_cpcall(script.L, open_libraries, NULL) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	lua_getglobal(script.L, "require");
+	lua_pushstring(script.L, name);
+	if (lua_pcall(script.L, 1, 1, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "");
+	push_texts(texts);
+	if (lua_pcall(script.L, 1, 1, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "");
+	code = (int)lua_tointeger(script.L, -1);
+	lua_settop(script.L, 0);
+	return code;
 }

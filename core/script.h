@@ -40,6 +40,10 @@ struct cf_opener {
 /* What the policy may hold, in MB; 0: no limit. Twice as much is never given out: Lua's "not enough memory". */
 void cf_script_limit(uint32_t memory_mb);
 
+/* Before cf_script_load: the events whose records are to be written, as `words` say (option, value, ..., NULL;
+ * select.h). -1 with CF_FAIL_USAGE: they say it wrongly. */
+int cf_script_select(const char *const *words, struct cf_error *error);
+
 /* Run the policy file, which declares into *plan. An error is one line "file:line: what". */
 int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
 		   struct cf_error *error);
@@ -92,4 +96,9 @@ void cf_script_purpose(const char *purpose);
  * said nothing, NULL after -1. It may change *plan, where it says so. */
 int cf_script_ask(const char *what, struct cf_plan *plan, const char *const *texts, char **text,
 		  struct cf_error *error);
+
+/* Run the trusted module `name` of lua/cellflow in a state of its own, with every library and no sandbox: it returns a
+ * function, which gets `texts` (ended by NULL) as a list and returns an exit code. Once a process, and then nothing of
+ * the above. Returns that code; -1: the module failed. */
+int cf_script_run(const char *name, const char *const *texts, struct cf_error *error);
 #endif

@@ -11,6 +11,10 @@
 #include "nflog.h"
 #include "source.h"
 
+enum {
+	OWN_RING_BYTES = 1 << 20, /* of one cell: with 16 MiB as for all together, a thousand would take 16 GiB */
+};
+
 static int entries(int map_fd, const char *what, uint32_t *count, struct cf_error *error)
 {
 	struct bpf_map_info info = { 0 };
@@ -38,38 +42,49 @@ static int measure_maps(struct cf_cells *cells, struct cf_error *error)
 
 int cf_sources_attach(struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
-	struct cf_interface interface;
-
-	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0 ||
-	    cf_attach(nsfd, &cell->plan, &interface, cell->object.prog_fd, &cell->attachment, error) < 0)
+	if (cf_stand_attach(&cell->stand, nsfd, &cell->object, &cell->attachment, error) < 0)
 		return -1;
+	if (cf_bypass_attach(&cell->bypass, nsfd, error) < 0) {
+		cf_detach(&cell->attachment, &cell->stand.at, NULL);
+		return -1;
+	}
 	cell->mode = cell->attachment.mode;
-	memcpy(cell->interface, interface.name, sizeof(cell->interface));
+	memcpy(cell->interface, cell->stand.interface.name, sizeof(cell->interface));
 	return 0;
+}
+
+static int load_pair(struct cf_cells *cells, struct cf_cell *cell, int nsfd, const struct cf_bpf_options *load,
+		     struct cf_error *error)
+{
+	if (cf_bpf_load(&cells->maps, load, &cell->object, error) < 0 || measure_maps(cells, error) < 0)
+		return -1;
+	return cf_bypass_wanted(&cell->plan)
+		       ? cf_bypass_load(&cell->bypass, &cells->maps, nsfd, &cell->plan, load, error)
+		       : 0;
 }
 
 static int open_ebpf(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
+	bool both = cell->plan.sources == CF_SOURCES_BOTH;
 	struct cf_bpf_options load = {
 		.wake_interval_ns = cells->options.wake_interval_ns,
 		.cell = cell->slot,
 		.seed = cells->seed,
 		.flow_entries = cells->options.flow_entries,
 		.events = cell->plan.events ? cell->plan.events : CF_EVENTS_DEFAULT,
-		.ring_bytes = cells->options.ring_bytes,
+		.ring_bytes = both ? OWN_RING_BYTES : cells->options.ring_bytes,
 		.hooks = cell->plan.hooks,
 		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
-		.own_ring = cell->plan.sources == CF_SOURCES_BOTH, /* the collector joins what is in it */
+		.own_ring = both, /* the collector joins what is in it */
 	};
-	struct cf_interface interface;
 
-	if (cf_interface_look(nsfd, &cell->plan, &interface, error) < 0)
+	if (cf_stand_resolve(nsfd, &cell->plan, cf_stand_first(&cell->plan), &cell->stand, error) < 0)
 		return -1;
-	load.link_len = interface.link_len;
-	if (cf_bpf_load(&cells->maps, &load, &cell->object, error) < 0)
-		return -1;
-	if (measure_maps(cells, error) == 0 && cf_sources_attach(cell, nsfd, error) == 0)
+	cf_stand_options(&cell->stand, &load);
+	if (load_pair(cells, cell, nsfd, &load, error) == 0 && cf_sources_attach(cell, nsfd, error) == 0)
 		return 0;
+	cf_bypass_unload(&cell->bypass);
+	cf_bypass_init(&cell->bypass); /* NFLOG may take over, and has nothing to compare */
 	cf_bpf_unload(&cell->object);
 	return -1;
 }
@@ -82,7 +97,7 @@ static void note_interface(struct cf_cell *cell, int nsfd)
 
 	if (cf_interface_look(nsfd, &cell->plan, &interface, &ignored) < 0)
 		return;
-	cell->attachment.interface = interface;
+	cell->stand.inner = interface;
 	memcpy(cell->interface, interface.name, sizeof(cell->interface));
 }
 
@@ -107,7 +122,8 @@ static int fall_back(struct cf_cell *cell, int nsfd, struct cf_error *error)
 	struct cf_error ebpf = *error;
 	struct cf_error nflog = { 0 };
 
-	if (ebpf.kind == CF_FAIL_SETNS) /* where NFLOG would have to go as well */
+	/* Where NFLOG would have to go as well; and what is short for it, too. */
+	if (ebpf.kind == CF_FAIL_SETNS || ebpf.err == EMFILE || ebpf.err == ENFILE || ebpf.err == ENOMEM)
 		return -1;
 	if (open_nflog(cell, nsfd, &nflog) < 0)
 		return cf_fail(error, ebpf.kind, ebpf.err, "%.600s; nor does NFLOG work: %.300s", ebpf.text,
@@ -174,5 +190,5 @@ void cf_sources_text(const struct cf_cell *cell, char *text)
 		snprintf(text, 64, "%s%snflog group %u", has_program ? how : "", has_program ? " and " : "",
 			 cell->nflog_group);
 	else
-		snprintf(text, 64, "%s", has_program ? how : "none");
+		snprintf(text, 64, "%s", has_program ? how : cell->plan.sources == CF_SOURCES_NOOP ? "noop" : "none");
 }

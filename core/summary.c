@@ -48,15 +48,15 @@ static int collector_adds_up(const struct cf_collected *collected)
 	for (int i = 0; i < CF_TOLD_KINDS; i++)
 		told += collected->told[i];
 	return collected->submitted == told &&
-	       collected->nflog_packets == collected->nflog_parsed + collected->nflog_unparsed &&
-	       collected->nflog_parsed ==
-		       collected->nflog_flow_hit + collected->nflog_flow_new + collected->nflog_flow_full;
+	       collected->nflog.packets == collected->nflog.parsed + collected->nflog.unparsed &&
+	       collected->nflog.parsed ==
+		       collected->nflog.flow_hit + collected->nflog.flow_new + collected->nflog.flow_full;
 }
 
 static int worker_adds_up(const struct cf_outcome *outcome)
 {
-	return outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed + outcome->failed +
-					    outcome->refused + outcome->skipped;
+	return outcome->consumed == outcome->records + outcome->deduplicated + outcome->suppressed + outcome->filtered +
+					    outcome->failed + outcome->refused + outcome->skipped;
 }
 
 static int output_adds_up(const struct cf_output_numbers *out)
@@ -66,8 +66,8 @@ static int output_adds_up(const struct cf_output_numbers *out)
 
 static uint64_t lost_collecting(const struct cf_collected *collected)
 {
-	return collected->untold + collected->own_refused + collected->nflog_flow_full + collected->nflog_lost +
-	       collected->nflog_refused;
+	return collected->untold + collected->own_refused + collected->nflog.flow_full + collected->nflog.lost +
+	       collected->nflog.refused;
 }
 
 /* Flows of which no event got into the ring. */
@@ -77,12 +77,17 @@ static int kernel_missed(const struct cf_stats *stats)
 	       stats->n[CF_STAT_UNPARSED_VLAN_TOO_DEEP];
 }
 
+/* By a program that counts what it misses: what rules log is what their author chose. */
+static bool is_way_out_watched(const struct cf_cell *cell)
+{
+	return (cell->plan.hooks & CF_PLAN_EGRESS) && cell->object.stats_fd >= 0;
+}
+
 void cf_summary_connections(const struct cf_summary *summary, const struct cf_cell *cell,
 			    struct cf_connection_count *out)
 {
 	cf_connections_of_cell(summary->from->connections, cell->slot, out);
-	out->is_missing |= summary->is_missing || !(cell->plan.hooks & CF_PLAN_EGRESS) || cell->object.stats_fd < 0 ||
-			   kernel_missed(&cell->stats);
+	out->is_missing |= summary->is_missing || !is_way_out_watched(cell) || kernel_missed(&cell->stats);
 }
 
 const char *cf_summary_connections_are(const struct cf_connection_count *count)
@@ -105,7 +110,7 @@ static void gather_connections(struct cf_summary *summary)
 		if (!cells->by_slot[i])
 			continue;
 		seen++;
-		summary->connections.is_missing |= !(cells->by_slot[i]->plan.hooks & CF_PLAN_EGRESS);
+		summary->connections.is_missing |= !is_way_out_watched(cells->by_slot[i]);
 	}
 }
 
@@ -139,8 +144,8 @@ static void gather_live(struct cf_summary *summary)
 	summary->is_counted = !input->cells->uncounted;
 	gather_connections(summary);
 	cf_recording_summary(input->recorder, outcome, &summary->recording);
-	summary->adds_up = worker_adds_up(outcome) && summary->recording.adds_up && collector_adds_up(input->collected) &&
-			   (!summary->is_counted || kernel_adds_up(summary));
+	summary->adds_up = worker_adds_up(outcome) && summary->recording.adds_up &&
+			   collector_adds_up(input->collected) && (!summary->is_counted || kernel_adds_up(summary));
 }
 
 void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
@@ -267,20 +272,21 @@ static void log_kernel(const struct cf_summary *summary)
 
 static void log_decided(const struct cf_summary *summary)
 {
-	const struct cf_collected *collected = summary->from->collected;
 	const struct cf_outcome *outcome = &summary->outcome;
+	const struct cf_collected *collected = summary->from->collected;
 
-	char kernel[24] = "unknown";
-
+	/* The collector's are made of what it took from the kernel's rings, among others. */
 	if (summary->is_counted)
-		snprintf(kernel, sizeof(kernel), "%" PRIu64, summary->stats.n[CF_STAT_EVENT_SUBMITTED]);
-	cf_info("  rings     %s submitted by programs + %" PRIu64 " by the collector = %" PRIu64 " consumed + %" PRIu64
-		" still there + %" PRIu64 " to the collector",
-		kernel, collected->submitted, outcome->consumed, summary->in_ring, collected->own_taken);
+		cf_info("  ring      %" PRIu64 " submitted = %" PRIu64 " consumed + %" PRIu64 " still in the ring",
+			summary->stats.n[CF_STAT_EVENT_SUBMITTED] + collected->submitted - collected->own_taken,
+			outcome->consumed, summary->in_ring);
+	else
+		cf_info("  ring      unknown submitted, %" PRIu64 " consumed, %" PRIu64 " still in the ring",
+			outcome->consumed, summary->in_ring);
 	cf_info("  decided   %" PRIu64 " consumed = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
-		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
-		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
-		outcome->refused, outcome->skipped);
+		" suppressed + %" PRIu64 " filtered + %" PRIu64 " failed + %" PRIu64 " refused + %" PRIu64 " skipped",
+		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->filtered,
+		outcome->failed, outcome->refused, outcome->skipped);
 }
 
 /* Only where it happened: most policies never come near, and it is no loss that `lost` knows of. */
@@ -316,7 +322,7 @@ static void log_cell(const struct cf_summary *summary, const struct cf_cell *cel
 	char connections[128];
 	char sources[64];
 
-	if (cell->object.stats_fd >= 0)
+	if (cell->counted)
 		snprintf(numbers, sizeof(numbers), "%" PRIu64 " packets, %" PRIu64 " flows",
 			 cell->stats.n[CF_STAT_PACKETS], cell->stats.n[CF_STAT_FLOW_NEW]);
 	cf_summary_connections(summary, cell, &count);
@@ -326,14 +332,24 @@ static void log_cell(const struct cf_summary *summary, const struct cf_cell *cel
 		connections_text(&count, connections, sizeof(connections)));
 }
 
+/* What a cell's own counters do not have they cannot be compared with. */
+static void log_bypass(struct cf_cell *cell)
+{
+	if (!cell->bypass.counts || !cell->counted)
+		return;
+	cf_info("  peer      %s: %" PRIu64 " packets left the cell, %" PRIu64 " of them not seen inside",
+		cell->plan.name, cell->bypass.packets, cf_bypass_count(&cell->bypass, &cell->stats));
+	cf_bypass_warn(&cell->bypass, cell->plan.name, &cell->stats);
+}
+
 static void log_nflog(const struct cf_collected *n)
 {
-	if (n->nflog_packets + n->nflog_lost + n->nflog_refused == 0)
+	if (n->nflog.packets + n->nflog.lost + n->nflog.refused == 0)
 		return;
 	cf_info("  nflog     %" PRIu64 " logged = %" PRIu64 " of known flows + %" PRIu64 " new + %" PRIu64
 		" refused by a full table + %" PRIu64 " unparsed; %" PRIu64 " lost, %" PRIu64 " messages refused",
-		n->nflog_packets, n->nflog_flow_hit, n->nflog_flow_new, n->nflog_flow_full, n->nflog_unparsed,
-		n->nflog_lost, n->nflog_refused);
+		n->nflog.packets, n->nflog.flow_hit, n->nflog.flow_new, n->nflog.flow_full, n->nflog.unparsed,
+		n->nflog.lost, n->nflog.refused);
 }
 
 static void log_collected(const struct cf_summary *summary)
@@ -368,6 +384,7 @@ static void log_cells(const struct cf_summary *summary)
 			continue;
 		seen++;
 		log_cell(summary, cells->by_slot[i]);
+		log_bypass(cells->by_slot[i]);
 	}
 }
 
@@ -399,9 +416,9 @@ static void log_recorded(const struct cf_summary *summary)
 	cf_info("  egress    %s", connections_text(&summary->connections, connections, sizeof(connections)));
 	log_losses(summary);
 	cf_info("  decided   %" PRIu64 " recorded = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
-		" suppressed + %" PRIu64 " failed + %" PRIu64 " refused",
-		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->failed,
-		outcome->refused);
+		" suppressed + %" PRIu64 " filtered + %" PRIu64 " failed + %" PRIu64 " refused",
+		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->filtered,
+		outcome->failed, outcome->refused);
 	log_dedup(summary);
 	log_outputs(summary);
 	if (outcome->script_errors)

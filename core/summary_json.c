@@ -73,6 +73,7 @@ static void kernel_numbers(struct cf_json *json, const struct cf_summary *summar
 		[CF_STAT_WAKEUPS] = "wakeups",
 		[CF_STAT_LATER_FRAGMENTS] = "later_fragments",
 		[CF_STAT_NON_LINEAR] = "non_linear",
+		[CF_STAT_EGRESS_PACKETS] = "egress_packets",
 	};
 
 	key(json, "kernel");
@@ -102,15 +103,15 @@ static void collector_numbers(struct cf_json *json, const struct cf_summary *sum
 	number(json, "untold", n->untold);
 	number(json, "own_taken", n->own_taken);
 	number(json, "own_refused", n->own_refused);
-	number(json, "nflog_packets", n->nflog_packets);
-	number(json, "nflog_parsed", n->nflog_parsed);
-	number(json, "nflog_unparsed", n->nflog_unparsed);
-	number(json, "nflog_flow_hit", n->nflog_flow_hit);
-	number(json, "nflog_flow_new", n->nflog_flow_new);
-	number(json, "nflog_flow_full", n->nflog_flow_full);
-	number(json, "nflog_lost", n->nflog_lost);
-	number(json, "nflog_overruns", n->nflog_overruns);
-	number(json, "nflog_refused", n->nflog_refused);
+	number(json, "nflog_packets", n->nflog.packets);
+	number(json, "nflog_parsed", n->nflog.parsed);
+	number(json, "nflog_unparsed", n->nflog.unparsed);
+	number(json, "nflog_flow_hit", n->nflog.flow_hit);
+	number(json, "nflog_flow_new", n->nflog.flow_new);
+	number(json, "nflog_flow_full", n->nflog.flow_full);
+	number(json, "nflog_lost", n->nflog.lost);
+	number(json, "nflog_overruns", n->nflog.overruns);
+	number(json, "nflog_refused", n->nflog.refused);
 	number(json, "joined", n->joined);
 	number(json, "conflicts", n->conflicts);
 	number(json, "join_early", n->join_early);
@@ -149,6 +150,7 @@ static void worker_numbers(struct cf_json *json, const struct cf_summary *summar
 	number(json, "deduplicated", outcome->deduplicated);
 	number(json, "dedup_forgotten", outcome->dedup_forgotten);
 	number(json, "suppressed", outcome->suppressed);
+	number(json, "filtered", outcome->filtered);
 	number(json, "failed", outcome->failed);
 	number(json, "refused", outcome->refused);
 	number(json, "skipped", outcome->skipped);
@@ -232,6 +234,8 @@ static void sources(struct cf_json *json, const struct cf_cell *cell)
 		separator(json);
 		cf_json_literal(json, "\"nflog\"");
 	}
+	if (cell->plan.sources == CF_SOURCES_NOOP)
+		cf_json_literal(json, "\"noop\"");
 	cf_json_literal(json, "]");
 	if (cell->mode != CF_ATTACH_AUTO)
 		text(json, "tc", cell->mode == CF_ATTACH_CLSACT ? "clsact" : "tcx");
@@ -259,12 +263,16 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 		sources(json, cell);
 		key(json, "gone");
 		cf_json_bytes(json, cell->gone ? "true" : "false", cell->gone ? 4 : 5);
-		if (cell->object.stats_fd >= 0) {
+		if (cell->counted) {
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
 		cf_summary_connections(summary, cell, &count);
 		connections(json, "connections", &count);
+		if (cell->bypass.counts)
+			number(json, "peer_packets", cell->bypass.packets);
+		if (cell->bypass.counts && cell->counted)
+			number(json, "bypassed", cf_bypass_count(&cell->bypass, &cell->stats));
 		cf_json_literal(json, "}");
 	}
 	cf_json_literal(json, "]");

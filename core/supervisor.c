@@ -34,6 +34,7 @@ enum ending {
 	END_ASKED, /* signal */
 	END_QUIET, /* the reader of stdout has gone */
 	END_CELLS_GONE,
+	END_LIMIT, /* as many records as were asked for */
 };
 
 struct supervisor {
@@ -179,6 +180,14 @@ static void take_messages(struct supervisor *sup)
 		cf_keeper_lost(&sup->keeper);
 }
 
+/* Not taken from a worker's word: its message only wakes us. */
+static bool is_limit_reached(const struct supervisor *sup)
+{
+	uint64_t limit = sup->options->selection ? sup->options->selection->limit : 0;
+
+	return limit && cf_outcome_current(sup->gen.shared)->records >= limit;
+}
+
 /* Wait for something to happen, and take it. */
 static void turn(struct supervisor *sup)
 {
@@ -208,6 +217,8 @@ static void turn(struct supervisor *sup)
 		reload(sup);
 	if (fds[2].revents)
 		take_messages(sup);
+	if (sup->ending == GO_ON && is_limit_reached(sup))
+		sup->ending = END_LIMIT;
 	if (fds[3].revents)
 		cf_collecting_hear(&sup->gen.collecting, cf_keeper_now_ms());
 	if (fds[4].revents)
@@ -307,7 +318,8 @@ static int exit_code(const struct supervisor *sup, const struct cf_summary *summ
 		return 4;
 	if ((sup->options->fail_on & CF_FAIL_ON_LOSS) && summary->lost)
 		return 7;
-	if ((sup->options->fail_on & CF_FAIL_ON_DENY) && summary->outcome.decisions[CF_DENY])
+	if ((sup->options->fail_on & CF_FAIL_ON_DENY) &&
+	    (summary->outcome.decisions[CF_DENY] || summary->outcome.filtered_deny))
 		return 8;
 	return sup->ending == END_CELLS_GONE ? 6 : 0;
 }
@@ -343,6 +355,8 @@ static int run(struct supervisor *sup)
 		turn(sup);
 	if (sup->ending == END_CELLS_GONE)
 		cf_error_log("no cell is left, ending");
+	else if (sup->ending == END_LIMIT)
+		cf_info("as many records as --limit says, ending");
 	drain(sup);
 	return conclude(sup);
 }

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "plan.h"
 #include "record_keeper.h"
+#include "select.h"
 
 enum cf_fail_on { /* bits */
 		  CF_FAIL_ON_DENY = 1,
@@ -21,6 +22,7 @@ struct cf_run_options {
 	const char *const *args; /* name, value, ..., NULL */
 	const struct cf_plan_cell
 		*cell; /* from the command line: fields that were given; no name: for all cells; NULL: none */
+	const struct cf_selection *selection; /* what of the output to show */
 	struct cf_plan_metadata metadata; /* fields given on the command line */
 	const char *user; /* the worker's; NULL: default */
 	uint64_t ring_bytes; /* 0: default */

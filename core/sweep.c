@@ -179,6 +179,19 @@ uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_set
 	return flows;
 }
 
+void cf_sweep_told(struct cf_sweep *sweep, const struct cf_flow_key *key, uint64_t first_seen_ns)
+{
+	for (uint32_t i = 0; i < sweep->table.set_count; i++) {
+		struct cf_flow_set *set = &sweep->table.sets[i];
+
+		for (int way = 0; way < CF_FLOW_WAYS; way++)
+			if (__atomic_load_n(&set->tag[way], __ATOMIC_ACQUIRE) == CF_TAG_CLOSING &&
+			    set->flow[way].first_seen_ns == first_seen_ns &&
+			    memcmp(&set->flow[way].key, key, sizeof(*key)) == 0)
+				set_free(set, way);
+	}
+}
+
 /* One that was marked before keeps its reason: it was over before its cell was. */
 static int close_way(struct cf_sweep *sweep, struct cf_flow_set *set, int way, uint32_t close_reason, uint64_t now_ns)
 {

@@ -57,6 +57,9 @@ void cf_sweep_init(struct cf_sweep *sweep, const struct cf_flow_table *table, co
  * without flows costs one cache line. */
 uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_sets);
 
+/* Take out a flow, without a word, that a predecessor had told as closed when it died. */
+void cf_sweep_told(struct cf_sweep *sweep, const struct cf_flow_key *key, uint64_t first_seen_ns);
+
 /* Close every flow of one cell (`slot`: the number that its flows carry, with the epoch), or CF_SWEEP_ALL, with
  * `close_reason` (a finished flow keeps its own). Nobody counts into them any more: their programs are detached since
  * at least CF_FLOW_CLOSING_NS. 0: done; -1: fn had no room for all, call again. */

@@ -67,6 +67,8 @@ int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener
 		cf_digest_part(&loading.digest, "file", config->policy.text, config->policy.len);
 	if (cf_script_open(error) < 0)
 		return -1;
+	if (config->selection && cf_script_select(config->selection->words, error) < 0)
+		return -1;
 	cf_script_limit(CF_MEMORY_MB_DEFAULT); /* what the policy says of it counts from when it was read */
 	if (cf_script_load(&config->policy, &including, plan, error) < 0)
 		return -1;
@@ -76,6 +78,8 @@ int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener
 		cf_digest_end(&loading.digest, plan->metadata.policy_digest);
 	merge_metadata(&plan->metadata, config->metadata);
 	if (config->cell && cf_plan_merge_cell(plan, config->cell, error) < 0)
+		return -1;
+	if (config->selection && cf_select_merge(config->selection, plan, error) < 0)
 		return -1;
 	for (uint32_t i = 0; i < plan->cell_count; i++)
 		cf_plan_cell_complete(&plan->cells[i]);
@@ -207,7 +211,8 @@ static void fail_and_exit(int channel, const struct cf_error *error)
 	struct cf_message_text text = { 0 };
 
 	memcpy(text.text, error->text, sizeof(text.text));
-	cf_channel_send(channel, CF_MSG_FAILED, &text, sizeof(text), NULL, 0);
+	cf_channel_send(channel, error->kind == CF_FAIL_USAGE ? CF_MSG_MISUSED : CF_MSG_FAILED, &text, sizeof(text),
+			NULL, 0);
 	_exit(cf_failure_exit_code(error->kind));
 }
 
@@ -259,6 +264,8 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 		fail_and_exit(channel, &error);
 	cf_dedup_bind(config->dedup, config->dedup_len);
 	cf_emit_bind(config->shared, turn->sinks, turn->sink_count);
+	cf_emit_formats(plan, config->selection && config->selection->color);
+	cf_emit_limit(config->selection ? config->selection->limit : 0);
 	turn->interpreted = plan->limits.interpreted;
 	turn->slow_ms = plan->limits.slow_ms;
 	turn->connections = config->connections;

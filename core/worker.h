@@ -10,10 +10,12 @@
 #include "outcome.h"
 #include "plan.h"
 #include "script.h"
+#include "select.h"
 
 struct cf_worker_config {
 	struct cf_policy policy;
 	const struct cf_plan_cell *cell; /* from the command line, see cf_plan_merge_cell; NULL: none */
+	const struct cf_selection *selection; /* from the command line; NULL: everything is shown as the policy says */
 	const struct cf_plan_metadata *metadata; /* from the command line: fields that are given win */
 	struct cf_shared *shared;
 	struct cf_progress *progress; /* where it notes what it is doing */

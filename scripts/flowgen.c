@@ -24,6 +24,10 @@ static const char usage_text[] =
 	"  --rate N           flows in a second (default: as fast as it goes)\n"
 	"  --seed N           chooses the source ports and the payload (default 1)\n"
 	"  --list FILE        one line for each flow: protocol source port destination port packets\n"
+	"  --end HOW          of TCP connections: fin (default), rst, sink (its --reset is waited for), or hold: left\n"
+	"                     open, until the time is over or a signal comes\n"
+	"  --repeat N         TCP connections of each flow, one after another (default 1); wants --end rst or sink\n"
+	"  --reset            sink: reset a TCP connection once there was something to read\n"
 	"  --firewalled       go on where the cell's own firewall refuses, and count that flow as sent\n"
 	"  --seconds N        give up after this time (default 60)\n"
 	"The sink also ends on SIGTERM, on SIGINT, and when its standard input is a pipe that closes.\n";
@@ -78,10 +82,25 @@ static int mix_parse(char *text, struct fg_options *o)
 	return o->kinds ? 0 : fg_fail(0, "--mix: names no kind");
 }
 
+static int end_parse(char *text, struct fg_options *o)
+{
+	static char *const names[] = { "fin", "rst", "sink", "hold", NULL };
+	char *value, *word = text;
+	int end = getsubopt(&text, names, &value);
+
+	if (end < 0 || value || *text)
+		return fg_fail(0, "--end: \"%s\": want fin, rst, sink or hold", word);
+	o->end = (enum fg_end)end;
+	return 0;
+}
+
 static const struct option long_options[] = {
 	{ "serve", no_argument, NULL, 's' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "firewalled", no_argument, NULL, 'w' },
+	{ "reset", no_argument, NULL, 'x' },
+	{ "end", required_argument, NULL, 'd' },
+	{ "repeat", required_argument, NULL, 'n' },
 	{ "mix", required_argument, NULL, 'm' },
 	{ "to4", required_argument, NULL, '4' },
 	{ "to6", required_argument, NULL, '6' },
@@ -115,6 +134,7 @@ static int number_set(struct fg_options *o, int option, const char *name, const 
 		FIELD('k', ports, 1, FG_PORTS_MAX);
 		FIELD('r', rate, 1, 10000000);
 		FIELD('e', seed, 0, UINT32_MAX);
+		FIELD('n', repeat, 1, 1000000);
 		FIELD('t', seconds, 1, 3600);
 	}
 #undef FIELD
@@ -130,6 +150,11 @@ static int option_set(struct fg_options *o, int option, const char *name)
 	case 'w':
 		o->firewalled = true;
 		return 0;
+	case 'x':
+		o->reset = true;
+		return 0;
+	case 'd':
+		return end_parse(optarg, o);
 	case 'm':
 		return mix_parse(optarg, o);
 	case '4':
@@ -151,6 +176,9 @@ static int options_check(const struct fg_options *o)
 {
 	if (o->port_base + o->ports > 65536)
 		return fg_fail(0, "--port-base and --ports reach beyond port 65535");
+	/* After a FIN the tuple stays in TIME_WAIT, and cannot be used again for a minute. */
+	if (o->repeat > 1 && o->end != FG_END_RST && o->end != FG_END_SINK)
+		return fg_fail(0, "--repeat wants --end rst or sink");
 	for (uint32_t i = 0; !o->serve && i < o->kinds; i++) {
 		bool six = o->mix[i] == FG_TCP6 || o->mix[i] == FG_UDP6;
 
@@ -170,6 +198,7 @@ int main(int argc, char **argv)
 				.payload = 64,
 				.seconds = 60,
 				.seed = 1,
+				.repeat = 1,
 				.port_base = 9000,
 				.ports = 16,
 				.kinds = FG_KINDS,

@@ -19,11 +19,16 @@ enum {
 };
 
 enum fg_kind { FG_TCP4, FG_UDP4, FG_TCP6, FG_UDP6 };
+/* How the sender's TCP connections end: in order, reset by it, reset by the sink (--reset), or not before it ends. */
+enum fg_end { FG_END_FIN, FG_END_RST, FG_END_SINK, FG_END_HOLD };
 
 struct fg_options {
 	bool serve;
+	bool reset; /* the sink resets a connection once it has read from it */
 	bool firewalled; /* a flow that the cell's own firewall refuses was sent as well */
+	enum fg_end end;
 	uint32_t seed;
+	uint32_t repeat; /* connections of each TCP flow, one after another */
 	uint64_t flows; /* over all kinds together */
 	uint32_t packets; /* with payload, for each flow */
 	uint32_t payload; /* bytes in each of them */

@@ -2,54 +2,16 @@
  *
  * flowgen's sender. A flow is a source port and a destination port nobody used before in this run: each source
  * port visits every destination port once, then the next one is taken. Source ports are bound, never left to the
- * kernel, so that the list of flows is known. The sink is flowgen_serve.c.
+ * kernel, so that the list of flows is known. Connections are flowgen_tcp.c's, the sink is flowgen_serve.c.
  */
-#include "flowgen.h"
-#include <arpa/inet.h>
+#include "flowgen_sender.h"
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-};
-
-struct kind {
-	const char *name;
-	bool tcp;
-	int family;
-	union address to, from;
-	socklen_t len;
-	char to_text[INET6_ADDRSTRLEN], from_text[INET6_ADDRSTRLEN];
-	int fd; /* udp: the current source port's socket; -1: none */
-	uint32_t source_index; /* counts source ports taken */
-	uint32_t visited; /* destination ports the current source port has visited */
-	uint64_t flows, packets, bytes;
-};
-
-struct sender {
-	const struct fg_options *o;
-	struct kind kinds[FG_KINDS];
-	uint64_t started_ns, sent;
-	char payload[FG_PAYLOAD_MAX];
-	union address to[FG_PORTS_MAX];
-	struct mmsghdr messages[FG_PORTS_MAX];
-};
-
-static void port_set(union address *address, uint16_t port)
-{
-	if (address->any.sa_family == AF_INET)
-		address->in.sin_port = htons(port);
-	else
-		address->in6.sin6_port = htons(port);
-}
-
-static uint16_t source_port(const struct sender *s, const struct kind *k)
+uint16_t fg_source_port(const struct sender *s, const struct kind *k)
 {
 	return FG_SOURCE_PORT_FIRST + ((uint64_t)s->o->seed * 7919 + k->source_index) % FG_SOURCE_PORTS;
 }
@@ -60,7 +22,7 @@ static int source_find(struct kind *k)
 	socklen_t len = k->len;
 	int fd = socket(k->family, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc = 0;
 
-	port_set(&k->to, 9);
+	fg_port_set(&k->to, 9);
 	if (fd < 0 || connect(fd, &k->to.any, k->len) || getsockname(fd, &k->from.any, &len))
 		rc = fg_fail(errno, "%s: no way to %s", k->name, k->to_text);
 	else
@@ -91,7 +53,7 @@ static int kind_init(struct kind *k, enum fg_kind kind, const struct fg_options 
 }
 
 /* A socket bound to the kind's current source port, or to the next that is free. */
-static int source_open(const struct sender *s, struct kind *k)
+int fg_source_open(const struct sender *s, struct kind *k)
 {
 	int fd = socket(k->family, (k->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0), on = 1;
 
@@ -103,7 +65,7 @@ static int source_open(const struct sender *s, struct kind *k)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	}
 	for (; k->source_index < FG_SOURCE_PORTS; k->source_index++, k->visited = 0) {
-		port_set(&k->from, source_port(s, k));
+		fg_port_set(&k->from, fg_source_port(s, k));
 		if (!bind(fd, &k->from.any, k->len))
 			return fd;
 		if (errno != EADDRINUSE)
@@ -114,7 +76,7 @@ static int source_open(const struct sender *s, struct kind *k)
 	return -1;
 }
 
-static void source_next(struct kind *k)
+void fg_source_next(struct kind *k)
 {
 	if (k->fd >= 0)
 		close(k->fd);
@@ -123,7 +85,7 @@ static void source_next(struct kind *k)
 	k->source_index++;
 }
 
-static void flow_done(const struct sender *s, struct kind *k, uint16_t port)
+void fg_flow_done(const struct sender *s, struct kind *k, uint16_t port)
 {
 	const struct fg_options *o = s->o;
 
@@ -131,7 +93,7 @@ static void flow_done(const struct sender *s, struct kind *k, uint16_t port)
 	k->packets += o->packets;
 	k->bytes += (uint64_t)o->packets * o->payload;
 	if (o->list)
-		fprintf(o->list, "%.3s %s %u %s %u %u\n", k->name, k->from_text, source_port(s, k), k->to_text, port,
+		fprintf(o->list, "%.3s %s %u %s %u %u\n", k->name, k->from_text, fg_source_port(s, k), k->to_text, port,
 			o->packets);
 }
 
@@ -141,11 +103,11 @@ static int udp_send(struct sender *s, struct kind *k, uint32_t count)
 	const struct fg_options *o = s->o;
 	struct iovec iov = { .iov_base = s->payload, .iov_len = o->payload };
 
-	if (k->fd < 0 && (k->fd = source_open(s, k)) < 0)
+	if (k->fd < 0 && (k->fd = fg_source_open(s, k)) < 0)
 		return -1;
 	for (uint32_t i = 0; i < count; i++) {
 		s->to[i] = k->to;
-		port_set(&s->to[i], o->port_base + k->visited + i);
+		fg_port_set(&s->to[i], o->port_base + k->visited + i);
 		s->messages[i].msg_hdr = (struct msghdr){
 			.msg_name = &s->to[i], .msg_namelen = k->len, .msg_iov = &iov, .msg_iovlen = 1
 		};
@@ -157,66 +119,13 @@ static int udp_send(struct sender *s, struct kind *k, uint32_t count)
 			if (n < 0 && errno == EPERM && o->firewalled)
 				n = 1;
 			if (n < 0 && errno != EINTR)
-				return fg_fail(errno, "%s: send from port %u", k->name, source_port(s, k));
+				return fg_fail(errno, "%s: send from port %u", k->name, fg_source_port(s, k));
 			done += n > 0 ? n : 0;
 		}
 	for (uint32_t i = 0; i < count; i++)
-		flow_done(s, k, o->port_base + k->visited + i);
+		fg_flow_done(s, k, o->port_base + k->visited + i);
 	k->visited += count;
 	return 0;
-}
-
-enum { REFUSED = -2 }; /* by the cell's own firewall */
-
-/* Connected, from a tuple that no earlier run left in TIME_WAIT. */
-static int tcp_open(struct sender *s, struct kind *k)
-{
-	static const struct timeval patience = { .tv_sec = 5 };
-
-	for (;;) {
-		int fd = source_open(s, k), err;
-
-		if (fd < 0)
-			return -1;
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		port_set(&k->to, s->o->port_base + k->visited);
-		if (!connect(fd, &k->to.any, k->len))
-			return fd;
-		err = errno;
-		close(fd);
-		if (s->o->firewalled && (err == ECONNREFUSED || err == EPERM))
-			return REFUSED;
-		if (err != EADDRNOTAVAIL)
-			return fg_fail(err, "%s: connect to %s port %u (is the sink there?)", k->name, k->to_text,
-				       s->o->port_base + k->visited);
-		source_next(k);
-	}
-}
-
-static int tcp_send(struct sender *s, struct kind *k)
-{
-	const struct fg_options *o = s->o;
-	int fd = tcp_open(s, k), rc = 0;
-	char end;
-
-	if (fd == REFUSED)
-		goto done;
-	if (fd < 0)
-		return -1;
-	/* MSG_EOR: the kernel may not join this chunk with the next, so each one is a packet of its own. */
-	for (uint32_t i = 0; i < o->packets && !rc; i++)
-		if (send(fd, s->payload, o->payload, MSG_EOR | MSG_NOSIGNAL) != (ssize_t)o->payload)
-			rc = fg_fail(errno, "%s: send", k->name);
-	/* Closing waits for the sink's own end, which comes after it has read everything: no reset either way. */
-	if (!rc && (shutdown(fd, SHUT_WR) || recv(fd, &end, 1, 0) != 0))
-		rc = fg_fail(errno, "%s: the sink did not close %s port %u", k->name, k->to_text,
-			     o->port_base + k->visited);
-	close(fd);
-done:
-	if (!rc)
-		flow_done(s, k, o->port_base + k->visited++);
-	return rc;
 }
 
 static int kind_send(struct sender *s, struct kind *k, uint32_t count)
@@ -225,8 +134,8 @@ static int kind_send(struct sender *s, struct kind *k, uint32_t count)
 
 	for (uint32_t i = 0; i < count && !rc; i += k->tcp ? 1 : count) {
 		if (k->visited == s->o->ports)
-			source_next(k);
-		rc = k->tcp ? tcp_send(s, k) : udp_send(s, k, count);
+			fg_source_next(k);
+		rc = k->tcp ? fg_tcp_send(s, k) : udp_send(s, k, count);
 	}
 	return rc;
 }
@@ -299,6 +208,10 @@ int fg_send(const struct fg_options *options)
 	sender.started_ns = fg_now_ns();
 	rc = flows_send(&sender);
 	report(&sender);
+	if (!rc && options->end == FG_END_HOLD) {
+		fflush(NULL);
+		sleep(options->seconds);
+	}
 	for (uint32_t i = 0; i < options->kinds; i++)
 		if (sender.kinds[i].fd >= 0)
 			close(sender.kinds[i].fd);

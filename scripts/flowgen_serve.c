@@ -20,7 +20,7 @@ enum role { ROLE_LISTENER, ROLE_TCP, ROLE_UDP, ROLE_SIGNAL, ROLE_STDIN };
 
 struct sink {
 	int epoll;
-	bool stop;
+	bool stop, reset;
 	uint64_t connections, tcp_bytes, packets, udp_bytes;
 };
 
@@ -61,12 +61,16 @@ static int connections_accept(struct sink *s, int fd)
 
 static void connection_read(struct sink *s, int fd)
 {
+	static const struct linger at_once = { .l_onoff = 1 };
+	uint64_t before = s->tcp_bytes;
 	char data[65536];
 	ssize_t n;
 
 	while ((n = recv(fd, data, sizeof(data), 0)) > 0)
 		s->tcp_bytes += n;
-	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+	if (s->reset && s->tcp_bytes > before)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	if (n == 0 || (s->reset && s->tcp_bytes > before) || (errno != EAGAIN && errno != EINTR))
 		close(fd);
 }
 
@@ -145,7 +149,7 @@ static int sink_open(struct sink *s, const struct fg_options *o)
 
 int fg_serve(const struct fg_options *o)
 {
-	struct sink sink = { 0 };
+	struct sink sink = { .reset = o->reset };
 	uint64_t deadline = fg_now_ns() + o->seconds * UINT64_C(1000000000), now;
 
 	if (sink_open(&sink, o))

@@ -27,6 +27,9 @@ end
 
 function M.check(self) return check.run(self, sandbox.compiled) end
 
+--- The runtime's state itself, for testing_policy.lua.
+function M.state(self) return self end
+
 --- texts: file, "json" or "", "strict" or "".
 function M.checked(self, plan, texts)
   local errors, warnings = M.check(self)

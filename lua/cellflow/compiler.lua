@@ -20,6 +20,16 @@ function M.once(fn)
   return fn
 end
 
+-- The LuaJIT of Debian 12 compiles next() wrongly (its issue 829, mended a fortnight after that snapshot): where
+-- registers are short, half of a pointer is lost, and the process with it. So there a loop over pairs is left to the
+-- interpreter; versions since then are called 2.1.NUMBER.
+local next_is_broken = jit.version:find("2%.1%.0%-beta") ~= nil
+
+--- next, to be used wherever a loop may become hot.
+M.next = next_is_broken and M.once(function(what, key) return next(what, key) end) or next
+--- The same of pairs, of plain tables.
+function M.pairs(what) return M.next, what, nil end
+
 M.FEW = 4 -- rounds
 
 --- Two functions that do the same loop, the second for fewer than M.FEW rounds and never compiled -> a function(rounds,

@@ -120,7 +120,8 @@ local after_error = compiler.once(function(self, err)
     where = self.faults.settle(handler.title, handler.place, err)
     self.handlers.failed(handler.id, self.faults)
   else
-    where = self.faults.settle(name or "cellflow", places[name] or "cellflow", err)
+    local home = step == steps.LEFT_OUT and "--where" or "cellflow"
+    where = self.faults.settle(name or home, places[name] or home, err)
   end
   self.answer.error_place = self.answer.error_place or where
   self.core.cf_script_error()
@@ -141,19 +142,25 @@ local function switch_off(self, progress)
       if progress.is_off(progress_of.of_step(step)) then self.hooks[name] = false end
     end
   end
+  if not self.selects then return end
+  progress.name(progress_of.of_step(steps.LEFT_OUT), "--where")
+  if progress.is_off(progress_of.of_step(steps.LEFT_OUT)) then
+    self.selects = function() return false end
+  end
 end
 
 --- A dispatcher over `core`. `setup`: hooks (name -> function; false is put for one that is absent or quarantined),
 --- places (name -> text), record (of record.lua), answer (shared with the record), faults (of fault.lua), rules (of
---- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua), progress (of progress.lua).
+--- ruleset.lua), handlers (of handlers.lua), clock (of clock.lua), progress (of progress.lua), selects (of
+--- selection.lua, or nil: every event is to be shown).
 function M.new(core, setup)
   local batch = core.cf_batch_get()
-  local hooks, any = setup.hooks, next(setup.hooks) or #setup.handlers.list > 0
+  local hooks, any = setup.hooks, next(setup.hooks) or #setup.handlers.list > 0 or setup.selects
   -- false and not absent: looking for a key that is not there is the slow case.
   for _, name in pairs(HOOK_BEFORE) do hooks[name] = hooks[name] or false end
   local self = { core = core, hooks = hooks, places = setup.places, record = setup.record,
     answer = setup.answer, faults = setup.faults, rules = setup.rules, handlers = setup.handlers,
-    default_mapping = default_mapping, relieve = memory.new(core) }
+    selects = setup.selects, default_mapping = default_mapping, relieve = memory.new(core) }
   self.state, self.decision = setup.progress.state, ffi.new("struct cf_decision")
   switch_off(self, setup.progress)
   self.raws, self.handles = pointers(batch)

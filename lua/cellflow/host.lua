@@ -19,6 +19,7 @@ local progress = require("cellflow.progress")
 local record = require("cellflow.record")
 local ruleset = require("cellflow.ruleset")
 local sandbox = require("cellflow.sandbox")
+local selection = require("cellflow.selection")
 local vocabulary = require("cellflow.vocabulary")
 local slow = require("cellflow.slow")
 local words = require("cellflow.words")
@@ -104,7 +105,8 @@ local function assemble(self, box, encoder, plain, more, rules)
   self.names = box.names
   self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
     faults = asks.counted(fault.new(core), self.purpose), rules = rules, handlers = more.handlers, clock = more.clock,
-    timers = more.timers, progress = progress.new(core) }
+    timers = more.timers, progress = progress.new(core),
+    selects = self.selection and selection.bind(self.selection, { answer = answer, record = its_record }) or nil }
   more.handlers.bind(self.setup.progress)
   more.timers.bind(self.setup.progress)
   rules.bind(cells)
@@ -118,6 +120,7 @@ end
 ---   load(text, file, args, plan, read_include)  read a policy; text nil: the default mapping. args: table of texts.
 ---     plan: a struct cf_plan * or its address as a number; not kept. read_include(path) -> text, or nil and why not.
 ---     Raises one line "file:line: what".
+---   select(words)  before load: what of the output to show (selection.lua); returns nil, or what is wrong
 ---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
 ---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
 ---   slow(seconds, bound)  a batch took that long (slow.lua); true: tell me of the next one as well
@@ -131,13 +134,15 @@ function M.new(core, purpose)
   local listen
   core, listen = asks.prepare(core, purpose)
   local self = { listen = listen, purpose = purpose, core = core, given = nil,
-    setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {},
+    selection = nil, setup = nil, dispatcher = nil, moment = nil, cells = {}, metadata = {},
     relieve = memory.new(core) }
   local host = {}
 
   function host.bind(plan)
     read_plan(plan_pointer(plan), self.cells, self.metadata)
-    if self.setup then self.setup.rules.bind(self.cells) end
+    if not self.setup then return end
+    self.setup.rules.bind(self.cells)
+    if self.selection then selection.warn_of_cells(self.selection, self.cells) end
   end
   function host.load(text, file, args, given, read_include)
     self.given = given -- a cast pointer does not keep what it points to
@@ -147,6 +152,16 @@ function M.new(core, purpose)
     host.bind(plan)
     assemble(self, box, encoder, plain, more, rules)
     self.given = nil
+  end
+  function host.select(given)
+    local ok, found = pcall(selection.read, self.core, given, os.time())
+    if ok then
+      self.selection = found
+    elseif type(found) == "table" and found.usage then
+      return found.usage
+    else
+      error(found, 0)
+    end
   end
   host.batch = compiler.once(function(count) return self.dispatcher.run(count) end)
   function host.slow(seconds, bound) return self.slow(seconds, bound) end

@@ -2,6 +2,7 @@
 -- json.encode for policies: a value of theirs as JSON, keys sorted so that the same table is the same text. Text goes
 -- through core, which makes strict JSON of any bytes. Records without changes never come here; C writes them.
 local ffi = require("ffi")
+local compiler = require("cellflow.compiler")
 local place = require("cellflow.place")
 
 local concat, format = table.concat, string.format
@@ -44,7 +45,7 @@ end
 -- The keys of an object, sorted, or nil when the table is a list.
 local function keys_of(value)
   local keys, len = {}, #value
-  for key in pairs(value) do
+  for key in compiler.pairs(value) do
     if type(key) == "string" then
       keys[#keys + 1] = key
     elseif type(key) ~= "number" or key < 1 or key > len or key ~= math.floor(key) then

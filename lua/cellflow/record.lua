@@ -4,6 +4,7 @@
 -- core/record.h.
 local bit = require("bit")
 local ffi = require("ffi")
+local compiler = require("cellflow.compiler")
 local event = require("cellflow.event")
 local json = require("cellflow.json")
 local names_module = require("cellflow.names")
@@ -148,7 +149,7 @@ end
 local function names_of(self)
   local names, own = {}, {}
   for i = 1, #M.members do names[i] = M.members[i] end
-  for name in pairs(self.changes or {}) do
+  for name in compiler.pairs(self.changes or {}) do
     if not is_member[name] then own[#own + 1] = name end
   end
   table.sort(own)
@@ -185,6 +186,8 @@ function M.new(core, encoder, answer, cells, metadata)
   }
   self.copy = function() return (plain(self)) end
   record.plain = self.copy
+  --- Getters by member, of what was begun; not all members have one.
+  record.members = self.get
   --- `frozen`: it may be read, not changed.
   function record.begin(ev, raw, frozen) now.ev, now.event, now.frozen, self.changes = ev, raw, frozen or false, nil end
   function record.check_valid() check_valid(self) end

@@ -2,6 +2,7 @@
 -- The environment of a policy: a fixed list of names and the four hooks it may define. It protects an honest operator
 -- from mistakes (a misspelt name, a forgotten local); it is no jail for hostile code, and the docs say so.
 local bit = require("bit")
+local compiler = require("cellflow.compiler")
 local place = require("cellflow.place")
 local suggest = require("cellflow.suggest")
 local units = require("cellflow.units")
@@ -90,9 +91,10 @@ local function walker(plain)
     if special then
       local copy = {}
       for name, value in pairs(special.walk()) do copy[name] = value end
-      return next, copy, nil
+      return compiler.pairs(copy)
     end
-    return pairs(what)
+    if type(what) ~= "table" then return pairs(what) end -- for its error
+    return compiler.pairs(what)
   end
 end
 
@@ -101,7 +103,7 @@ local function base_words(parts)
   for _, name in ipairs(BASE) do words[name] = _G[name] end
   for name, value in pairs(units) do words[name] = value end
   for name, value in pairs(parts.words) do words[name] = value end
-  words.pairs = walker(parts.plain)
+  words.pairs, words.next = walker(parts.plain), compiler.next
   words.string, words.table = library("string", string), library("table", table)
   words.math, words.bit = library("math", math), library("bit", bit)
   words.json = strict("json", { encode = parts.json_encode })

@@ -21,8 +21,9 @@ M.SCRIPT_ERROR = "script_error"
 
 -- The step to take next. A step notes its successor before it calls a hook: after an error the event goes on there.
 -- START and FORMAT are the handlers' too: `at` is the one that runs, and there the line of handlers goes on behind it.
-local START, VERDICT, REASON, DECIDED, FORMAT, WRITE, GIVE_UP, DONE = 0, 1, 2, 3, 4, 5, 6, 7
-M.START, M.FORMAT, M.DONE = START, FORMAT, DONE
+-- LEFT_OUT is the end of an event that the command line does not show, or over which --where failed.
+local START, VERDICT, REASON, DECIDED, FORMAT, WRITE, GIVE_UP, LEFT_OUT, DONE = 0, 1, 2, 3, 4, 5, 6, 7, 8
+M.START, M.FORMAT, M.LEFT_OUT, M.DONE = START, FORMAT, LEFT_OUT, DONE
 M.HOOK_BEFORE = { [VERDICT] = "dedup", [REASON] = "verdict", [DECIDED] = "reason", [WRITE] = "format" }
 
 local SCRIPT_ERROR = M.SCRIPT_ERROR
@@ -112,16 +113,39 @@ local function ending(self)
   end
 end
 
--- The steps from the decision on: handlers, format, then exactly one ending.
+-- Whether the command line leaves the event in hand out. False: it selects nothing.
+local function filter_step(self)
+  local state, raws, handles, selects = self.state, self.raws, self.handles, self.selects
+  return selects and function()
+    state.step = LEFT_OUT
+    local yes = selects(handles[state.index], raws[state.index])
+    return not yes
+  end
+end
+
+local function leave_out(self)
+  local state, answer, event_end = self.state, self.answer, self.core.cf_event_end
+  return function()
+    state.step = DONE
+    event_end(answer.decision == "deny" and C.CF_ENDING_FILTERED_DENY or C.CF_ENDING_FILTERED)
+  end
+end
+
+-- The steps from the decision on: handlers, filters, format, then exactly one ending.
 local function last_steps(self)
   local state, hooks, fill, event_end = self.state, self.hooks, self.fill, self.core.cf_event_end
   local format, decided, finish = format_step(self), decided_step(self), ending(self)
+  local is_filtered, drop = filter_step(self), leave_out(self)
   return function(step)
     local line = false
     if step <= FORMAT and decided then
       state.step = FORMAT
       decided()
       state.at = 0
+    end
+    if step == LEFT_OUT or (step <= FORMAT and is_filtered and is_filtered()) then
+      drop()
+      return
     end
     if step <= FORMAT and hooks.format then
       state.step = WRITE
@@ -165,7 +189,8 @@ local function first_steps(self)
 end
 
 --- A function(step): the event at state.index from that step on. `self` is dispatch's own: core, state (struct
---- cf_progress *), raws, handles, hooks, places, answer, record, decision, rules, handlers, fill, default_mapping.
+--- cf_progress *), raws, handles, hooks, places, answer, record, decision, rules, handlers, selects (of
+--- selection.lua, or nil), fill, default_mapping.
 function M.new(self)
   local rules, decided, default = self.rules.list, self.rules.decided, self.rules.default
   local state, hooks, raws, answer, default_mapping = self.state, self.hooks, self.raws, self.answer,

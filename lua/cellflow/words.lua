@@ -13,7 +13,9 @@ local C = ffi.C
 local M = {}
 
 local HOOKS = { egress = C.CF_PLAN_EGRESS, ingress = C.CF_PLAN_INGRESS }
-local OUTPUTS = { "json" }
+local FORMATS = { json = C.CF_FORMAT_JSON, compact = C.CF_FORMAT_COMPACT, table = C.CF_FORMAT_TABLE,
+  csv = C.CF_FORMAT_CSV }
+local OUTPUTS = { "json", "compact", "table", "csv" }
 local UNIX_PATH_MAX = 107 -- sun_path without its NUL
 
 local CELL = {
@@ -86,7 +88,7 @@ local function output_target(title, path)
   return C.CF_OUTPUT_UNIX, socket
 end
 
-local function add_output(self, title, path, where)
+local function add_output(self, title, path, where, format)
   local kind, target = output_target(title, path)
   local earlier = self.outputs[path]
   if earlier then
@@ -97,15 +99,17 @@ local function add_output(self, title, path, where)
     place.raise(("%s is one too many; there can be %d outputs"):format(title, C.CF_OUTPUTS_MAX))
   end
   self.outputs[path] = where
-  output.kind, output.path, output.place = kind, target, where
+  output.kind, output.path, output.place, output.format = kind, target, where, format
 end
 
 local function declare_output(self, format, given)
   local title = ('output "%s"'):format(format)
-  if format ~= "json" then
-    place.raise(('%s: there is no such output%s'):format(title, suggest.hint(format, OUTPUTS)))
+  if not FORMATS[format] then
+    local hint = suggest.hint(format, OUTPUTS)
+    place.raise(('%s: there is no such output%s'):format(title, hint ~= "" and hint or
+      " (there are: " .. table.concat(OUTPUTS, ", ") .. ")"))
   end
-  add_output(self, title, options.check(title, given, OUTPUT).path or "-", here())
+  add_output(self, title, options.check(title, given, OUTPUT).path or "-", here(), FORMATS[format])
 end
 
 local function declare_metadata(self, given)
@@ -144,7 +148,7 @@ local function finish(self)
     error(("%s: %s has no { options } after it"):format(open.place, open.text), 0)
   end
   if self.plan.output_count == 0 then
-    add_output(self, "output", "-", "")
+    add_output(self, "output", "-", "", C.CF_FORMAT_JSON)
   end
   self.closed = true
 end

@@ -15,6 +15,7 @@ local STATS = {
   "packets", "parsed", "not_ip", "truncated", "bad_header", "ext_too_deep", "vlan_too_deep", "flow_hit", "flow_new",
   "flow_full", "flow_evicted", "flow_reused",
   "event_unwanted", "event_attempted", "event_submitted", "ring_full", "wakeups", "later_fragments", "non_linear",
+  "egress_packets",
 }
 assert(#STATS == ffi.C.CF_STAT_COUNT, "enum cf_stat has changed: name its counters here")
 
@@ -58,6 +59,7 @@ function M.load(options)
   if options.ring_bytes == 0 then self.ring_bytes = bpf.max_entries(object, "FLOW_EVENTS") end
   self.program = { egress = bpf.program_fd(object, "cellflow_egress"),
     ingress = bpf.program_fd(object, "cellflow_ingress") }
+  if not options.object then self.program.count = bpf.program_fd(object, "cellflow_count") end
   self.per_cpu = ffi.new("struct cf_stats[?]", bpf.cpus())
   return self
 end

@@ -87,9 +87,9 @@ end
 
 --- Start `cellflow run` with `args` (a list). Further options: verb in place of run, env (name -> value), stdout (path;
 --- a file of our own when absent; a FIFO needs its reader first), append (true: >> in place of >), shell (text before
---- the command, like "ulimit -n 9;").
+--- the command, like "ulimit -n 9;"), before (a command that becomes the one behind it, like "setpriv ...").
 function M.start(options)
-  local words = { "exec", "env" }
+  local words = { "exec", options.before or "", "/usr/bin/env" }
   for name, value in pairs(options.env or {}) do words[#words + 1] = quote(name .. "=" .. value) end
   words[#words + 1] = quote(M.path)
   words[#words + 1] = options.verb or "run"

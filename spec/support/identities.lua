@@ -44,7 +44,7 @@ function M.check(summary)
   check("submitted = consumed + in rings + taken by the collector", k.event_submitted + c.submitted,
     w.consumed + w.in_ring + c.own_taken)
   check("consumed = records + the other endings", w.consumed,
-    w.records + w.deduplicated + w.suppressed + w.failed + w.refused + w.skipped)
+    w.records + w.deduplicated + w.suppressed + w.filtered + w.failed + w.refused + w.skipped)
   local r = summary.recording
   if r then
     check("consumed = recorded + unrecorded + refused + skipped", w.consumed,

@@ -61,7 +61,7 @@ end
 
 --- Call `fn(...)` (a C function) in a child and kill it once `steps` instructions were executed, whatever it calls
 --- included; at the latest when it has come back. Returns whether it was killed before that. The steps are counted from
---- where `hash`, which is pure and called by it, first comes back.
+--- where `hash`, which is pure and called by it, first comes back; nil: from its first instruction.
 function M.after(steps, hash, fn, ...)
   local pid = ffi.C.fork()
   if pid == 0 then
@@ -73,8 +73,10 @@ function M.after(steps, hash, fn, ...)
   assert(wait(pid) == SIGSTOP)
   run_to(pid, address(fn))
   local back, at = return_address(pid), nil
-  run_to(pid, address(hash))
-  run_to(pid, return_address(pid))
+  if hash then
+    run_to(pid, address(hash))
+    run_to(pid, return_address(pid))
+  end
   for _ = 1, steps do
     assert(trace(STEP, pid, 0, 0) == 0 and wait(pid) == SIGTRAP)
     at = trace(PEEKUSER, pid, RIP, 0)

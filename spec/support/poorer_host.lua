@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- A process of its own: takes something away that this host has, for good, and becomes a program.
 --   luajit -joff spec/support/poorer_host.lua WHAT PROGRAM [ARG]...
--- WHAT: tcx (BPF_LINK_CREATE is answered as a kernel without tcx does), bpf (bpf(2) ends the process), executable
--- (no memory becomes executable; hence -joff).
+-- WHAT: tcx (BPF_LINK_CREATE is answered as a kernel without tcx does), bpf (bpf(2) ends the process), permission
+-- (bpf(2) is not permitted, as in a container that may not), executable (no memory becomes executable; hence -joff).
 local ffi = require("ffi")
 ffi.cdef([[
 struct sock_filter { uint16_t code; uint8_t jt, jf; uint32_t k; };
@@ -12,7 +12,7 @@ int execv(const char *path, const char *const *argv);
 ]])
 
 local BPF = ({ x64 = 321, arm64 = 280 })[jit.arch]
-local EINVAL, KILL_PROCESS, ALLOW = 0x00050016, 0x80000000, 0x7fff0000
+local EPERM, EINVAL, KILL_PROCESS, ALLOW = 0x00050001, 0x00050016, 0x80000000, 0x7fff0000
 
 local function install(steps)
   local filter = ffi.new("struct sock_filter[?]", #steps, steps)
@@ -34,6 +34,9 @@ local take_away = {
   end,
   bpf = function()
     install({ { 0x20, 0, 0, 0 }, { 0x15, 0, 1, BPF }, { 0x06, 0, 0, KILL_PROCESS }, { 0x06, 0, 0, ALLOW } })
+  end,
+  permission = function()
+    install({ { 0x20, 0, 0, 0 }, { 0x15, 0, 1, BPF }, { 0x06, 0, 0, EPERM }, { 0x06, 0, 0, ALLOW } })
   end,
   executable = function()
     if ffi.C.prctl(65, 1, 0, 0, 0) ~= 0 then os.exit(77) end -- PR_SET_MDWE, from Linux 6.3

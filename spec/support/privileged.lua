@@ -2,8 +2,8 @@
 -- The privileged half's C functions as specs call them: results as Lua values, failures as kind and text.
 local ffi = require("ffi")
 local helper = require("spec.helper")
-require("core_headers")("error", "flow", "netns", "interface", "tcx", "clsact", "attach", "bpf_object", "cell_watch",
-  "libbpf_log")
+require("core_headers")("error", "flow", "netns", "interface", "tcx", "clsact", "attach", "bpf_object", "path_watch",
+  "cell_watch", "libbpf_log")
 ffi.cdef([[
 int close(int fd);
 int fcntl(int fd, int command, ...);

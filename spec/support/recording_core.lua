@@ -37,7 +37,8 @@ local function add_outputs(core, out)
     return 0
   end
   function core.cf_event_end(ending)
-    out.endings[#out.endings + 1] = { how = ({ "deduplicated", "suppressed", "failed" })[tonumber(ending)] }
+    out.endings[#out.endings + 1] = { how = ({ "deduplicated", "suppressed", "failed", "filtered",
+      "filtered deny" })[tonumber(ending)] }
   end
   function core.cf_script_error() out.script_errors = out.script_errors + 1 end
   function core.cf_log_text(level, text, len)

@@ -32,7 +32,7 @@ unsigned int if_nametoindex(const char *name);
 
 local AF_INET, AF_INET6, AF_PACKET, STREAM, DGRAM, RAW = 2, 10, 17, 1, 2, 3
 local SOL_SOCKET, REUSEADDR, SOL_TCP, TCP_INFO, SOL_UDP, UDP_SEGMENT = 1, 2, 6, 11, 17, 103
-local DONTWAIT, TUNSETIFF, IFF_TUN, IFF_NO_PI, O_RDWR_NONBLOCK = 0x40, 0x400454ca, 1, 0x1000, 0x802
+local DONTWAIT, TUNSETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI, O_RDWR_NONBLOCK = 0x40, 0x400454ca, 1, 2, 0x1000, 0x802
 local PORT = 9100 -- of the peer
 
 local M = {}
@@ -184,11 +184,11 @@ function M.frame(namespace, interface, bytes)
   end)
 end
 
---- Make a tun device (no link header) in a namespace; returns the descriptor of its far side.
-function M.tun(namespace, name)
+--- Make a tun device (no link header), or a tap, in a namespace; returns the descriptor of its far side.
+function M.tun(namespace, name, is_tap)
   return M.inside(namespace, function()
     local fd = keep(check(ffi.C.open("/dev/net/tun", O_RDWR_NONBLOCK), "/dev/net/tun"))
-    local request = ffi.new("struct spec_ifreq", { flags = IFF_TUN + IFF_NO_PI })
+    local request = ffi.new("struct spec_ifreq", { flags = (is_tap and IFF_TAP or IFF_TUN) + IFF_NO_PI })
     ffi.copy(request.name, name)
     check(ffi.C.ioctl(fd, TUNSETIFF, request), "TUNSETIFF")
     return fd

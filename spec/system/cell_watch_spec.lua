@@ -204,7 +204,7 @@ describe("a watched cell", function()
     local ns = netns.make(true)
     local each = add(cell_of(ns))
     ffi.cdef("int setsockopt(int fd, int level, int name, const void *value, unsigned int len);")
-    assert(ffi.C.setsockopt(watch.fd, 1, 33, ffi.new("int[1]", 1), 4) == 0) -- SO_RCVBUFFORCE: the smallest
+    assert(ffi.C.setsockopt(watch.netlink_fd, 1, 33, ffi.new("int[1]", 1), 4) == 0) -- SO_RCVBUFFORCE: the smallest
     local numbered = {}
     for i = 1, 40 do
       numbered[i] = netns.make(true)

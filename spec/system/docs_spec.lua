@@ -64,7 +64,8 @@ describe("the docs", function()
   end)
 
   it("point to files that exist", function()
-    for _, path in ipairs({ "README.md", "CONTRIBUTING.md", "docs/policy.md", "docs/records.md" }) do
+    for _, path in ipairs({ "README.md", "CONTRIBUTING.md", "docs/policy.md", "docs/records.md", "docs/testing.md",
+      "docs/testing-policies.md" }) do
       for target in read(path):gmatch("%]%(([^)#:]+)%)") do
         local from_docs = path:match("^docs/") and "docs/" .. target or target
         local found = os.execute(("test -e '%s'"):format(from_docs))

@@ -35,10 +35,11 @@ describe("how a cell is watched", function()
 
   -- "a by clsact, b by clsact"
   local function ways(args, env)
-    local run = cellflow.start({ args = { "-c", policy, "--summary-record", unpack(args) }, env = env }):ready()
+    local run = cellflow.start({ args = { "-c", policy, "--require", "ebpf", "--summary-record", unpack(args) },
+      env = env }):ready()
     assert.equal(0, run:finish())
     local texts = {}
-    for i, cell in ipairs(run:summary().cells) do texts[i] = ("%s by %s"):format(cell.cell_id, cell.attach) end
+    for i, cell in ipairs(run:summary().cells) do texts[i] = ("%s by %s"):format(cell.cell_id, cell.tc) end
     return table.concat(texts, ", ")
   end
 
@@ -54,7 +55,7 @@ describe("how a cell is watched", function()
 
   it("names the object of another program's environment, after that of its own", function()
     local function complaint(env)
-      local run = cellflow.start({ args = { "-c", policy }, env = env })
+      local run = cellflow.start({ args = { "-c", policy, "--require", "ebpf" }, env = env })
       assert.equal(5, run:wait())
       return run:stderr()
     end

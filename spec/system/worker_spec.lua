@@ -67,7 +67,8 @@ describe("worker", function()
       [run.stdout_path] = 1,
       [desk:at("file")] = 1,
       ["/memfd:cellflow-output (deleted)"] = 2,
-      ["bpf-map"] = 1, -- the ring
+      ["bpf-map"] = 1, -- the kernel's ring
+      ["eventfd"] = 1, -- the host's
       ["timerfd"] = 1,
       ["socket:"] = 1, -- to the supervisor
     }, counts)

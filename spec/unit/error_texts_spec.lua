@@ -10,7 +10,7 @@ local NOT_OURS = { ["lua/cellflow/explain_text.lua"] = true }
 local NO_SENTENCE = {
   "return name", "byte char find format", "concat foreach foreachi", "abs acos asin", "arshift band bnot", "^must be",
   "value >= %.17g", "the event is decided", "union {", "flow event", "local get = ...", " and matches[%d](raw)",
-  " or one of %d more",
+  " or one of %d more", "(time(raw) or before)<before", "(answer.", "byte find len", "abs ceil", "band bnot",
 }
 local BEFORE_CODE = { "typeof%($", "ffi%.new%($", "ffi%.cast%($", "sizeof%($", "load%($", "opcodes_of%($",
   "metatype%($", "ffi%.cdef%(?$" }
@@ -50,6 +50,11 @@ local EXAMPLES = {
   [" is declared twice; the first is "] = { rules = 'deny "x" is declared twice; the first is allow "x"' },
   [" is declared twice; the first is at "] = { words = 'cell "web" is declared twice; the first is at cellflow.lua:1' },
   [' has no member "'] = { sandbox = 'string has no member "fromat" (did you mean "format"?)' },
+  ['; text is written in quotes: "'] = { where = 'has no field "deny"; text is written in quotes: "deny"',
+    where_syntax = '"10.0.0.1" is no number; text is written in quotes: "10.0.0.1"' },
+  [" is a function: call it"] = { where_syntax = "math.abs is a function: call it" },
+  ["nested deeper than "] = { where_syntax = "column 61: nested deeper than 60" },
+  ["longer than "] = { where_syntax = "longer than 8192 bytes" },
   [" cannot be changed"] = { sandbox = "table cannot be changed" },
   ["() may only be used while the file is read"] = {
     vocabulary = "on() may only be used while the file is read",

@@ -91,6 +91,17 @@ local POLICIES = {
   ["with print in a rare branch"] = "function verdict(ev) if ev.dst_port == 22 then print(ev.dst_addr, 22) end end",
 }
 
+-- What the command line selects, with a policy.
+local SELECTIONS = {
+  ["with --where"] = { "where", 'dst_port == 443 and decision == "deny" or byte_count > 100' },
+  ["with --where on what may be absent"] = { "where", 'close_reason == "rst" or vlan > 5 or -reply_byte_count < -3' },
+  ["with --where on networks and texts"] = {
+    "where", 'net("10.2.0.0/15"):has(dst_addr) and not (nft_rule == "no-ssh")', "where", '#cell_id > 3' },
+  ["with filters"] = { "port", "22,50-60", "ip", "10.0.0.0/14", "decision", "allow", "kind", "opened",
+    "reason", "ebpf_flow_observed", "protocol", "udp", "since", "1" },
+  ["with filters and --where"] = { "to-port", "22", "where", 'protocol == "tcp"' },
+}
+
 -- The example policies, as they stand; docs/policy.md says of syslog.lua what it costs.
 for path in io.popen("ls lua/examples/*.lua"):lines() do
   local file = assert(io.open(path))
@@ -110,7 +121,7 @@ end
 
 -- The host over a core whose outputs are the real interning and nothing else, because lists of what was written would
 -- bring traps of their own; and the number of events that ended.
-local function prepare(text)
+local function prepare(text, selection)
   local core = recording.new()
   local written = { count = 0 }
   local function count() written.count = written.count + 1 return 0 end
@@ -122,6 +133,7 @@ local function prepare(text)
   core.cf_counter_slot, core.cf_counter_add, core.cf_counter_get = zero, function() end, zero
   core.cf_dedup_seen = function(_, _, _, now_ns) return now_ns % 2 == 0 and 1 or 0 end
   local host = fresh_host().new(core)
+  host.select(selection or {})
   host.load(text or nil, "cellflow.lua", {}, require("ffi").new("struct cf_plan"))
   local batch = core.cf_batch_get()
   for i = 0, 255 do
@@ -168,6 +180,18 @@ describe("the batch loop is compiled", function()
       assert.is_true(trace_log.is_compiled(host.loop()))
       check_steady(host)
     end)
+  end
+  for name, selection in pairs(SELECTIONS) do
+    for _, text in ipairs({ false, VERDICT .. FORMAT, 'deny "ssh" { dst_port = 22 }' }) do
+      it(name .. (text and " and " .. text:sub(1, 16) or " alone"), function()
+        local host, written = prepare(text, selection)
+        local log = trace_log.record(function() batches(host, WARM_UP, 256) end)
+        assert.equal(WARM_UP * 256, written.count)
+        assert.same({}, trace_log.fatal(log))
+        assert.is_true(trace_log.is_compiled(host.loop()), trace_log.text(log))
+        check_steady(host)
+      end)
+    end
   end
   it("and a hook that makes a closure for each event would be noticed", function()
     local host = prepare("function verdict(ev) local f = function() return ev end if f == nil then return f end end")

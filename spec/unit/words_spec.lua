@@ -95,6 +95,12 @@ describe("output and metadata", function()
     end
     assert.same({ "1  cellflow.lua:1", "2 /var/log/c.json cellflow.lua:2", "3 /run/c.sock cellflow.lua:3" }, got)
   end)
+  it("writes each output in a format of its own", function()
+    local plan, got = plan_of('output "csv" {}\noutput "json" { path = "a" }\noutput "table" { path = "b" }\n' ..
+      'output "compact" { path = "c" }'), {}
+    for i = 0, plan.output_count - 1 do got[#got + 1] = plan.outputs[i].format end
+    assert.same({ C.CF_FORMAT_CSV, C.CF_FORMAT_JSON, C.CF_FORMAT_TABLE, C.CF_FORMAT_COMPACT }, got)
+  end)
   it("metadata is stamped on the plan", function()
     local metadata = plan_of('metadata { run_id = "r", keyset_id = "k", policy_digest = "d" }').metadata
     assert.same({ "r", "k", "d", "", "" }, { ffi.string(metadata.run_id), ffi.string(metadata.keyset_id),
@@ -162,6 +168,7 @@ local ERRORS = {
   { 'cell(("x"):rep(64)) { }', "cell: the name is 64 bytes long, at most 63 fit" },
   { 'cell "web"', 'cell "web" has no { options } after it' },
   { 'output "jsno" {}', 'output "jsno": there is no such output (did you mean "json"?)' },
+  { 'output "xml" {}', 'output "xml": there is no such output (there are: json, compact, table, csv)' },
   { 'output "json" { path = "unix:rel" }',
     'output "json": path "unix:rel": after "unix:" comes an absolute path of at most 107 bytes' },
   { 'output "json" { file = "x" }', 'output "json": unknown option "file"' },
@@ -185,6 +192,8 @@ describe("a declaration is refused:", function()
       recording.load_error(cell .. cell))
     assert.equal('cellflow.lua:2: output "json": path "-" is declared twice; the first is at cellflow.lua:1',
       recording.load_error('output "json" {}\noutput "json" { path = "-" }'))
+    assert.equal('cellflow.lua:2: output "csv": path "-" is declared twice; the first is at cellflow.lua:1',
+      recording.load_error('output "compact" {}\noutput "csv" {}'))
     assert.equal("cellflow.lua:2: metadata is declared twice; the first is at cellflow.lua:1",
       recording.load_error("metadata {}\nmetadata {}"))
     assert.equal("cellflow.lua:2: flows is declared twice; the first is at cellflow.lua:1",

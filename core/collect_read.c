@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ * From a source, a packet or a record at a time, to events: see collect.h. */
+#include <string.h>
+#include "collect.h"
+#include "log.h"
+
+enum {
+	NFLOG_READS = 8, /* of a socket before others have their turn */
+	NFLOG_PACKETS = 1024, /* of a read */
+	RING_RECORDS = 1024,
+};
+
+/* What a rule says of a packet's fate decides which event its flow begins with. */
+static void logged_event(const struct cf_nflog_packet *packet, const struct cf_flow *flow, struct cf_event *event)
+{
+	cf_flow_event(flow, packet->verdict == CF_VERDICT_DROP ? CF_KIND_LOGGED : CF_KIND_OPENED, CF_CLOSE_NONE, event);
+	event->source = CF_SOURCE_NFLOG;
+	event->witnesses = 1 << CF_SOURCE_NFLOG;
+	memcpy(event->prefix, packet->prefix, sizeof(event->prefix));
+}
+
+struct reading {
+	struct cf_collect *collect;
+	struct cf_collect_source *source;
+	struct cf_collected_nflog nflog; /* the numbers as they are to be after it */
+};
+
+static void tell(struct cf_collect *collect, struct cf_collect_source *source, struct cf_event *event)
+{
+	int rc = source->about.is_joined ? cf_join_take(collect->join, event, collect->now_ns)
+					 : cf_collect_put(collect, event);
+
+	/* Who reads a source has looked whether there is room: this does not happen, and is counted if it does. */
+	if (rc < 0)
+		collect->config->numbers->untold++;
+	if (source->about.is_joined)
+		cf_collect_count_join(collect);
+}
+
+/* A flow that had to make room for another, or whose tuple is used anew. */
+static void tell_ended(struct cf_collect *collect, const struct cf_flow_ended *ended)
+{
+	if (!ended->kind)
+		return;
+	collect->config->numbers->ended[ended->close_reason % CF_TOLD_REASONS]++;
+	if ((ended->flow.events & 1U << ended->kind) &&
+	    cf_collect_flow(collect, &ended->flow, ended->kind, ended->close_reason) < 0)
+		collect->config->numbers->untold++;
+}
+
+static void take_packet(void *context, const struct cf_nflog_packet *packet)
+{
+	struct reading *reading = context;
+	const struct cf_message_source *about = &reading->source->about;
+	struct cf_flow_origin origin = {
+		.ifindex = packet->ifindex ? packet->ifindex : about->ifindex,
+		.mark = packet->mark,
+		.direction = packet->direction == CF_DIRECTION_EGRESS ? CF_FLOW_EGRESS : CF_FLOW_INGRESS,
+		.source_end = packet->source_end,
+		.hook = packet->hook,
+		.verdict = packet->verdict,
+		.events = (uint8_t)about->events,
+	};
+	struct cf_flow_key key = packet->key;
+	struct cf_flow_ended ended;
+	struct cf_flow *flow;
+	struct cf_event event;
+	int result;
+
+	if (packet->parse != CF_STAT_PARSED)
+		return;
+	key.dropped = packet->verdict == CF_VERDICT_DROP;
+	/* What netfilter drops is no connection whose end could be told. What tc sees as well ends by tc's account. */
+	if (key.dropped || about->is_joined)
+		origin.events &= (uint8_t) ~(1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED);
+	result = cf_flow_table_account(&reading->collect->logged.table, &key, &packet->facts, &packet->load, &origin,
+				       &flow, &ended);
+	reading->nflog.flow_hit += result == CF_STAT_FLOW_HIT;
+	reading->nflog.flow_new += result == CF_STAT_FLOW_NEW;
+	reading->nflog.flow_full += result == CF_STAT_FLOW_FULL;
+	if (result == CF_STAT_FLOW_HIT || result == CF_STAT_FLOW_FULL)
+		return;
+	tell_ended(reading->collect, &ended);
+	logged_event(packet, flow, &event);
+	if (about->events & 1U << event.kind)
+		tell(reading->collect, reading->source, &event);
+}
+
+static void count_nflog(struct cf_collected_nflog *to, const struct cf_nflog_numbers *before,
+			const struct cf_nflog_numbers *now)
+{
+	to->packets += now->packets - before->packets;
+	to->parsed += now->parsed - before->parsed;
+	to->unparsed += (now->packets - now->parsed) - (before->packets - before->parsed);
+	to->lost += now->lost - before->lost;
+	to->overruns += now->overruns - before->overruns;
+	to->refused += now->refused - before->refused;
+}
+
+static int read_nflog(struct cf_collect *collect, struct cf_collect_source *source)
+{
+	struct cf_collected *numbers = collect->config->numbers;
+	struct reading reading = { collect, source, numbers->nflog };
+	struct cf_nflog_numbers before = source->nflog.numbers;
+	int more = 0;
+
+	for (int i = 0; i < NFLOG_READS && cf_collect_has_room(collect); i++) {
+		more = cf_nflog_read(&source->nflog, NFLOG_PACKETS, take_packet, &reading) >= NFLOG_PACKETS;
+		if (!more)
+			break;
+	}
+	count_nflog(&reading.nflog, &before, &source->nflog.numbers);
+	cf_note_nflog(numbers, &reading.nflog, source->about.slot, source->nflog.next_seq);
+	return more;
+}
+
+static int take_record(void *context, const struct cf_event *event)
+{
+	struct reading *reading = context;
+	struct cf_event copy = *event;
+
+	if (!cf_collect_has_room(reading->collect))
+		return -1;
+	tell(reading->collect, reading->source, &copy);
+	reading->collect->config->numbers->own_taken++; /* not later: the record is given back now */
+	return 0;
+}
+
+static uint64_t refused(const struct cf_own_ring *ring)
+{
+	return ring->numbers.refused_length + ring->numbers.refused_content;
+}
+
+static int read_ring(struct cf_collect *collect, struct cf_collect_source *source)
+{
+	struct reading reading = { .collect = collect, .source = source };
+	uint64_t before = refused(&source->ring);
+	uint32_t taken = cf_own_ring_read(&source->ring, RING_RECORDS, take_record, &reading);
+
+	collect->config->numbers->own_taken += refused(&source->ring) - before;
+	collect->config->numbers->own_refused += refused(&source->ring) - before;
+	if (before == 0 && refused(&source->ring) > 0)
+		cf_warn("cell \"%s\": BPF object: %s", source->about.name, source->ring.refusal.text);
+	return taken == RING_RECORDS;
+}
+
+int cf_collect_read(struct cf_collect *collect, struct cf_collect_source *source)
+{
+	int more = 0;
+
+	/* tc first: of a flow that both saw, its event has the numbers. */
+	if (source->ring_fd >= 0)
+		more |= read_ring(collect, source);
+	if (source->nflog.fd >= 0)
+		more |= read_nflog(collect, source);
+	return more;
+}
