@@ -203,10 +203,10 @@ static int conclude(struct replaying *self, int is_quiet)
 	cf_summary_gather(&input, &summary);
 	if (self->given->summary_record && !is_quiet)
 		write_line(self, line, cf_summary_json(&summary, line, sizeof(line)), &ignored);
-	if (!is_quiet)
+	if (!is_quiet) {
 		cf_summary_log(&summary);
-	if (!is_quiet)
 		cf_replay_files_log(&self->files);
+	}
 	return cf_cmd_exit_code(self->given->fail_on, &summary);
 }
 
