@@ -26,6 +26,8 @@ static struct {
 	bool fixed;
 } offset;
 
+static uint64_t given_boot_ns; /* 0: the host's */
+
 /* Most stamps of a run are of the same day; only the date is worth remembering, the time of day is six divisions. */
 static struct {
 	int64_t day;
@@ -88,7 +90,12 @@ void cf_clock_refresh(void)
 
 uint64_t cf_clock_boot_now(void)
 {
-	return (uint64_t)read_clock(CLOCK_BOOTTIME);
+	return given_boot_ns ? given_boot_ns : (uint64_t)read_clock(CLOCK_BOOTTIME);
+}
+
+void cf_clock_set_boot(uint64_t boot_ns)
+{
+	given_boot_ns = boot_ns;
 }
 
 uint64_t cf_clock_boot_offset(void)
@@ -123,6 +130,7 @@ int64_t cf_clock_offset(void)
 void cf_clock_follow(void)
 {
 	offset.fixed = false;
+	given_boot_ns = 0;
 	offset.known = false;
 	cf_clock_refresh();
 }

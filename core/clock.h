@@ -17,7 +17,9 @@ void cf_clock_refresh(void);
 void cf_clock_set_offset(int64_t offset_ns);
 /* The difference in force, ns; sampled where none is known. */
 int64_t cf_clock_offset(void);
-/* Back to the host's clocks, after cf_clock_set_offset. */
+/* Stop the boot clock at `boot_ns` until the next call: a recording's time. 0: the host's again. */
+void cf_clock_set_boot(uint64_t boot_ns);
+/* Back to the host's clocks, after cf_clock_set_offset and cf_clock_set_boot. */
 void cf_clock_follow(void);
 
 /* A descriptor (the caller's to close) that polls readable when the time of day was set, or -errno. */
@@ -25,7 +27,7 @@ int cf_clock_step_fd(void);
 /* 1: the clock was set since the last call, and the descriptor is armed again; 0: it was not; or -errno. */
 int cf_clock_stepped(int fd);
 
-/* The boot clock now, ns. */
+/* The boot clock now, ns; the only clock that the deciding half asks, but for cf_monotonic_seconds. */
 uint64_t cf_clock_boot_now(void);
 /* What the boot clock is ahead of CLOCK_MONOTONIC, which stands still while the host sleeps; ns, sampled anew by each
  * call. */

@@ -7,6 +7,8 @@
 #include "plan_check.h"
 #include "policy_file.h"
 #include "script.h"
+#include "summary.h"
+#include "supervisor.h"
 #include "worker.h"
 
 int cf_cmd_failed(const struct cf_error *error)
@@ -29,18 +31,44 @@ int cf_cmd_args(const struct cf_option_list *list, const char **args, struct cf_
 	return 0;
 }
 
+int cf_cmd_fail_on(const struct cf_option_list *list, uint32_t *bits, struct cf_error *error)
+{
+	static const char *const names[] = { "deny", "loss", "script-error" };
+
+	for (int i = 0; i < list->count; i++) {
+		int choice = cf_option_choice(list->items[i], names, 3, "--fail-on", error);
+
+		if (choice < 0)
+			return -1;
+		*bits |= 1U << choice;
+	}
+	return 0;
+}
+
+int cf_cmd_exit_code(uint32_t fail_on, const struct cf_summary *summary)
+{
+	if ((fail_on & CF_FAIL_ON_SCRIPT_ERROR) && summary->outcome.script_errors)
+		return 4;
+	if ((fail_on & CF_FAIL_ON_LOSS) && summary->lost)
+		return 7;
+	if ((fail_on & CF_FAIL_ON_DENY) && summary->outcome.decisions[CF_DENY])
+		return 8;
+	return 0;
+}
+
 static int read_include(void *context, const char *path, char **text, size_t *len, struct cf_error *error)
 {
 	(void)context;
 	return cf_policy_read(path, NULL, 0, text, len, error);
 }
 
+const struct cf_opener cf_cmd_opener = { .read = read_include };
+
 int cf_cmd_load(const char *path, const char *const *args, const char *purpose, struct cf_plan **plan,
 		struct cf_error *error)
 {
 	static const struct cf_plan_metadata no_metadata;
 	struct cf_worker_config config = { .policy = { .name = path, .args = args }, .metadata = &no_metadata };
-	const struct cf_opener opener = { .read = read_include };
 	char *text = NULL;
 	int rc = -1;
 
@@ -50,7 +78,7 @@ int cf_cmd_load(const char *path, const char *const *args, const char *purpose, 
 		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a plan");
 	if (cf_policy_read(path, NULL, 0, &text, &config.policy.len, error) == 0) {
 		config.policy.text = text;
-		rc = cf_worker_load(&config, &opener, *plan, error);
+		rc = cf_worker_load(&config, &cf_cmd_opener, *plan, error);
 	}
 	free(text);
 	if (rc < 0) {

@@ -19,20 +19,6 @@ struct run_arguments {
 	int force, summary_record, watch, verbose, quiet;
 };
 
-static int fill_fail_on(const struct cf_option_list *list, uint32_t *bits, struct cf_error *error)
-{
-	static const char *const names[] = { "deny", "loss", "script-error" };
-
-	for (int i = 0; i < list->count; i++) {
-		int choice = cf_option_choice(list->items[i], names, 3, "--fail-on", error);
-
-		if (choice < 0)
-			return -1;
-		*bits |= 1U << choice;
-	}
-	return 0;
-}
-
 /* --cell is taken: it says which cell the command line describes. */
 #define SELECT_CELL "select-cell"
 
@@ -52,7 +38,7 @@ static int fill(const struct run_arguments *given, struct cf_plan_cell *cell, co
 	if (given->run_id)
 		strcpy(run->metadata.run_id, given->run_id);
 	wants_cell = cf_cell_options_fill(&given->cell, cell, error);
-	if (wants_cell < 0 || fill_fail_on(&given->fail_on, &run->fail_on, error) < 0 ||
+	if (wants_cell < 0 || cf_cmd_fail_on(&given->fail_on, &run->fail_on, error) < 0 ||
 	    cf_cell_options_required(&given->require, &run->required, error) < 0 ||
 	    cf_cmd_args(&given->args, args, error) < 0)
 		return -1;

@@ -102,6 +102,12 @@ struct cf_connections *cf_connections_new(uint64_t cap)
 	return NULL;
 }
 
+void cf_connections_seed(struct cf_connections *c, uint64_t seed)
+{
+	memset(c->key, 0, sizeof(c->key));
+	memcpy(c->key, &seed, sizeof(seed));
+}
+
 void cf_connections_free(struct cf_connections *c)
 {
 	if (c && c->memory)

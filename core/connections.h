@@ -27,6 +27,8 @@ struct cf_connection_count {
 /* For 1..CF_CONNECTIONS_CAP_MAX connections; made before the first worker is. NULL: no memory, or no randomness. */
 struct cf_connections *cf_connections_new(uint64_t cap);
 void cf_connections_free(struct cf_connections *connections);
+/* Before the first is counted: the same seed estimates the same. Only where nobody can choose tuples that collide. */
+void cf_connections_seed(struct cf_connections *connections, uint64_t seed);
 
 /* Count `event` if it opens a connection out of the cell: its first packet, with ports or an echo identifier where the
  * protocol has them, that answers nothing. event->cell is what the kernel wrote: slot and epoch. One writer at a time.

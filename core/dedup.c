@@ -76,6 +76,16 @@ int cf_dedup_bind(void *mem, size_t size)
 	return 0;
 }
 
+void cf_dedup_seed(uint64_t seed)
+{
+	if (!table)
+		return;
+	memset(table->sets, 0, set_count * sizeof(struct set));
+	memset(table->key, 0, sizeof(table->key));
+	memcpy(table->key, &seed, sizeof(seed));
+	table->evictions = 0;
+}
+
 void cf_dedup_begin(uint32_t attempt)
 {
 	current_attempt = attempt;

@@ -19,6 +19,10 @@ size_t cf_dedup_size(size_t capacity);
  * memory too small or not aligned, or -errno when there is no randomness. NULL unbinds: no key is ever a duplicate. */
 int cf_dedup_bind(void *mem, size_t size);
 
+/* Empty the bound table, and have the keys that make room for others be the same ones for the same seed: what a
+ * recording is decided like must not depend on chance. Only where nobody can choose keys to hit each other's sets. */
+void cf_dedup_seed(uint64_t seed);
+
 /* Keys first seen from here on belong to batch attempt `attempt`. */
 void cf_dedup_begin(uint32_t attempt);
 /* Remove the keys of an attempt that was never committed: the batch will be done again, and must not take its own

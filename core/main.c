@@ -8,8 +8,9 @@
 #include "log.h"
 #include "script.h"
 
-static const struct cf_verb *const verbs[] = { &cf_verb_run,  &cf_verb_check, &cf_verb_explain, &cf_verb_test,
-					       &cf_verb_init, &cf_verb_info,  &cf_verb_doctor,	&cf_verb_version };
+static const struct cf_verb *const verbs[] = { &cf_verb_run,  &cf_verb_check,  &cf_verb_explain,
+					       &cf_verb_test, &cf_verb_init,   &cf_verb_replay,
+					       &cf_verb_info, &cf_verb_doctor, &cf_verb_version };
 
 enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
 
@@ -21,7 +22,7 @@ static void print_usage(FILE *to)
 		fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
 	fprintf(to, "\nOptions of a verb: cellflow VERB --help. Records go to stdout, everything else to stderr.\n"
 		    "Exit codes: 0 ok, 1 failure, 2 usage, 3 policy does not load, 5 no source usable, 6 cell gone;\n"
-		    "with run --fail-on: 4 script-error, 7 loss, 8 deny.\n");
+		    "with --fail-on: 4 script-error, 7 loss, 8 deny.\n");
 }
 
 static int unknown_verb(const char *word)

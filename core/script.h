@@ -19,6 +19,10 @@ struct cf_policy {
 /* Make the state and the runtime in it. */
 int cf_script_open(struct cf_error *error);
 int cf_script_is_open(void);
+/* End the state and all that the policy holds; cf_script_open makes another. Idempotent. */
+void cf_script_close(void);
+/* There is no other worker that could take over: a policy that bursts its memory ends the process with 1. */
+void cf_script_alone(void);
 
 /* Let the stack grow to what Lua's own limits of recursion can make of it, so that it is they who end a policy that
  * calls itself through string.gsub or table.sort. Once, before anything is confined. */

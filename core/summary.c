@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "api.h"
+#include "frame.h"
 #include "log.h"
 #include "plan_check.h"
 #include "source.h"
@@ -113,23 +114,33 @@ static void gather_connections(struct cf_summary *summary)
 	}
 }
 
-void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
+/* What went missing before it was recorded is missing in the replay; overruns are times, not events. */
+static void gather_recorded(struct cf_summary *summary)
 {
+	const struct cf_summary_recorded *recorded = summary->from->recorded;
+
+	for (int i = 1; i < CF_LOSSES; i++)
+		if (i != CF_LOSS_NFLOG_OVERRUN)
+			summary->lost += recorded->losses[i];
+	cf_connections_of_run(summary->from->connections, &summary->connections);
+	summary->is_missing = summary->lost || summary->outcome.refused || !recorded->is_whole;
+	summary->connections.is_missing |= summary->is_missing;
+	summary->lost += summary->outcome.failed + summary->outcome.refused;
+	summary->adds_up = worker_adds_up(&summary->outcome) && summary->outcome.consumed == recorded->events;
+}
+
+static void gather_live(struct cf_summary *summary)
+{
+	const struct cf_summary_input *input = summary->from;
 	const struct cf_outcome *outcome = &summary->outcome;
 	const uint64_t *n = summary->stats.n;
 
-	memset(summary, 0, sizeof(*summary));
-	summary->from = input;
-	/* The kernel's numbers last: what they count has then at most grown, and "lost" never comes out negative. */
-	cf_outcome_snapshot(input->shared, &summary->outcome);
 	summary->in_ring = cf_feed_count(input->feed, outcome->position);
 	cf_cells_stats(input->cells, &summary->stats);
 	for (int i = CF_STAT_UNPARSED_NOT_IP; i <= CF_STAT_UNPARSED_VLAN_TOO_DEEP; i++)
 		summary->unparsed += n[i];
 	summary->lost = n[CF_STAT_FLOW_FULL] + n[CF_STAT_RING_FULL] + outcome->failed + outcome->refused +
 			outcome->skipped + summary->in_ring + input->lost_before + lost_collecting(input->collected);
-	for (uint32_t i = 0; i < input->sink_count; i++)
-		gather_output(summary, i);
 	summary->is_counted = !input->cells->uncounted;
 	gather_connections(summary);
 	summary->flows = n[CF_STAT_FLOW_NEW] + input->collected->nflog.flow_new;
@@ -137,6 +148,20 @@ void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *
 	cf_recording_summary(input->recorder, outcome, &summary->recording);
 	summary->adds_up = worker_adds_up(outcome) && summary->recording.adds_up &&
 			   collector_adds_up(input->collected) && (!summary->is_counted || kernel_adds_up(summary));
+}
+
+void cf_summary_gather(const struct cf_summary_input *input, struct cf_summary *summary)
+{
+	memset(summary, 0, sizeof(*summary));
+	summary->from = input;
+	/* The kernel's numbers last: what they count has then at most grown, and "lost" never comes out negative. */
+	cf_outcome_snapshot(input->shared, &summary->outcome);
+	if (input->recorded)
+		gather_recorded(summary);
+	else
+		gather_live(summary);
+	for (uint32_t i = 0; i < input->sink_count; i++)
+		gather_output(summary, i);
 	for (uint32_t i = 0; i < input->sink_count; i++)
 		summary->adds_up = summary->adds_up && output_adds_up(&summary->outputs[i]);
 }
@@ -365,7 +390,44 @@ static void log_cells(const struct cf_summary *summary)
 	}
 }
 
-void cf_summary_log(const struct cf_summary *summary)
+static void log_losses(const struct cf_summary *summary)
+{
+	const struct cf_summary_recorded *recorded = summary->from->recorded;
+
+	for (uint32_t i = 1; i < CF_LOSSES; i++)
+		if (recorded->losses[i])
+			cf_info("  lost      %s %" PRIu64 ", when it was recorded", cf_name_loss(i),
+				recorded->losses[i]);
+}
+
+static void log_recorded(const struct cf_summary *summary)
+{
+	const struct cf_summary_recorded *recorded = summary->from->recorded;
+	const struct cf_outcome *outcome = &summary->outcome;
+	char connections[128], lost[64] = "nothing lost";
+
+	if (summary->lost)
+		snprintf(lost, sizeof(lost), "%" PRIu64 " LOST", summary->lost);
+	cf_info("summary: %" PRIu64 " event%s of %.1f s, %" PRIu64 " record%s (%" PRIu64 " allow, %" PRIu64
+		" deny), %s",
+		recorded->events, recorded->events == 1 ? "" : "s", (double)summary->from->elapsed_ns / 1e9,
+		outcome->records, outcome->records == 1 ? "" : "s", outcome->decisions[CF_ALLOW],
+		outcome->decisions[CF_DENY], lost);
+	log_reasons(summary);
+	log_counters(summary);
+	cf_info("  egress    %s", connections_text(&summary->connections, connections, sizeof(connections)));
+	log_losses(summary);
+	cf_info("  decided   %" PRIu64 " recorded = %" PRIu64 " records + %" PRIu64 " deduplicated + %" PRIu64
+		" suppressed + %" PRIu64 " filtered + %" PRIu64 " failed + %" PRIu64 " refused",
+		outcome->consumed, outcome->records, outcome->deduplicated, outcome->suppressed, outcome->filtered,
+		outcome->failed, outcome->refused);
+	log_dedup(summary);
+	log_outputs(summary);
+	if (outcome->script_errors)
+		cf_info("  policy    %" PRIu64 " script errors", outcome->script_errors);
+}
+
+static void log_live(const struct cf_summary *summary)
 {
 	const struct cf_summary_input *from = summary->from;
 	char connections[128];
@@ -384,6 +446,14 @@ void cf_summary_log(const struct cf_summary *summary)
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));
 	log_cells(summary);
+}
+
+void cf_summary_log(const struct cf_summary *summary)
+{
+	if (summary->from->recorded)
+		log_recorded(summary);
+	else
+		log_live(summary);
 	if (!summary->adds_up)
 		cf_warn("the numbers above do not add up");
 }

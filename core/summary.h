@@ -14,7 +14,17 @@
 #include "sink.h"
 #include "summary_recording.h"
 
+/* A replay's: in place of cells, feed and collector. */
+struct cf_summary_recorded {
+	uint64_t files;
+	uint64_t recordings;
+	uint64_t events, batches;
+	const uint64_t *losses; /* by enum cf_recorded_loss */
+	int is_whole; /* 0: not all of it could be read */
+};
+
 struct cf_summary_input {
+	const struct cf_summary_recorded *recorded; /* NULL: a live run */
 	struct cf_cells *cells;
 	const struct cf_shared *shared;
 	const struct cf_connections *connections;

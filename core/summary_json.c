@@ -3,6 +3,7 @@
  * outcome.h; docs/records.md lists them. */
 #include <stdio.h>
 #include <string.h>
+#include "frame.h"
 #include "json.h"
 #include "summary.h"
 
@@ -117,6 +118,23 @@ static void collector_numbers(struct cf_json *json, const struct cf_summary *sum
 	number(json, "sweeps", n->sweeps);
 	number(json, "restarts", summary->from->collector_restarts);
 	cf_json_literal(json, "}");
+}
+
+static void recorded_numbers(struct cf_json *json, const struct cf_summary_recorded *recorded)
+{
+	key(json, "recording");
+	cf_json_literal(json, "{");
+	number(json, "files", recorded->files);
+	number(json, "recordings", recorded->recordings);
+	number(json, "events", recorded->events);
+	number(json, "batches", recorded->batches);
+	key(json, "whole");
+	cf_json_bytes(json, recorded->is_whole ? "true" : "false", recorded->is_whole ? 4 : 5);
+	key(json, "lost");
+	cf_json_literal(json, "{");
+	for (uint32_t i = 1; i < CF_LOSSES; i++)
+		number(json, cf_name_loss(i), recorded->losses[i]);
+	cf_json_literal(json, "}}");
 }
 
 static void worker_numbers(struct cf_json *json, const struct cf_summary *summary)
@@ -286,11 +304,16 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	counters(&json, summary);
 	if (summary->is_counted)
 		kernel_numbers(&json, summary);
-	collector_numbers(&json, summary);
+	if (summary->from->recorded)
+		recorded_numbers(&json, summary->from->recorded);
+	else
+		collector_numbers(&json, summary);
 	worker_numbers(&json, summary);
 	outputs(&json, summary);
-	cf_recording_summary_json(&json, &summary->recording);
-	cells(&json, summary);
+	if (!summary->from->recorded) {
+		cf_recording_summary_json(&json, &summary->recording);
+		cells(&json, summary);
+	}
 	cf_json_literal(&json, "}");
 	return json.overflow ? 0 : (size_t)(json.at - out);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * One turn of the worker, and recovery: see turn.h. The waiting is loop.c's. */
 #include <stdlib.h>
-#include <time.h>
 #include "clock.h"
 #include "dedup.h"
 #include "emit.h"
@@ -33,10 +32,7 @@ int cf_turn_set_slot(struct cf_turn *turn, uint32_t slot, uint32_t cell)
 
 uint64_t cf_boot_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+	return cf_clock_boot_now();
 }
 
 /* Skip the one event that a worker has died over for the second time. */
@@ -124,6 +120,21 @@ static void decide(struct cf_turn *turn, struct cf_batch *batch)
 	turn->is_full = cf_script_is_full();
 }
 
+double cf_turn_decide(struct cf_turn *turn, struct cf_outcome *next, struct cf_batch *batch)
+{
+	double took;
+
+	cf_dedup_begin(next->attempt);
+	cf_emit_begin(next);
+	took = cf_monotonic_seconds();
+	decide(turn, batch);
+	took = cf_monotonic_seconds() - took;
+	cf_emit_begin(NULL);
+	/* Absolute: what an attempt without commit pushed out is gone as well. */
+	next->dedup_forgotten = cf_dedup_evictions();
+	return took;
+}
+
 static void log_refused(struct cf_turn *turn, uint32_t refused_len)
 {
 	if (refused_len != 0 && refused_len != turn->refused_len)
@@ -192,14 +203,7 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 	next->consumed += taken;
 	next->refused += refused;
 	cf_record_stream_batch(&turn->stream, next, look_at_clock(turn), batch);
-	cf_dedup_begin(next->attempt);
-	cf_emit_begin(next);
-	took = cf_monotonic_seconds();
-	decide(turn, batch);
-	took = cf_monotonic_seconds() - took;
-	cf_emit_begin(NULL);
-	/* Absolute: what an attempt without commit pushed out is gone as well. */
-	next->dedup_forgotten = cf_dedup_evictions();
+	took = cf_turn_decide(turn, next, batch);
 	cf_outcome_commit(shared, next);
 	cf_record_stream_publish(&turn->stream, next);
 	cf_ring_release(ring, position);
@@ -215,19 +219,27 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost)
 {
 	struct cf_script_moment now = { .moment = moment, .now_ns = look_at_clock(turn) };
+	uint64_t told = cf_outcome_current(turn->shared)->lost_told;
+
+	if (moment == CF_MOMENT_LOST) {
+		now.lost = lost > told ? lost - told : 0;
+		now.lost_total = lost;
+	}
+	cf_turn_tell(turn, &now);
+}
+
+void cf_turn_tell(struct cf_turn *turn, const struct cf_script_moment *now)
+{
 	struct cf_error error = { 0 };
 	struct cf_outcome *next;
 
 	turn->shared->attempt_count = 0; /* no event is to blame when the worker dies over it */
 	next = cf_outcome_begin(turn->shared);
-	if (moment == CF_MOMENT_LOST) {
-		now.lost = lost > next->lost_told ? lost - next->lost_told : 0;
-		now.lost_total = lost;
-		next->lost_told = lost;
-	}
-	cf_record_stream_moment(&turn->stream, next, &now);
+	if (now->moment == CF_MOMENT_LOST)
+		next->lost_told = now->lost_total;
+	cf_record_stream_moment(&turn->stream, next, now);
 	cf_emit_begin(next);
-	if (cf_script_moment(&now, &turn->timer_ns, &error) < 0)
+	if (cf_script_moment(now, &turn->timer_ns, &error) < 0)
 		cf_error_log("%s", error.text);
 	cf_emit_begin(NULL);
 	next->batches--; /* the commit counts one, and this was none */

@@ -48,11 +48,17 @@ void cf_turn_recover(struct cf_turn *turn);
 /* One batch, if there is one. Returns the number of events taken. */
 uint32_t cf_turn_once(struct cf_turn *turn);
 
+/* The inside of a batch's transaction, wherever the events came from: has what is in `batch` (cf_batch_get()) decided,
+ * with its records and numbers in `next`, which the caller has begun and commits. Returns the seconds it took. */
+double cf_turn_decide(struct cf_turn *turn, struct cf_outcome *next, struct cf_batch *batch);
+
 /* Something between batches, a transaction like them but without events. `lost` is the kernel's total for
  * CF_MOMENT_LOST, else 0. */
 void cf_turn_moment(struct cf_turn *turn, enum cf_moment moment, uint64_t lost);
+/* The same at a time, and of a loss, that the caller knows. */
+void cf_turn_tell(struct cf_turn *turn, const struct cf_script_moment *now);
 
-/* CLOCK_BOOTTIME in nanoseconds. */
+/* cf_clock_boot_now: CLOCK_BOOTTIME in nanoseconds, or a recording's time. */
 uint64_t cf_boot_ns(void);
 
 /* Until the supervisor orders an end (CF_MSG_FINISH) or goes: 0; or until another worker should take over: 1. */

@@ -62,7 +62,7 @@ function M.new(core, phase)
   local meta = { __index = setmetatable(methods, { __index = function(_, name)
     place.raise(('a counter has no member "%s"%s'):format(tostring(name), suggest.hint(name, { "add", "get" })))
   end }), __newindex = function() place.raise("a counter cannot be changed; use :add(n)") end, __metatable = false }
-  local by_name, count = {}, 0
+  local by_name, in_order, count = {}, {}, 0
   local function make(name, label)
     return (setmetatable({ _slot = -1, _name = name, _label = label }, meta))
   end
@@ -82,6 +82,7 @@ function M.new(core, phase)
     end
     local counter = make(name, label == nil and "" or tostring(label))
     labels[label == nil and "" or label], count = counter, count + 1
+    in_order[count] = counter
     return counter
   end
 
@@ -93,9 +94,7 @@ function M.new(core, phase)
   end
 
   return word, function()
-    for _, labels in pairs(by_name) do
-      for _, counter in pairs(labels) do slot_now(counter) end
-    end
+    for i = 1, count do slot_now(in_order[i]) end -- as declared: the summary lists them by slot
   end
 end
 

@@ -69,7 +69,8 @@ local function largest(core, self, n, part)
       while at > 0 and comes_first(entry, top[at]) do
         top[at + 1], at = top[at], at - 1
       end
-      top[at + 1], top[n + 1] = entry, nil
+      top[at + 1] = entry
+      top[n + 1] = nil -- may be the entry itself: one that counts as much as the last, and comes after it
     end
   end
   return top
