@@ -39,8 +39,8 @@ static void end(void)
 		cf_sink_flush(&watch.sinks[i], cf_outcome_current(watch.shared)->outputs[i].head);
 	cf_stuck_switch_off(&progress, where);
 	len = snprintf(line, sizeof(line),
-		       "\ncellflow: error: %s did not come back within %u s (limits.stuck_s); the replay ends there\n",
-		       where, watch.stuck_s);
+		       "%scellflow: error: %s did not come back within %u s (limits.stuck_s); the replay ends there\n",
+		       isatty(STDERR_FILENO) ? "\r\033[K" : "", where, watch.stuck_s);
 	if (write(STDERR_FILENO, line, (size_t)len) < 0)
 		_exit(1);
 	_exit(1);

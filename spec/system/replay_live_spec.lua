@@ -2,6 +2,7 @@
 -- A run that was recorded, replayed: with the same policy its records come out byte for byte, whatever happened to the
 -- run; nothing of what the policy sees is of another time.
 local lab = require("spec.support.lab")
+local dkjson = require("dkjson")
 local cellflow = require("cellflow")
 local recorded = require("recorded")
 local system = require("system")
@@ -96,6 +97,25 @@ describe("a replay of a recorded run", function()
     end
     assert_same(out, replay("-c " .. policy))
     assert.is_false(replay("-c " .. policy .. " -a team=red") == out)
+  end)
+
+  it("gives those of a run that lost events, and the same losses", function()
+    local run = live("-c", policy, "--ring-size", "1", "--summary-record")
+    send(50000, function()
+      local worker = run:worker()
+      assert.is_true(cellflow.kill(worker, "STOP"))
+      system.sleep(0.4)
+      assert.is_true(cellflow.kill(worker, "CONT"))
+    end)
+    assert.equal(0, run:finish(30))
+    local summary = run:summary()
+    assert.is_true(summary.lost > 0)
+    local out = run:stdout():gsub("[^\n]*\n$", "") -- without the summary
+    assert.truthy(out:find('"type":"lost"', 1, true))
+    assert_same(out, replay("-c " .. policy))
+    local replayed = dkjson.decode((replay("--summary-record -c " .. policy):match("([^\n]*)\n$")))
+    assert.same({ summary.lost, true, summary.worker.records }, { replayed.lost, replayed.adds_up,
+      replayed.worker.records })
   end)
 
   it("gives those of a run whose workers were killed and whose policy was read again", function()

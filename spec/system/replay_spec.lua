@@ -4,6 +4,7 @@
 local dkjson = require("dkjson")
 local made = require("made_recording")
 local recordings = require("replay_recording")
+local seeded = require("seeded")
 local verb = require("verb")
 
 local POLICY = [[
@@ -125,6 +126,25 @@ describe("replay", function()
         -- Never another record than the whole recording gives; only what the policy says at the end may come earlier.
         assert.is_true(#out > 1000 and expected:sub(1, #out - 1000) == out:sub(1, #out - 1000))
       end
+    end)
+
+    it("never writes a record that the whole recording does not give, wherever it is damaged", function()
+      local bytes = made.bytes(3000, { seed = 6, flush = 2 })
+      place:write("b.rec", bytes)
+      local _, whole = place:run("replay -q b.rec")
+      local random, readable = seeded.new(11), 0
+      for _ = 1, 60 do
+        local at, bit_value = random:below(#bytes) + 1, 2 ^ random:below(8)
+        local byte = bytes:byte(at)
+        local flipped = math.floor(byte / bit_value) % 2 == 1 and byte - bit_value or byte + bit_value
+        place:write("b.rec", bytes:sub(1, at - 1) .. string.char(flipped) .. bytes:sub(at + 1))
+        local code, out, err = place:run("replay -q b.rec")
+        assert.equal(1, code)
+        assert.truthy(err:find("b.rec: ", 1, true), err)
+        assert.is_true(#out < #whole and whole:sub(1, #out) == out)
+        readable = readable + (#out > 0 and 1 or 0)
+      end
+      assert.is_true(readable > 20)
     end)
 
     it("refuses what is no recording", function()
