@@ -11,7 +11,7 @@ PREFIX   ?= /usr/local
 Q := $(if $(V),,@)
 msg = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(patsubst $(abspath .)/%,%,$(2))")
 
-PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log libzstd libxxhash
+PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log libzstd libxxhash libpcap
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
 CFLAGS   ?= -O2 -g
 comma := ,
@@ -39,8 +39,10 @@ LUA_OBJ  := $(LUA_SRC:lua/cellflow/%.lua=$(BUILD)/lua/%.o) $(LUA_GEN:$(BUILD)/lu
 FUZZ_BIN := $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c))
 FUZZ_SRC := core/packet.c core/nflog.c core/nflog_message.c core/nflog_prefix.c core/frozen_record.c core/own_record.c \
 	core/error.c core/clock.c core/json.c core/frame.c core/frame_read.c core/recording_open.c \
-	core/recording_columns.c core/recording_pack.c core/recording_read.c
-FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash)
+	core/recording_columns.c core/recording_pack.c core/recording_read.c core/address.c core/flow_table.c core/sweep.c \
+	core/capture.c core/capture_cells.c core/capture_file.c core/capture_flows.c core/capture_link.c \
+	core/capture_merge.c core/capture_open.c core/option_choice.c core/options.c core/log.c
+FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash libpcap)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
@@ -68,10 +70,10 @@ $(BUILD)/flowgen: $(wildcard scripts/flowgen*.c scripts/flowgen*.h) Makefile
 
 fuzz: $(FUZZ_BIN) ## build the fuzz targets (scripts/deps --fuzz; scripts/soak fuzz runs them)
 
-build/fuzz/%: spec/fuzz/%.c $(FUZZ_SRC) $(wildcard core/*.h) bpf/parse.h Makefile
+build/fuzz/%: spec/fuzz/%.c $(FUZZ_SRC) $(wildcard core/*.h bpf/*.h) Makefile
 	$(call msg,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -Icore -O1 -g -fno-omit-frame-pointer \
+	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DCF_VERSION='"$(VERSION)"' -Icore -O1 -g -fno-omit-frame-pointer \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
 
 $(BUILD)/core/%.o: core/%.c Makefile

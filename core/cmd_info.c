@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * cellflow info: what is in recordings, and whether they are whole. */
+ * cellflow info: what is in recordings and captures, and whether they are whole. */
+#include "capture.h"
 #include "cmd.h"
 #include "info.h"
 #include "log.h"
@@ -44,11 +45,11 @@ static int run(int argc, char **argv)
 	if (rc > 0)
 		return 0;
 	if (rc == 0 && operands == 0)
-		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "info: want at least one recording");
+		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "info: want at least one recording or capture");
 	if (rc < 0)
 		return cf_cmd_failed(&error);
 	for (int i = 0; i < operands; i++) {
-		int one = tell(argv[i], as_json);
+		int one = cf_capture_is(argv[i]) ? cf_capture_info(argv[i], as_json, stdout) : tell(argv[i], as_json);
 
 		code = one > code ? one : code;
 	}
@@ -58,11 +59,11 @@ static int run(int argc, char **argv)
 const struct cf_verb cf_verb_info = {
 	.name = "info",
 	.arguments = "[--json] FILE...",
-	.summary = "what is in recordings, and whether they are whole",
+	.summary = "what is in recordings and captures, and whether they are whole",
 	.notes =
 		"Reads all of each file, and needs no privileges. Exit code 1 when one is damaged or cut off: what is\n"
 		"shown of it is what could be read. A recording without an end, whose writer was killed between "
 		"blocks, is\n"
-		"not damaged.\n",
+		"not damaged. Captures are files of pcap or pcapng.\n",
 	.run = run,
 };

@@ -9,8 +9,8 @@
 #include "select_table.h"
 
 struct replay_arguments {
-	const char *run_id, *pace;
-	struct cf_option_list args, fail_on;
+	const char *run_id, *pace, *cell_name, *events;
+	struct cf_option_list args, fail_on, nets, macs;
 	struct cf_select_options select;
 	int verbose;
 };
@@ -30,13 +30,29 @@ static int parse_pace(const char *text, double *pace, struct cf_error *error)
 	return 0;
 }
 
+/* 1: something was said of captures. */
+static int fill_capture(const struct replay_arguments *given, struct cf_capture_options *options,
+			struct cf_error *error)
+{
+	for (int i = 0; i < given->nets.count; i++)
+		if (cf_capture_add_net(options, given->nets.items[i], error) < 0)
+			return -1;
+	for (int i = 0; i < given->macs.count; i++)
+		if (cf_capture_add_mac(options, given->macs.items[i], error) < 0)
+			return -1;
+	if ((given->cell_name && cf_capture_name_cell(options, given->cell_name, error) < 0) ||
+	    (given->events && cf_capture_events(options, given->events, error) < 0))
+		return -1;
+	return given->nets.count || given->macs.count || given->cell_name || given->events;
+}
+
 static int fill(const struct replay_arguments *given, struct cf_plan_metadata *metadata, const char **args,
 		struct cf_cmd_replay *replay, struct cf_error *error)
 {
 	if (replay->is_quiet && given->verbose)
 		return cf_fail(error, CF_FAIL_USAGE, 0, "--quiet and --verbose: give one of them");
 	if (replay->path_count == 0)
-		return cf_fail(error, CF_FAIL_USAGE, 0, "replay: want at least one recording");
+		return cf_fail(error, CF_FAIL_USAGE, 0, "replay: want at least one recording or capture");
 	if (given->run_id && strlen(given->run_id) >= sizeof(metadata->run_id))
 		return cf_fail(error, CF_FAIL_USAGE, 0, "--run-id: longer than %zu bytes",
 			       sizeof(metadata->run_id) - 1);
@@ -57,8 +73,10 @@ static int run(int argc, char **argv)
 	static struct cf_selection selection;
 	struct cf_cmd_replay replay = { .selection = &selection };
 	struct cf_plan_metadata metadata = { 0 };
+	static struct cf_capture_options capture;
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
 	struct cf_error error = { 0 };
+	int has_capture;
 	const struct cf_option table[] = {
 		{ "config", 'c', CF_OPTION_TEXT, "FILE", "policy file; without it the default mapping",
 		  &replay.policy_path, 0, 0 },
@@ -66,6 +84,15 @@ static int run(int argc, char **argv)
 		  "args.NAME in the policy; may be given often (default: as\nrecorded)", &given.args, 0, 0 },
 		{ "run-id", 0, CF_OPTION_TEXT, "ID", "run_id of every record (default: as recorded)", &given.run_id, 0,
 		  0 },
+		{ "cell-net", 0, CF_OPTION_LIST, "[NAME=]NET",
+		  "of captures: the cell's addresses, like 10.77.0.2 or\n10.77.0.0/24; may be given often", &given.nets,
+		  0, 0 },
+		{ "cell-mac", 0, CF_OPTION_LIST, "[NAME=]MAC", "of captures: the cell's MAC address", &given.macs, 0,
+		  0 },
+		{ "cell-name", 0, CF_OPTION_TEXT, "NAME", "of captures: the cell's name (default: the file's)",
+		  &given.cell_name, 0, 0 },
+		{ "events", 0, CF_OPTION_TEXT, "LIST", "of captures: opened, updated, closed (default: opened)",
+		  &given.events, 0, 0 },
 		{ "pace", 0, CF_OPTION_TEXT, "Nx", "N seconds of the recording in one (default: max, all there can be)",
 		  &given.pace, 0, 0 },
 		{ "fail-on", 0, CF_OPTION_LIST, "WHAT",
@@ -86,19 +113,23 @@ static int run(int argc, char **argv)
 	replay.paths = argv;
 	cf_log_set_level(given.verbose ? CF_LOG_DEBUG : replay.is_quiet ? CF_LOG_ERROR : CF_LOG_INFO);
 	if (rc < 0 || fill(&given, &metadata, args, &replay, &error) < 0 ||
+	    (has_capture = fill_capture(&given, &capture, &error)) < 0 ||
 	    cf_select_fill(&given.select, "cell", &selection, &error) < 0)
 		return cf_cmd_failed(&error);
+	replay.capture = has_capture ? &capture : NULL;
 	return cf_cmd_replay_run(&replay);
 }
 
 const struct cf_verb cf_verb_replay = {
 	.name = "replay",
-	.arguments = "[-c FILE] [OPTION]... RECORDING...",
-	.summary = "recordings through a policy: the same records every time",
+	.arguments = "[-c FILE] [OPTION]... FILE...",
+	.summary = "recordings or captures through a policy: the same records every time",
 	.notes = "Needs no privileges. Records go to stdout, whatever outputs the policy declares; cells are the\n"
-		 "recorded ones. Time is the recording's. Parts of one recording are given in their order.\n\n"
+		 "recorded ones. Time is the recording's. Parts of one recording are given in their order;\n"
+		 "captures (pcap, pcapng) in any.\n\n"
 		 "Examples:\n"
 		 "  cellflow replay -c egress.lua yesterday.rec > decisions.jsonl\n"
+		 "  cellflow replay -c egress.lua --cell-net web=10.77.0.2 traffic.pcap\n"
 		 "  cellflow replay -c tomorrow.lua --fail-on deny yesterday.rec yesterday.rec.1\n",
 	.run = run,
 };

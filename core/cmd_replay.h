@@ -3,12 +3,14 @@
 #ifndef CF_CMD_REPLAY_H
 #define CF_CMD_REPLAY_H
 #include <stdint.h>
+#include "capture.h"
 #include "plan.h"
 #include "select.h"
 
 struct cf_cmd_replay {
 	char *const *paths;
 	int path_count;
+	const struct cf_capture_options *capture; /* NULL: nothing was said of captures */
 	const char *policy_path; /* NULL: default mapping */
 	const char *const *args; /* NULL: the recorded ones */
 	const struct cf_plan_metadata *metadata;

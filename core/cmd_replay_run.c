@@ -164,6 +164,7 @@ static int feed(struct replaying *self, struct cf_error *error)
 	       (rc = cf_replay_files_next(&self->files, &frame, error)) != 0) {
 		if (rc < 0 || take(self, &frame, error) < 0)
 			return -1;
+		cf_replay_files_times(&self->files, &frame, cf_replay_plan(self->replay));
 		cf_replay_watch_limit(cf_replay_plan(self->replay)->limits.stuck_s);
 		show(self);
 	}
@@ -202,8 +203,10 @@ static int conclude(struct replaying *self, int is_quiet)
 	cf_summary_gather(&input, &summary);
 	if (self->given->summary_record && !is_quiet)
 		write_line(self, line, cf_summary_json(&summary, line, sizeof(line)), &ignored);
-	if (!is_quiet)
+	if (!is_quiet) {
 		cf_summary_log(&summary);
+		cf_replay_files_log(&self->files);
+	}
 	return cf_cmd_exit_code(self->given->fail_on, &summary);
 }
 
@@ -233,7 +236,7 @@ static int open_all(struct replaying *self, struct cf_error *error)
 	self->options.sink_count = 1;
 	self->options.room = room;
 	self->options.context = self;
-	if (cf_replay_files_open(&self->files, given->paths, given->path_count, error) < 0)
+	if (cf_replay_files_open_as(&self->files, given->paths, given->path_count, given->capture, error) < 0)
 		return -1;
 	self->replay = cf_replay_new(&self->options);
 	if (!self->replay)

@@ -295,7 +295,6 @@ void cf_event_end(uint32_t ending)
 	if (!out.next)
 		return;
 	end_one(NULL, ending);
-	out.ended++;
 	out.next->filtered_deny += ending == CF_ENDING_FILTERED_DENY;
 	if (ending == CF_ENDING_DEDUPLICATED)
 		out.next->deduplicated++;
