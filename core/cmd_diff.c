@@ -141,12 +141,23 @@ static int parse_output(const char *text, int *as_json, struct cf_error *error)
 	return choice < 0 ? -1 : 0;
 }
 
+/* 1: something was said of captures. */
+static int fill_capture(const struct cf_option_list *nets, struct cf_capture_options *options, struct cf_error *error)
+{
+	for (int i = 0; i < nets->count; i++)
+		if (cf_capture_add_net(options, nets->items[i], error) < 0)
+			return -1;
+	return nets->count > 0;
+}
+
 static int run(int argc, char **argv)
 {
 	static struct diffing self;
 	const char *output = NULL;
 	int verbose = 0, operands;
-	struct cf_option_list list = { 0 };
+	static struct cf_capture_options capture;
+	struct cf_option_list list = { 0 }, nets = { 0 };
+	int has_capture;
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
 	struct cf_error error = { 0 };
 	const struct cf_option table[] = {
@@ -155,6 +166,9 @@ static int run(int argc, char **argv)
 		  CF_DIFF_GROUPS_MAX },
 		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE",
 		  "args.NAME in both policies; may be given often (default: as\nrecorded)", &list, 0, 0 },
+		{ "cell-net", 0, CF_OPTION_LIST, "[NAME=]NET",
+		  "of captures: the cell's addresses, like 10.77.0.2 or\n10.77.0.0/24; may be given often", &nets, 0,
+		  0 },
 		{ "verbose", 'v', CF_OPTION_FLAG, NULL, "log what the policies log, too", &verbose, 0, 0 },
 		{ 0 },
 	};
@@ -165,14 +179,16 @@ static int run(int argc, char **argv)
 	if (rc > 0)
 		return 0;
 	if (rc == 0 && operands < 3)
-		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "diff: want two policies and at least one recording");
-	if (rc < 0 || parse_output(output, &self.as_json, &error) < 0 || cf_cmd_args(&list, args, &error) < 0)
+		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "diff: want two policies and at least one recording or capture");
+	if (rc < 0 || parse_output(output, &self.as_json, &error) < 0 || cf_cmd_args(&list, args, &error) < 0 ||
+	    (has_capture = fill_capture(&nets, &capture, &error)) < 0)
 		return trouble(&error);
 	for (int i = 0; i < CF_DIFF_SIDES; i++)
 		self.sides[i] = (struct cf_diff_side){ .policy = { .name = argv[i], .args = list.count ? args : NULL },
 						       .paths = argv + 2,
 						       .opener = &cf_cmd_opener,
 						       .path_count = operands - 2,
+						       .capture = has_capture ? &capture : NULL,
 						       .tells_flows = i == 0,
 						       .log_level = verbose ? CF_LOG_DEBUG : CF_LOG_ERROR };
 	return compare(&self);
@@ -180,8 +196,8 @@ static int run(int argc, char **argv)
 
 const struct cf_verb cf_verb_diff = {
 	.name = "diff",
-	.arguments = "OLD.lua NEW.lua [OPTION]... RECORDING...",
-	.summary = "what another policy would have decided of recorded traffic",
+	.arguments = "OLD.lua NEW.lua [OPTION]... FILE...",
+	.summary = "what another policy would have decided of recordings or captures",
 	.notes = "Needs no privileges. Each policy gets the recordings as replay gives them, and what both said of "
 		 "each\n"
 		 "event is compared: decision, reason, rule, and whether there is a record at all.\n"

@@ -41,13 +41,14 @@ static int parse_cidr(const char *text, struct cf_allow_options *options, struct
 		       text);
 }
 
-static int read_all(struct cf_allow_list *list, char *const *paths, int count, struct cf_error *error)
+static int read_all(struct cf_allow_list *list, char *const *paths, int count, const struct cf_capture_options *capture,
+		    struct cf_error *error)
 {
 	static struct cf_replay_files files;
 	struct cf_frame frame;
 	int rc;
 
-	if (cf_replay_files_open(&files, paths, count, error) < 0)
+	if (cf_replay_files_open_as(&files, paths, count, capture, error) < 0)
 		return -1;
 	while ((rc = cf_replay_files_next(&files, &frame, error)) > 0) {
 		rc = cf_allow_list_frame(list, &frame, error);
@@ -59,12 +60,13 @@ static int read_all(struct cf_allow_list *list, char *const *paths, int count, s
 }
 
 /* Of a damaged recording, what could be read is worth having. */
-static int suggest(struct cf_allow_list *list, char *const *paths, int count, int as_nft)
+static int suggest(struct cf_allow_list *list, char *const *paths, int count, const struct cf_capture_options *capture,
+		   int as_nft)
 {
 	struct cf_error error = { 0 };
 	int code = 0;
 
-	if (read_all(list, paths, count, &error) < 0) {
+	if (read_all(list, paths, count, capture, &error) < 0) {
 		code = cf_cmd_failed(&error);
 		if (error.kind != CF_FAIL_RECORDING || list->count == 0)
 			return code;
@@ -77,20 +79,34 @@ static int suggest(struct cf_allow_list *list, char *const *paths, int count, in
 	return code;
 }
 
+/* 1: something was said of captures. */
+static int fill_capture(const struct cf_option_list *nets, struct cf_capture_options *options, struct cf_error *error)
+{
+	for (int i = 0; i < nets->count; i++)
+		if (cf_capture_add_net(options, nets->items[i], error) < 0)
+			return -1;
+	return nets->count > 0;
+}
+
 static int run(int argc, char **argv)
 {
 	static const char *const names[] = { "lua", "nft" };
 	struct cf_allow_options options = { .prefix4 = 32, .prefix6 = 128 };
+	static struct cf_capture_options capture;
+	struct cf_option_list nets = { 0 };
 	const char *output = NULL, *cidr = NULL;
 	struct cf_allow_list *list;
 	struct cf_error error = { 0 };
-	int operands, code, choice = 0;
+	int operands, code, has_capture, choice = 0;
 	const struct cf_option table[] = {
 		{ "output", 'o', CF_OPTION_TEXT, "FORMAT", "lua or nft (default: lua)", &output, 0, 0 },
 		{ "cidr", 0, CF_OPTION_TEXT, "BITS[,BITS6]",
 		  "one rule for all addresses of such a network, of IPv4 and\nof IPv6 (default: 32,128)", &cidr, 0, 0 },
 		{ "ports", 0, CF_OPTION_FLAG, NULL, "one rule for all ports of a destination, seen or not",
 		  &options.any_port, 0, 0 },
+		{ "cell-net", 0, CF_OPTION_LIST, "[NAME=]NET",
+		  "of captures: the cell's addresses, like 10.77.0.2 or\n10.77.0.0/24; may be given often", &nets, 0,
+		  0 },
 		{ 0 },
 	};
 	int rc = cf_options_parse(&cf_verb_suggest, table, argc, argv, &operands, &error);
@@ -98,24 +114,25 @@ static int run(int argc, char **argv)
 	if (rc > 0)
 		return 0;
 	if (rc == 0 && operands == 0)
-		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "suggest: want at least one recording");
+		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "suggest: want at least one recording or capture");
 	if (rc == 0 && output)
 		choice = cf_option_choice(output, names, 2, "--output", &error);
-	if (rc < 0 || choice < 0 || parse_cidr(cidr, &options, &error) < 0)
+	if (rc < 0 || choice < 0 || parse_cidr(cidr, &options, &error) < 0 ||
+	    (has_capture = fill_capture(&nets, &capture, &error)) < 0)
 		return cf_cmd_failed(&error);
 	list = cf_allow_list_new(&options);
 	if (!list) {
 		cf_error_log("suggest: no memory");
 		return 1;
 	}
-	code = suggest(list, argv, operands, choice == 1);
+	code = suggest(list, argv, operands, has_capture ? &capture : NULL, choice == 1);
 	cf_allow_list_free(list);
 	return code;
 }
 
 const struct cf_verb cf_verb_suggest = {
 	.name = "suggest",
-	.arguments = "[OPTION]... RECORDING...",
+	.arguments = "[OPTION]... FILE...",
 	.summary = "an allow-list of what was seen, with its evidence",
 	.notes = "Needs no privileges. The policy allows what left the cells and was not dropped, and denies the "
 		 "rest.\n\n"

@@ -110,7 +110,9 @@ static void replay(struct telling *self)
 		_exit(2);
 	cf_emit_tap(&tap);
 	cf_replay_watch(cf_replay_shared(self->replay), NULL, 0);
-	if (cf_replay_files_open(&files, self->side->paths, self->side->path_count, &error) == 0 &&
+	/* Of captures, both sides have the same events: no policy's timeouts hold. */
+	if (cf_replay_files_open_as(&files, self->side->paths, self->side->path_count, self->side->capture, &error) ==
+		    0 &&
 	    feed(self, &files, &error) >= 0 && cf_replay_end(self->replay, &last) < 0)
 		error = last;
 	cf_replay_watch_limit(0);

@@ -6,6 +6,7 @@
 #ifndef CF_DIFF_SIDE_H
 #define CF_DIFF_SIDE_H
 #include <sys/types.h>
+#include "capture.h"
 #include "script.h"
 
 struct cf_diff_side {
@@ -13,6 +14,7 @@ struct cf_diff_side {
 	const struct cf_opener *opener; /* of what it includes */
 	char *const *paths; /* of the recordings */
 	int path_count;
+	const struct cf_capture_options *capture; /* NULL: nothing was said of captures */
 	int tells_flows; /* 1: with each event goes what it is of */
 	unsigned int log_level;
 };
