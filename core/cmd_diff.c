@@ -141,6 +141,16 @@ static int parse_output(const char *text, int *as_json, struct cf_error *error)
 	return choice < 0 ? -1 : 0;
 }
 
+/* Both are as `side`, but for their policies; flows need not be told twice. */
+static void fill_sides(struct diffing *self, const struct cf_diff_side *side, char *const *policies)
+{
+	for (int i = 0; i < CF_DIFF_SIDES; i++) {
+		self->sides[i] = *side;
+		self->sides[i].policy.name = policies[i];
+		self->sides[i].tells_flows = i == 0;
+	}
+}
+
 /* 1: something was said of captures. */
 static int fill_capture(const struct cf_option_list *nets, struct cf_capture_options *options, struct cf_error *error)
 {
@@ -157,6 +167,7 @@ static int run(int argc, char **argv)
 	int verbose = 0, operands;
 	static struct cf_capture_options capture;
 	struct cf_option_list list = { 0 }, nets = { 0 };
+	struct cf_diff_side side = { .opener = &cf_cmd_opener };
 	int has_capture;
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
 	struct cf_error error = { 0 };
@@ -183,14 +194,12 @@ static int run(int argc, char **argv)
 	if (rc < 0 || parse_output(output, &self.as_json, &error) < 0 || cf_cmd_args(&list, args, &error) < 0 ||
 	    (has_capture = fill_capture(&nets, &capture, &error)) < 0)
 		return trouble(&error);
-	for (int i = 0; i < CF_DIFF_SIDES; i++)
-		self.sides[i] = (struct cf_diff_side){ .policy = { .name = argv[i], .args = list.count ? args : NULL },
-						       .paths = argv + 2,
-						       .opener = &cf_cmd_opener,
-						       .path_count = operands - 2,
-						       .capture = has_capture ? &capture : NULL,
-						       .tells_flows = i == 0,
-						       .log_level = verbose ? CF_LOG_DEBUG : CF_LOG_ERROR };
+	side.policy.args = list.count ? args : NULL;
+	side.paths = argv + CF_DIFF_SIDES;
+	side.path_count = operands - CF_DIFF_SIDES;
+	side.capture = has_capture ? &capture : NULL;
+	side.log_level = verbose ? CF_LOG_DEBUG : CF_LOG_ERROR;
+	fill_sides(&self, &side, argv);
 	return compare(&self);
 }
 

@@ -3,10 +3,12 @@
 -- is one that nft takes.
 local ffi = require("ffi")
 local bit = require("bit")
+local capture_bytes = require("capture_bytes")
 local descriptors = require("descriptors")
 local dkjson = require("dkjson")
 local helper = require("spec.helper")
 local made = require("made_recording")
+local packet = require("packet")
 local recordings = require("replay_recording")
 local seeded = require("seeded")
 local verb = require("verb")
@@ -147,6 +149,15 @@ default { decision = "deny", reason = "not_declared" }
       place:write("list.nft", out)
       assert.equal(0, os.execute(("unshare -n nft -c -f %s/list.nft"):format(place.path)))
     end
+  end)
+
+  it("reads captures", function()
+    place:write("a.pcap", capture_bytes.pcap({ { sec = 1795005000, bytes = packet.frame4(packet.UDP,
+      packet.udp({ src = 1000, dst = 53, payload = "query" }), { src = "10.77.0.2", dst = "192.0.2.9" }) } }))
+    local out = suggest("--cell-net web=10.77.0.2 a.pcap")
+    assert.truthy(out:find("-- 1 flow, 2026-11-18T12:30:00Z to 2026-11-18T12:30:00Z, in web\n" ..
+      'allow "udp 192.0.2.9:53"', 1, true), out)
+    assert.truthy(suggest("--cell-net web=192.0.2.9 a.pcap"):find('allow "ingress"', 1, true))
   end)
 
   it("tells what is wrong", function()

@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- `cellflow diff` as a user runs it: its counts against a join, by decision id, of what two replays wrote; its exit
 -- codes; what it says of policies that do not load and recordings that are damaged.
+local capture_bytes = require("capture_bytes")
 local dkjson = require("dkjson")
 local made = require("made_recording")
+local packet = require("packet")
 local recordings = require("replay_recording")
 local seeded = require("seeded")
 local strict_json = require("strict_json")
@@ -254,6 +256,26 @@ describe("diff", function()
       assert.equal(2, os.execute(("cd %s && %s diff a.lua b.lua a.rec >/dev/full 2>stderr; exit $?"):format(place.path,
         place.program)) / 256)
     end)
+  end)
+
+  it("compares on captures, which have the same events whatever the policies' timeouts", function()
+    local list = {}
+    for i = 0, 40 do
+      list[#list + 1] = { sec = 1795005000 + 40 * (i % 4) + i, bytes = packet.frame4(packet.UDP,
+        packet.udp({ src = 1000 + i % 3, dst = 53, payload = "query" }), { src = "10.77.0.2", dst = "192.0.2.9" }) }
+    end
+    table.sort(list, function(a, b) return a.sec < b.sec end)
+    place:write("a.pcap", capture_bytes.pcap(list))
+    place:write("a.lua", "flows { udp_idle = 10 }\n")
+    place:write("b.lua", 'deny "dns" { direction = "ingress", dst_port = 53 }\n')
+    local words = "diff a.lua b.lua -o json a.pcap"
+    local code, out, err = place:run(words)
+    assert.equal(0, code, err)
+    assert.equal(0, dkjson.decode(out).changed)
+    code, out = place:run(words .. " --cell-net dns=192.0.2.0/24")
+    local found = dkjson.decode(out)
+    assert.same({ 1, found.events, "dns" }, { code, found.changed, found.changes[1].example.cell_id })
+    assert.equal(2, (place:run(words .. " --cell-net everywhere")))
   end)
 
   it("needs no privileges and no network", function()
