@@ -32,7 +32,7 @@ struct cf_diff_text {
 };
 
 struct cf_diff_flow {
-	uint8_t event[CF_EVENT_RING_LEN];
+	_Alignas(8) uint8_t event[CF_EVENT_RING_LEN]; /* struct cf_event without its prefix */
 	uint32_t cell; /* text; 0: none */
 	char id[CF_ID_TEXT_LEN];
 	char time[CF_TIME_TEXT_LEN]; /* last_seen */
@@ -71,7 +71,7 @@ struct cf_diff_writer {
 	int fd; /* not owned */
 	size_t used;
 	uint8_t told[CF_INTERN_NAME_MAX + 1]; /* by text id */
-	uint8_t buffer[CF_DIFF_BUFFER];
+	_Alignas(8) uint8_t buffer[CF_DIFF_BUFFER]; /* so are messages in it */
 };
 
 /* The id, after the reader was told the text. */
@@ -84,7 +84,7 @@ void cf_diff_flush(struct cf_diff_writer *writer);
 struct cf_diff_reader {
 	int fd; /* not owned */
 	size_t at, used;
-	uint8_t buffer[CF_DIFF_BUFFER];
+	_Alignas(8) uint8_t buffer[CF_DIFF_BUFFER]; /* so are messages in it */
 };
 
 /* The next message, valid until the next call; NULL: the stream ended. */
