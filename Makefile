@@ -44,7 +44,7 @@ FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
-.PHONY: all lib bpf flowgen fuzz lint format test bench install clean help compile_commands
+.PHONY: all lib bpf flowgen fuzz lint format test bench bench-tools install clean help compile_commands
 .SECONDARY:
 
 all: $(BUILD)/cellflow lib bpf ## build the executable, the library for specs and the BPF objects
@@ -66,6 +66,20 @@ $(BUILD)/flowgen: $(wildcard scripts/flowgen*.c) scripts/flowgen.h Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
 
+# What scripts/bench runs besides the product: one program for each file, linked with all of the product's objects.
+BENCH_BIN := $(patsubst scripts/bench.d/%.c,$(BUILD)/bench/%,$(wildcard scripts/bench.d/*.c))
+BENCH_BPF := $(patsubst bpf/bench/%.bpf.c,$(BUILD)/bpf/bench/%.bpf.o,$(wildcard bpf/bench/*.bpf.c))
+
+bench: ## measure, against rivals, into bench/ (needs root; installs what is missing)
+	scripts/bench
+
+bench-tools: all flowgen $(BENCH_BIN) $(BENCH_BPF)
+
+$(BUILD)/bench/%: scripts/bench.d/%.c $(CORE_OBJ) $(LUA_OBJ)
+	$(call msg,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(EXPORT) -o $@ $^ $(LIBS)
+
 fuzz: $(FUZZ_BIN) ## build the fuzz targets (scripts/deps --fuzz; scripts/soak fuzz runs them)
 
 build/fuzz/%: spec/fuzz/%.c $(FUZZ_SRC) $(wildcard core/*.h) bpf/parse.h Makefile
@@ -84,7 +98,7 @@ $(BUILD)/core/bpf_embedded.o: core/bpf_embedded.S $(BUILD)/bpf/cellflow.bpf.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -DCF_BPF_OBJECT='"$(BUILD)/bpf/cellflow.bpf.o"' -c -o $@ $<
 
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/test/*.h) core/event.h core/flow.h core/packet.h \
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/test/*.h) bpf/cellflow.bpf.c core/event.h core/flow.h core/packet.h \
 	core/frozen_record.h Makefile
 	$(call msg,BPF,$@)
 	$(Q)mkdir -p $(@D)
@@ -112,7 +126,8 @@ lint: ## luacheck, shellcheck, and both compilers with warnings as errors
 	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-clang CC=clang WERROR=1 all flowgen
 
 format: ## clang-format all C (changes files)
-	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h spec/fuzz/*.c scripts/*.c scripts/*.h
+	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h bpf/bench/*.c spec/fuzz/*.c scripts/*.c scripts/*.h \
+		scripts/bench.d/*.c
 
 test: ## all specs (needs root; installs what is missing)
 	scripts/test
