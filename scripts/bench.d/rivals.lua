@@ -105,10 +105,10 @@ end
 
 -- name -> { start(here, out) -> process, line = what a record's line has, settle = seconds that it may be silent }
 local RIVALS = {
-  ["tcpdump -l -n"] = { line = " > ", start = function(here, out)
+  ["tcpdump -l -n"] = { line = " > ", settle = 1.2, start = function(here, out)
     return in_cell(here, "tcpdump -l -n -B 16384 -Q out -i eth0 udp", out)
   end },
-  ["tcpdump -w"] = { start = function(here, out)
+  ["tcpdump -w"] = { settle = 1.2, start = function(here, out)
     return in_cell(here, ("tcpdump -w %s -B 16384 -Q out -i eth0 udp"):format(out), "/dev/null")
   end, count = function(output) return tonumber(output:match("(%d+) packets? captured")) end },
   ["conntrack -E"] = { line = "[NEW]", rule = "ct state new accept", start = function(here, out)
