@@ -3,7 +3,7 @@
  * From a filled ring to lines in /dev/null, in one process: the worker's own turn, or the least that any consumer has
  * to do (take, a fixed decision, the same serialiser, one write for each batch). Prints CPU nanoseconds a record. Runs
  * the worker's code without its confinement and without a second process:
- *   drain floor|worker ROUNDS [POLICY]
+ *   drain floor|worker ROUNDS [POLICY [CELLS]]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +41,7 @@ struct bench {
 	uint8_t *producer_page;
 	uint64_t produced;
 	uint32_t round;
+	uint32_t cells;
 	struct cf_plan *plan;
 	struct cf_turn *turn;
 	struct cf_shared *shared;
@@ -98,6 +99,7 @@ static void ring_fill(struct bench *bench)
 	for (uint32_t i = 0; i < RECORDS; i++) {
 		memcpy(data + (size_t)i * SPAN, &len, sizeof(len));
 		event_make((struct cf_event *)(data + (size_t)i * SPAN + HEADER), i, bench->round, now);
+		((struct cf_event *)(data + (size_t)i * SPAN + HEADER))->cell = i % bench->cells;
 	}
 	if (rest) {
 		len = (rest - HEADER) | DISCARDED;
@@ -136,6 +138,8 @@ static void worker_make(struct bench *bench, const char *path)
 		die(path, &error);
 	config.policy.text = text;
 	config.policy.name = path;
+	if (bench->cells > 1)
+		config.cell = NULL; /* the policy declares them */
 	if (cf_worker_load(&config, &(struct cf_opener){ 0 }, bench->plan, &error) ||
 	    cf_record_bind(bench->plan, &error) || cf_script_bind(bench->plan, &error) ||
 	    cf_dedup_bind(aligned_alloc(64, (dedup_len + 63) & ~(size_t)63), dedup_len))
@@ -145,9 +149,10 @@ static void worker_make(struct bench *bench, const char *path)
 	bench->turn->sink_count = 1;
 	bench->turn->slow_ms = bench->plan->limits.slow_ms;
 	if (cf_sink_open(&bench->turn->sinks[0], open("/dev/null", O_WRONLY | O_CLOEXEC), -1,
-			 &bench->shared->outputs[0], &error) ||
-	    cf_turn_set_slot(bench->turn, 0, 0))
+			 &bench->shared->outputs[0], &error))
 		die("output", &error);
+	for (uint32_t i = 0; i < bench->cells; i++)
+		cf_turn_set_slot(bench->turn, i, i);
 	cf_emit_bind(bench->shared, bench->turn->sinks, 1);
 	cf_turn_recover(bench->turn);
 	cf_turn_moment(bench->turn, CF_MOMENT_START, 0);
@@ -211,8 +216,9 @@ int main(int argc, char **argv)
 	uint32_t rounds = argc > 2 ? (uint32_t)atoi(argv[2]) : 0;
 	uint64_t spent = 0, records = 0;
 
-	if (!rounds || (!is_worker && strcmp(argv[1], "floor") != 0))
-		return fprintf(stderr, "usage: drain floor|worker ROUNDS [POLICY]\n"), 2;
+	bench.cells = argc > 4 ? (uint32_t)atoi(argv[4]) : 1;
+	if (!rounds || !bench.cells || (!is_worker && strcmp(argv[1], "floor") != 0))
+		return fprintf(stderr, "usage: drain floor|worker ROUNDS [POLICY [CELLS]]\n"), 2;
 	cf_script_stack();
 	bench.plan = cf_plan_new();
 	bench.shared = cf_shared_new();
