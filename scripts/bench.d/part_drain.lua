@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What a record costs the worker, from a filled ring to a line in /dev/null: with the default mapping, with four hooks in
--- Lua behind a hundred rules, and the floor, which takes, serialises by the same C code and writes, and does nothing
+-- What a record costs the worker, from a filled ring to a line in /dev/null: with the default mapping, with four hooks
+-- in Lua behind a hundred rules, and the floor, which takes, serialises by the same C code and writes, and does nothing
 -- else. The work is done by build/bench/drain, one process a slice, warm before it measures.
 local slices = require("slices")
 
@@ -12,7 +12,8 @@ local function rules()
   local lines = {}
   for i = 1, RULES do
     lines[i] = i % 4 == 0
-      and ('deny "r%d" { protocol = "tcp", dst_addr = "2001:db8:%x::/48", dst_port = %d }'):format(i, i, 1 + i % 100 * 10)
+      and ('deny "r%d" { protocol = "tcp", dst_addr = "2001:db8:%x::/48", dst_port = %d }'):format(i, i,
+        1 + i % 100 * 10)
       or ('allow "r%d" { protocol = "%s", dst_addr = "192.0.%d.0/24", dst_port = "%d-%d" }'):format(i,
         i % 2 == 0 and "udp" or "tcp", i * 2, i * 10, i * 10 + 300)
   end
@@ -84,8 +85,8 @@ function M.run(options)
         .. "keyed 128-bit id. What the worker adds is the distinct connections and the transaction of each batch." },
       { what = "the same / floor", value = result:ratio(names[2], names[1], "ns"), must = 3, aim = 1.5,
         cause = "The floor counts nothing: no decision, no connections, no transaction." },
-      { what = "four hooks in Lua and 100 rules", value = result:of(names[3], "ns"), must = 400, aim = 150, unit = " ns",
-        cause = "Each hook is a protected call from a compiled loop, on top of what the default policy costs." },
+      { what = "four hooks in Lua and 100 rules", value = result:of(names[3], "ns"), must = 400, aim = 150,
+        unit = " ns",        cause = "Each hook is a protected call from a compiled loop, on top of what the default policy costs." },
     },
     tables = { { head = { "what", "CPU ns a record", "of the floor" }, rows = rows } },
     plot = { title = "Drain: CPU ns a record", unit = "ns", bars = bars } }

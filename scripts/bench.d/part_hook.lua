@@ -126,8 +126,8 @@ local function checks(result)
   local function ratio(a, b, base) return result:ratio(a, b, "ns", base, base) end
   return {
     { what = "known flow / bare LRU hit with counters and clock", value = ratio("known", "LRU hit", EMPTY), must = 1.1,
-      aim = 0.5, cause = "The parser of IPv6, VLAN tags and extension headers and the hash of 48 bytes are in our figure "
-      .. "and not in the LRU's; see docs/performance.md." },
+      aim = 0.5, cause = "The parser of IPv6, VLAN tags and extension headers and the hash of 48 bytes are in our "
+      .. "figure and not in the LRU's; see docs/performance.md." },
     { what = "the same, IPv6 in a VLAN with an extension header",
       value = ratio("known, IPv6 in a VLAN with an extension header", "LRU hit", EMPTY), must = 1.1, aim = 0.5,
       cause = "This packet has more headers to walk, each with its bounds check." },
@@ -164,7 +164,7 @@ function M.run(options)
       .. "event in the ring; the LRU_HASH rivals parse nothing and are given their key.",
     tables = { { head = { "program", "ns", "ns less the empty program" }, rows = rows } },
     notes = { "Known, 65,536 flows in turn, to an LRU hit of as many: " .. results.text(result:ratio(names[7], names[8],
-      "ns", names[2], names[2])) .. ". Neither is in the caches: ours reads a set's tags and the two lines of an entry." },
+      "ns", names[2], names[2])) .. ". Neither is in the caches: ours reads a set's tags and an entry's two lines." },
     plot = { title = "Hook: ns a packet, less an empty program", unit = "ns", bars = bars } }
 end
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Wake-ups: how long a line takes from its packet when traffic is sparse, and what events cost the cell's sender, against
--- the plainest consumer (build/bench/notify), whose ring wakes its reader by default. The sender's share is what it
+-- Wake-ups: how long a line takes from its packet when traffic is sparse, and what events cost the cell's sender,
+-- against the plainest consumer (build/bench/notify), whose ring wakes its reader by default. The sender's share is what it
 -- spends more than under the same program that makes no event.
 local ffi = require("ffi")
 local lab = require("spec.support.lab")
@@ -92,11 +92,11 @@ local function measure(here, fifo, out, options)
       { what = "events' cost to the sender at 20,000 flows/s, of default notify's", value = share(paced), must = 0.2,
         aim = 0.08, cause = "At this rate a wake-up a millisecond is one for every 20 events, against nearly each." },
       { what = "events' cost to the sender flat out, of default notify's", value = share(flat), must = 0.2, aim = 0.08,
-        cause = "A consumer that is always behind is hardly ever asleep: default notify is cheapest here, and what is left "
-        .. "on both sides is the record itself." },
+        cause = "A consumer that is always behind is hardly ever asleep: default notify is cheapest here, and what is "
+        .. "left on both sides is the record itself." },
     },
-    about = "One packet of a new flow each 5 to 9 ms, until its line is complete in a FIFO; and the CPU time of a sender "
-      .. "of one-packet flows. Both consumers have the same tc program but for the flag of its submit.",
+    about = "One packet of a new flow each 5 to 9 ms, until its line is complete in a FIFO; and the CPU time of a "
+      .. "sender of one-packet flows. Both consumers have the same tc program but for the flag of its submit.",
     tables = { { head = { "sparse", "p50, us", "p99, us", "lines that did not come" }, rows = times },
       { head = { "sender", "20,000/s: CPU us a packet", "of which events", "flat out: CPU us a packet",
         "of which events" }, rows = costs } },

@@ -27,8 +27,8 @@ local function measure(here, options)
       value = result:ratio("cellflow", "ulogd2 JSON", "cpu_us"), must = 1 / 5, aim = 1 / 15,
       cause = "The kernel's copy of each packet into netlink messages is read by both alike; ours goes through two "
       .. "processes (what reads sockets has no policy in it) and through a flow table." } },
-    about = ("%d packets a second, each a flow of its own, logged by one rule with a queue threshold of 100; all "):format(
-      RATE) .. "processes' CPU time. By eBPF is the same traffic, for comparison: the rule still logs, to nobody.",
+    about = ("%d packets a second, each a flow of its own, logged by one rule with a queue threshold of 100; "):format(RATE)
+      .. "all processes' CPU time. By eBPF is the same traffic, for comparison: the rule still logs, to nobody.",
     tables = { { head = { "reader", "CPU us a record", "of cellflow", "lost (fraction)", "sender's CPU us a packet" },
       rows = rows } },
     plot = { title = "NFLOG: CPU us a record", unit = "us", bars = bars } }

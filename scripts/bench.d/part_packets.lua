@@ -47,8 +47,8 @@ local function flat_out(here, options, each, flows)
     rows[i] = { name, result:of(name, "rate"), result:ratio(name, "nobody", "rate"),
       result:ratio("nobody", name, "sender_us"), result:of(name, "lost") }
   end
-  return result, { head = { ("as fast as it goes, packets to a flow: %d"):format(each), "packets/s", "of nobody watching",
-    "the same by the sender's CPU time", "lost (fraction)" }, rows = rows }
+  return result, { head = { ("as fast as it goes, packets to a flow: %d"):format(each), "packets/s",
+    "of nobody watching", "the same by the sender's CPU time", "lost (fraction)" }, rows = rows }
 end
 
 -- The highest rate of the ladder that was sent and all seen: { text for a table, number }.
@@ -84,15 +84,15 @@ local function checks(fixed, one, many, best)
       .. "writing 700 bytes into a file costs as much as making them." },
     { what = "sender's highest rate, a new flow a packet: cellflow / tcpdump -w",
       value = one:ratio("cellflow", "tcpdump -w", "rate"), must = 1, aim = 1.1, more = true,
-      cause = "Wall-clock rates of one CPU that sender, kernel and watcher share with others on this machine; the sender's "
-      .. "own CPU time is in the table." },
+      cause = "Wall-clock rates of one CPU that sender, kernel and watcher share with others on this machine; the "
+      .. "sender's own CPU time is in the table." },
     { what = "sender's highest rate, 100 packets to a flow: cellflow / tcpdump -w",
       value = many:ratio("cellflow", "tcpdump -w", "rate"), must = 1, aim = 1.1, more = true,
       cause = "Wall-clock rates, as above." },
   }
   if best then
-    list[#list + 1] = { what = "highest rate of new flows without loss / best rival that decides per flow", value = best,
-      must = 1, aim = 2, more = true, cause = "The ladder is coarse, and one lost record ends it." }
+    list[#list + 1] = { what = "highest rate of new flows without loss / best rival that decides per flow",
+      value = best, must = 1, aim = 2, more = true, cause = "The ladder is coarse, and one lost record ends it." }
   end
   return list
 end
@@ -101,16 +101,15 @@ local function measure(here, options)
   local fixed, fixed_table, bars = at_one_rate(here, options)
   local one, one_table = flat_out(here, options, 1, options.quick and 100000 or 400000)
   local many, many_table = flat_out(here, options, 100, options.quick and 1000 or 4000)
-  local tables, best, best_table = { fixed_table, one_table, many_table }, nil, nil
+  local tables, best = { fixed_table, one_table, many_table }, nil
   if not options.quick then
-    best_table, best = ladder(here)
-    tables[4] = best_table
+    tables[4], best = ladder(here)
   end
   return { title = "Real packets", tables = tables, checks = checks(fixed, one, many, best),
     about = "UDP of 18 bytes from inside a cell over a veth whose other end drops, a quarter IPv6, every packet's flow "
-      .. "known in advance (`scripts/bench.d/blast.c`): by way of netfilter at a fixed rate, and through a packet socket "
-      .. "as fast as it goes. Every watcher has a buffer of 16 MiB and writes to memory; CPU time is the sum over its "
-      .. "threads and processes, so what the kernel does for it in the sender's time is in the sender's column.",
+      .. "known in advance (`scripts/bench.d/blast.c`): by way of netfilter at a fixed rate, and through a packet "
+      .. "socket as fast as it goes. Every watcher has a buffer of 16 MiB and writes to memory; CPU time is the sum "
+      .. "over its threads and processes, so what the kernel does for it in the sender's time is in the sender's column.",
     plot = { title = ("Real packets: CPU us a record at %d flows/s"):format(RATE), unit = "us", bars = bars } }
 end
 

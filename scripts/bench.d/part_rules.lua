@@ -95,10 +95,10 @@ function M.run(options)
   end
   return { title = "Rules", checks = { { what = "deciding an event with 10,000 rules, of that with 10",
       value = result:ratio(names[#names], names[1], "ns"), must = 1.5, aim = 1.1,
-      cause = "Rules are looked up, not gone through; with more of them the tables are larger than the caches, and more "
-      .. "lengths of networks are in use." } },
-    about = "Networks of both families, most with a port and a protocol; half of the events meet the rule they were made "
-      .. "from, the others miss it by port or address. Only the decision: the record is not made.",
+      cause = "Rules are looked up, not gone through; with more of them the tables are larger than the caches, and "
+      .. "more lengths of networks are in use." } },
+    about = "Networks of both families, most with a port and a protocol; half of the events meet the rule they were "
+      .. "made from, the others miss it by port or address. Only the decision: the record is not made.",
     tables = { { head = { "rules", "CPU ns an event", "of 10 rules", "ms to load" }, rows = rows } },
     plot = { title = "Deciding an event: CPU ns as rules grow", unit = "ns", bars = bars } }
 end

@@ -47,7 +47,7 @@ end
 local function verdict(check)
   local value = check.value and check.value.median
   if not value then return "not measured" end
-  local function reaches(limit) return limit and (check.more and value >= limit or not check.more and value <= limit) end
+  local function reaches(goal) return goal and (check.more and value >= goal or not check.more and value <= goal) end
   if reaches(check.aim) then return "met, and what it aims for" end
   return reaches(check.must) and "met" or "**missed**"
 end
@@ -92,7 +92,8 @@ end
 function M.write(parts, order)
   local all = read(M.directory .. "/results.json") or {}
   for name, part in pairs(parts) do all[name] = part end
-  write(M.directory .. "/results.json", dkjson.encode(all, { indent = true, keyorder = { "title", "about", "checks" } }))
+  write(M.directory .. "/results.json", dkjson.encode(all, { indent = true,
+    keyorder = { "title", "about", "checks" } }))
   all = read(M.directory .. "/results.json")
   local lines = { "# Results\n\nWritten by `scripts/bench`, from `bench/results.json`; every number is a median, in "
     .. "brackets the quartiles. Ratios are of slices of one run that alternated. What each part is for, and where the "

@@ -63,14 +63,18 @@ local function architecture()
   return (lab.must("gcc -print-multiarch"):gsub("%s", ""))
 end
 
--- CPU seconds of a process and all below it, from their threads' run times in nanoseconds.
-local function cpu_of(pid)
+--- CPU seconds of a process, from its threads' run times in nanoseconds.
+function M.cpu_alone(pid)
   local sum = 0
-  for _, task in ipairs({ pid }) do
-    local pipe = assert(io.popen(("cat /proc/%d/task/*/schedstat 2>/dev/null"):format(task)))
-    for line in pipe:lines() do sum = sum + tonumber(line:match("^%d+")) / 1e9 end
-    pipe:close()
-  end
+  local pipe = assert(io.popen(("cat /proc/%d/task/*/schedstat 2>/dev/null"):format(pid)))
+  for line in pipe:lines() do sum = sum + tonumber(line:match("^%d+")) / 1e9 end
+  pipe:close()
+  return sum
+end
+
+-- Of a process and all below it.
+local function cpu_of(pid)
+  local sum = M.cpu_alone(pid)
   for _, child in ipairs(cellflow.children(pid)) do sum = sum + cpu_of(child) end
   return sum
 end
