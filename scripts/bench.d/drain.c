@@ -130,7 +130,9 @@ static void worker_make(struct bench *bench, const char *path)
 						  .netns = "/proc/self/ns/net",
 						  .interface = "eth0" };
 	struct cf_worker_config config = { .metadata = &metadata, .cell = &cell, .linger_ns = 1000000 };
+	static const struct cf_plan_output null = { .kind = CF_OUTPUT_FILE, .path = "/dev/null" };
 	struct cf_error error = { 0 };
+	int fd;
 	size_t dedup_len = cf_dedup_size(CF_DEDUP_CAPACITY);
 	char *text = NULL;
 
@@ -148,8 +150,8 @@ static void worker_make(struct bench *bench, const char *path)
 	bench->turn->feed.rings[CF_FEED_KERNEL] = bench->ring;
 	bench->turn->sink_count = 1;
 	bench->turn->slow_ms = bench->plan->limits.slow_ms;
-	if (cf_sink_open(&bench->turn->sinks[0], open("/dev/null", O_WRONLY | O_CLOEXEC), -1,
-			 &bench->shared->outputs[0], &error))
+	if (cf_sink_open_target(&null, &fd, &error) ||
+	    cf_sink_open(&bench->turn->sinks[0], fd, -1, &bench->shared->outputs[0], &error))
 		die("output", &error);
 	for (uint32_t i = 0; i < bench->cells; i++)
 		cf_turn_set_slot(bench->turn, i, i);

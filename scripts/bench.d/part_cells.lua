@@ -72,12 +72,12 @@ end
 -- { one =, many = }: seconds. Of many cells a quick run has the one start that was needed anyway.
 local function starts(many, one, took, options)
   local names = options.quick and { "one" } or { "one", "many" }
-  local result = slices.rounds(names, 2, function(name)
+  local result = slices.rounds(names, options.quick and 0 or 1, function(name)
     local run, seconds = attach(name == "one" and one or many)
     run:finish(60)
     run:stop()
     return { s = seconds }
-  end, 30)
+  end, options.quick and 5 or 30)
   return { one = result:of("one", "s"), many = options.quick and once(took) or result:of("many", "s") }
 end
 
@@ -88,7 +88,7 @@ local function growth(options)
     for n = 1, count do cells[n] = "none" end
     names[i], paths[tostring(count)] = tostring(count), policy(cells)
   end
-  local result = slices.rounds(names, options.quick and 1 or 6, function(name)
+  local result = slices.rounds(names, options.quick and 0 or 6, function(name)
     local pipe = assert(io.popen(("build/bench/drain worker %d %s %s"):format(options.quick and 3 or 10, paths[name],
       name)))
     local ns = pipe:read("*n")

@@ -86,7 +86,7 @@ function M.run(options)
       { what = "the same / floor", value = result:ratio(names[2], names[1], "ns"), must = 3, aim = 1.5,
         cause = "The floor counts nothing: no decision, no connections, no transaction." },
       { what = "four hooks in Lua and 100 rules", value = result:of(names[3], "ns"), must = 400, aim = 150,
-        unit = " ns",        cause = "Each hook is a protected call from a compiled loop, on top of what the default policy costs." },
+        unit = " ns", cause = "Each hook is a protected call, on top of what the default policy costs." },
     },
     tables = { { head = { "what", "CPU ns a record", "of the floor" }, rows = rows } },
     plot = { title = "Drain: CPU ns a record", unit = "ns", bars = bars } }

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Wake-ups: how long a line takes from its packet when traffic is sparse, and what events cost the cell's sender,
--- against the plainest consumer (build/bench/notify), whose ring wakes its reader by default. The sender's share is what it
+-- against the plainest consumer (build/bench/notify), whose ring wakes its reader by default. Its share is what it
 -- spends more than under the same program that makes no event.
 local ffi = require("ffi")
 local lab = require("spec.support.lab")
@@ -60,9 +60,9 @@ local function cost(here, out, options, name)
 end
 
 local function measure(here, fifo, out, options)
-  local rounds = options.quick and 1 or 5
+  local rounds = options.quick and 0 or 3
   local both = { "default-notify consumer in C", "cellflow" }
-  local sparse = slices.rounds(both, options.quick and 2 or 8, function(name) return latency(here, fifo, name) end,
+  local sparse = slices.rounds(both, options.quick and 0 or 6, function(name) return latency(here, fifo, name) end,
     options.quick and 10 or 60)
   local three = { "no events", both[1], both[2] }
   local paced = slices.rounds(three, rounds, function(name)

@@ -19,7 +19,7 @@ end
 
 local function at_one_rate(here, options)
   local names = { "nobody", unpack(rivals.names) }
-  local result = slices.rounds(names, options.quick and 1 or 3, function(name)
+  local result = slices.rounds(names, options.quick and 0 or 2, function(name)
     return rivals.run(here, name, { how = "raw", flows = options.quick and FLOWS_QUICK or FLOWS, rate = RATE,
       seed = next_seed() })
   end, options.quick and 40 or 200)
@@ -39,9 +39,9 @@ end
 
 local function flat_out(here, options, each, flows)
   local names = { "nobody", "cellflow", "tcpdump -w" }
-  local result = slices.rounds(names, options.quick and 1 or 5, function(name)
+  local result = slices.rounds(names, options.quick and 0 or 4, function(name)
     return rivals.run(here, name, { how = "packet", flows = flows, each = each, rate = 0, seed = next_seed() })
-  end, options.quick and 15 or 60)
+  end, options.quick and 15 or 45)
   local rows = {}
   for i, name in ipairs(names) do
     rows[i] = { name, result:of(name, "rate"), result:ratio(name, "nobody", "rate"),
@@ -109,7 +109,7 @@ local function measure(here, options)
     about = "UDP of 18 bytes from inside a cell over a veth whose other end drops, a quarter IPv6, every packet's flow "
       .. "known in advance (`scripts/bench.d/blast.c`): by way of netfilter at a fixed rate, and through a packet "
       .. "socket as fast as it goes. Every watcher has a buffer of 16 MiB and writes to memory; CPU time is the sum "
-      .. "over its threads and processes, so what the kernel does for it in the sender's time is in the sender's column.",
+      .. "over its threads and processes, so what the kernel does for it in the sender's time is in the sender's.",
     plot = { title = ("Real packets: CPU us a record at %d flows/s"):format(RATE), unit = "us", bars = bars } }
 end
 

@@ -53,14 +53,15 @@ local Result = {}
 Result.__index = Result
 
 --- Run `count` rounds over `names`; `run(name)` returns numbers by name. `deadline` (seconds): no further round then.
+--- count 0: one pass in one order, for who is in a hurry.
 function M.rounds(names, count, run, deadline)
   local self = setmetatable({ rounds = {} }, Result)
   local began = system.monotime()
-  for i = 1, count do
+  for i = 1, math.max(count, 1) do
     if i > 1 and deadline and system.monotime() - began > deadline then break end
     local round = {}
     for _, name in ipairs(names) do round[name] = { slice(run, name) } end
-    for at = #names, 1, -1 do table.insert(round[names[at]], (slice(run, names[at]))) end
+    for at = count > 0 and #names or 0, 1, -1 do table.insert(round[names[at]], (slice(run, names[at]))) end
     self.rounds[i] = round
   end
   return self
@@ -68,8 +69,12 @@ end
 
 local function mean(round, name, metric)
   local pair = round[name]
-  if not (pair[1] and pair[2] and pair[1][metric] and pair[2][metric]) then return nil end
-  return (pair[1][metric] + pair[2][metric]) / 2
+  local sum = 0
+  for _, result in ipairs(pair) do
+    if not result[metric] then return nil end
+    sum = sum + result[metric]
+  end
+  return sum / #pair
 end
 
 function Result:collect(of)
