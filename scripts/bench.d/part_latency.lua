@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Wake-ups: how long a line takes from its packet when traffic is sparse, and what events cost the cell's sender,
--- against the plainest consumer (build/bench/notify), whose ring wakes its reader by default. Its share is what it
--- spends more than under the same program that makes no event.
+-- against the plainest consumer (build/bench/notify), whose ring wakes its reader by default. What
+-- events cost a sender is what it spends more than under the same program when it makes none.
 local ffi = require("ffi")
 local lab = require("spec.support.lab")
 local cellflow = require("cellflow")
