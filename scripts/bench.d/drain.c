@@ -3,7 +3,7 @@
  * From a filled ring to lines in /dev/null, in one process: the worker's own turn, or the least that any consumer has
  * to do (take, a fixed decision, the same serialiser, one write for each batch). Prints CPU nanoseconds a record. Runs
  * the worker's code without its confinement and without a second process:
- *   drain floor|worker ROUNDS [POLICY [CELLS]]
+ *   drain floor|worker ROUNDS [POLICY [CELLS [DESTINATIONS]]]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +31,7 @@ enum {
 	RECORDS = RING_BYTES / SPAN,
 	WARM = 8, /* rounds: the compiler is done by then */
 	ROUNDS_DISTINCT = 13, /* 800,000 connections: the worker counts a million exactly */
+	DESTINATIONS = 2000, /* that a busy cell talks to; up to 65,536 */
 	OUT_BYTES = 1 << 20,
 };
 
@@ -42,6 +43,7 @@ struct bench {
 	uint64_t produced;
 	uint32_t round;
 	uint32_t cells;
+	uint32_t destinations;
 	struct cf_plan *plan;
 	struct cf_turn *turn;
 	struct cf_shared *shared;
@@ -62,9 +64,10 @@ static uint64_t cpu_ns(void)
 }
 
 /* Every event another flow, of both families, as the tc program writes them. */
-static void event_make(struct cf_event *event, uint32_t number, uint32_t round, uint64_t now)
+static void event_make(struct cf_event *event, uint32_t number, uint32_t round, uint32_t destinations, uint64_t now)
 {
 	uint32_t mixed = (number + round % ROUNDS_DISTINCT * RECORDS) * 2654435761u;
+	uint16_t host = (uint16_t)(mixed % destinations);
 	int six = number % 4 == 3;
 
 	memset(event, 0, CF_EVENT_RING_LEN);
@@ -74,7 +77,7 @@ static void event_make(struct cf_event *event, uint32_t number, uint32_t round, 
 	event->seq = (uint64_t)round * RECORDS + number + 1;
 	memcpy(event->src_addr, six ? "\x20\x01\x0d\xb8\0\1\0\2\0\0\0\0\0\0\0\2" : "\x0a\x4d\0\2", six ? 16 : 4);
 	memcpy(event->dst_addr, six ? "\x20\x01\x0d\xb8\0\5\0\6\0\0\0\0\0\0" : "\xc0\0", six ? 14 : 2);
-	memcpy(event->dst_addr + (six ? 14 : 2), &mixed, 2);
+	memcpy(event->dst_addr + (six ? 14 : 2), &host, 2);
 	event->ifindex = 2;
 	event->src_port = 1024 + (mixed >> 16) % 60000;
 	event->dst_port = 1 + mixed % 100 * 10;
@@ -98,7 +101,8 @@ static void ring_fill(struct bench *bench)
 
 	for (uint32_t i = 0; i < RECORDS; i++) {
 		memcpy(data + (size_t)i * SPAN, &len, sizeof(len));
-		event_make((struct cf_event *)(data + (size_t)i * SPAN + HEADER), i, bench->round, now);
+		event_make((struct cf_event *)(data + (size_t)i * SPAN + HEADER), i, bench->round, bench->destinations,
+			   now);
 		((struct cf_event *)(data + (size_t)i * SPAN + HEADER))->cell = i % bench->cells;
 	}
 	if (rest) {
@@ -219,8 +223,9 @@ int main(int argc, char **argv)
 	uint64_t spent = 0, records = 0;
 
 	bench.cells = argc > 4 ? (uint32_t)atoi(argv[4]) : 1;
-	if (!rounds || !bench.cells || (!is_worker && strcmp(argv[1], "floor") != 0))
-		return fprintf(stderr, "usage: drain floor|worker ROUNDS [POLICY [CELLS]]\n"), 2;
+	bench.destinations = argc > 5 ? (uint32_t)atoi(argv[5]) : DESTINATIONS;
+	if (!rounds || !bench.cells || !bench.destinations || (!is_worker && strcmp(argv[1], "floor") != 0))
+		return fprintf(stderr, "usage: drain floor|worker ROUNDS [POLICY [CELLS [DESTINATIONS]]]\n"), 2;
 	cf_script_stack();
 	bench.plan = cf_plan_new();
 	bench.shared = cf_shared_new();
