@@ -78,8 +78,8 @@ function M.run(options)
   end
   return { title = "Drain: from a filled ring to a line",
     about = "61,680 events to a round, three quarters IPv4, each a flow of its own to one of 2,000 destinations, full "
-      .. "records to /dev/null, one write for a batch of 256; CPU time of the process, which runs the worker's turn with "
-      .. "all that it does for an event: decision, decision id, counters, distinct connections, transaction.",
+      .. "records to /dev/null, one write for a batch of 256; CPU time of the process, which does the worker's turn "
+      .. "with all that it does for an event: decision, decision id, counters, distinct connections, transaction.",
     checks = {
       { what = "default policy, all fields", value = result:of(names[2], "ns"), must = 200, aim = 80, unit = " ns",
         cause = "The floor alone takes what the first row of the table says: the record has 25 fields, two times and a "
