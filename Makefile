@@ -122,8 +122,8 @@ $(BUILD)/lua/%.o: $(BUILD)/lua/cellflow/%.lua
 lint: ## luacheck, shellcheck, and both compilers with warnings as errors
 	luacheck -q .
 	shellcheck $$(grep -lIr '^#!.*bash' scripts .ci)
-	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-gcc CC=gcc WERROR=1 all flowgen
-	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-clang CC=clang WERROR=1 all flowgen
+	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-gcc CC=gcc WERROR=1 bench-tools
+	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-clang CC=clang WERROR=1 bench-tools
 
 format: ## clang-format all C (changes files)
 	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h bpf/bench/*.c spec/fuzz/*.c scripts/*.c scripts/*.h \
