@@ -116,8 +116,8 @@ local function measure(prefix, paths, options)
   end
   return { title = "Many cells", checks = {
       { what = "idle CPU with 100 attached cells, all processes", value = once(found.idle), must = 0.2, aim = 0.05,
-        unit = " % of a CPU", cause = "The collector looks at the flow table for what is over, and cells are looked at "
-        .. "for whether they are still there." },
+        unit = " % of a CPU", cause = "The collector wakes ten times a second for a piece of the flow "
+        .. "table, the supervisor four times to look at every cell, whatever happens or does not." },
       { what = "memory of worker and supervisor without the shared maps", value = once(found.memory),
         must = 25, aim = 15, unit = " MB", cause = "Most of it is the executable's and the libraries' pages, which "
         .. "other processes have as well." },

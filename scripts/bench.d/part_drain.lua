@@ -65,7 +65,7 @@ function M.run(options)
     ["the same, 65,536 destinations"] = ("build/bench/drain worker %d %s 1 65536"):format(rounds, hooks),
   }
   local names = { "floor in C", "default policy", "four hooks and 100 rules", "the same, 65,536 destinations" }
-  local ok, result = pcall(slices.rounds, names, options.quick and 3 or 12, function(name)
+  local ok, result = pcall(slices.rounds, names, options.quick and 2 or 12, function(name)
     return measure(commands[name])
   end, options.quick and 12 or 90)
   os.remove(hooks)

@@ -144,7 +144,7 @@ function M.run(options)
   local self, by_name, names = open(), {}, {}
   ffi.C.sched_setaffinity(0, 8, ffi.new("uint64_t[1]", 1))
   for i, contestant in ipairs(CONTESTANTS) do names[i], by_name[contestant[1]] = contestant[1], contestant end
-  local result = slices.rounds(names, options.quick and 4 or 20, function(name) return slice(self, by_name, name) end,
+  local result = slices.rounds(names, options.quick and 3 or 20, function(name) return slice(self, by_name, name) end,
     options.quick and 12 or 90)
   ffi.C.sched_setaffinity(0, 8, ffi.new("uint64_t[1]", -1))
   bpf.close(self.object)
