@@ -46,7 +46,7 @@ FUZZ_LIBS := $(shell pkg-config --libs libzstd libxxhash libpcap)
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
 
 .DELETE_ON_ERROR:
-.PHONY: all lib bpf flowgen fuzz lint format test bench install clean help compile_commands
+.PHONY: all lib bpf flowgen fuzz lint format test bench bench-tools install clean help compile_commands
 .SECONDARY:
 
 all: $(BUILD)/cellflow lib bpf ## build the executable, the library for specs and the BPF objects
@@ -67,6 +67,20 @@ $(BUILD)/flowgen: $(wildcard scripts/flowgen*.c scripts/flowgen*.h) Makefile
 	$(call msg,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
+
+# What scripts/bench runs besides the product: one program for each file, linked with all of the product's objects.
+BENCH_BIN := $(patsubst scripts/bench.d/%.c,$(BUILD)/bench/%,$(wildcard scripts/bench.d/*.c))
+BENCH_BPF := $(patsubst bpf/bench/%.bpf.c,$(BUILD)/bpf/bench/%.bpf.o,$(wildcard bpf/bench/*.bpf.c))
+
+bench: ## measure, against rivals, into bench/ (needs root; installs what is missing)
+	scripts/bench
+
+bench-tools: all flowgen $(BENCH_BIN) $(BENCH_BPF)
+
+$(BUILD)/bench/%: scripts/bench.d/%.c $(CORE_OBJ) $(LUA_OBJ)
+	$(call msg,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(EXPORT) -o $@ $^ $(LIBS)
 
 fuzz: $(FUZZ_BIN) ## build the fuzz targets (scripts/deps --fuzz; scripts/soak fuzz runs them)
 
@@ -91,7 +105,7 @@ $(BUILD)/core/starter_embedded.o: core/starter_embedded.S $(wildcard lua/starter
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -c -o $@ $<
 
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/test/*.h) core/event.h core/flow.h core/packet.h \
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h bpf/test/*.h) bpf/cellflow.bpf.c core/event.h core/flow.h core/packet.h \
 	core/frozen_record.h Makefile
 	$(call msg,BPF,$@)
 	$(Q)mkdir -p $(@D)
@@ -115,11 +129,12 @@ $(BUILD)/lua/%.o: $(BUILD)/lua/cellflow/%.lua
 lint: ## luacheck, shellcheck, and both compilers with warnings as errors
 	luacheck -q .
 	shellcheck $$(grep -lIr '^#!.*bash' scripts .ci)
-	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-gcc CC=gcc WERROR=1 all flowgen
-	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-clang CC=clang WERROR=1 all flowgen
+	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-gcc CC=gcc WERROR=1 bench-tools
+	$(Q)$(MAKE) --no-print-directory BUILD=build/lint-clang CC=clang WERROR=1 bench-tools
 
 format: ## clang-format all C (changes files)
-	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h spec/fuzz/*.c scripts/*.c scripts/*.h
+	clang-format -i core/*.c core/*.h bpf/*.c bpf/*.h bpf/bench/*.c spec/fuzz/*.c scripts/*.c scripts/*.h \
+		scripts/bench.d/*.c
 
 test: ## all specs (needs root; installs what is missing)
 	scripts/test

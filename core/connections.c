@@ -22,6 +22,7 @@ enum {
 	ICMP_ECHO = 8,
 	ICMPV6_ECHO = 128,
 	AGAIN = CF_EVENT_REOPENED | CF_EVENT_MIDSTREAM,
+	EXPECTED = 2 * CF_CONNECTIONS_AHEAD,
 };
 
 /* Of what the set has no room for. A key that had flagged events only counts once: the last two's difference. */
@@ -68,12 +69,18 @@ struct memory {
 	struct place places[];
 };
 
+struct expected {
+	const struct cf_event *event;
+	uint64_t key;
+};
+
 /* Not in the shared memory, so that what a worker does to that leads nobody astray. */
 struct cf_connections {
 	struct memory *memory;
 	uint64_t cap;
 	uint64_t place_count;
 	uint8_t key[CF_SIPHASH_KEY_LEN];
+	struct expected expected[EXPECTED]; /* by the event's address */
 };
 
 /* A kill lands between two stores, so their order is the protocol: the compiler must not change it. */
@@ -153,11 +160,43 @@ static uint64_t key_of(const struct cf_connections *c, const struct cf_event *ev
 	return key ? key : 1;
 }
 
+static uint64_t first_place(const struct cf_connections *c, uint64_t key)
+{
+	return (uint64_t)((unsigned __int128)key * c->place_count >> 64);
+}
+
+static struct expected *expected_of(struct cf_connections *c, const struct cf_event *event)
+{
+	return &c->expected[(uintptr_t)event / sizeof(*event) % EXPECTED];
+}
+
+void cf_connections_expect(struct cf_connections *c, const struct cf_event *event)
+{
+	struct expected *expected = expected_of(c, event);
+
+	expected->event = NULL;
+	if (!opens_connection(event))
+		return;
+	*expected = (struct expected){ event, key_of(c, event) };
+	__builtin_prefetch(&c->memory->places[first_place(c, expected->key)]);
+}
+
+/* What was expected is taken out again: the next event at that address is another one. */
+static uint64_t expected_key(struct cf_connections *c, const struct cf_event *event)
+{
+	struct expected *expected = expected_of(c, event);
+
+	if (expected->event != event)
+		return key_of(c, event);
+	expected->event = NULL;
+	return expected->key;
+}
+
 /* Where the key is, or the free place where it belongs. */
 static uint64_t find(const struct cf_connections *c, uint64_t key)
 {
 	const struct place *places = c->memory->places;
-	uint64_t i = (uint64_t)((unsigned __int128)key * c->place_count >> 64);
+	uint64_t i = first_place(c, key);
 
 	for (uint64_t n = 0; n < c->place_count && places[i].key != 0 && places[i].key != key; n++)
 		i = i + 1 == c->place_count ? 0 : i + 1;
@@ -244,7 +283,7 @@ void cf_connections_add(struct cf_connections *c, const struct cf_event *event)
 		do_step(c);
 	if (!opens_connection(event))
 		return;
-	key = key_of(c, event);
+	key = expected_key(c, event);
 	i = find(c, key);
 	place = &m->places[i];
 	/* Not "another time": when a batch is done again, the set may know a later connection of the same tuple. */

@@ -36,6 +36,12 @@ void cf_connections_seed(struct cf_connections *connections, uint64_t seed);
  * again), or is flagged CF_EVENT_REOPENED or CF_EVENT_MIDSTREAM; else a new one. */
 void cf_connections_add(struct cf_connections *connections, const struct cf_event *event);
 
+/* What cf_connections_add will need of `event` some calls later: nearly all that a connection costs is waiting for its
+ * place in a table of many megabytes. Only said in advance, counts nothing; the event must
+ * not change until then, and one that is not added in the end is to be expected anew if it is there again. */
+void cf_connections_expect(struct cf_connections *connections, const struct cf_event *event);
+enum { CF_CONNECTIONS_AHEAD = 8 }; /* calls: the way to memory and back, a few hundred ns */
+
 /* From any process that has the memory, at any time. */
 void cf_connections_of_run(const struct cf_connections *connections, struct cf_connection_count *out);
 /* `slot` with its epoch, as in struct cf_cell. */

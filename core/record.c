@@ -161,13 +161,27 @@ static void put_counts(struct cf_json *json, const struct cf_parts *parts, const
 		put_part(json, parts->names.close_reason, event->close_reason);
 }
 
+/* The same moment twice, as in every `opened`, is made into text once. */
+static void put_times(struct cf_json *json, const struct cf_event *event)
+{
+	const char *first;
+
+	PUT_QUOTED(json, ",\"first_seen\":", TIME_ROOM, cf_time_text(event->first_seen_ns, json->at));
+	if (event->last_seen_ns != event->first_seen_ns || json->overflow) {
+		PUT_QUOTED(json, ",\"observed_at\":", TIME_ROOM, cf_time_text(event->last_seen_ns, json->at));
+		return;
+	}
+	first = json->at - TIME_ROOM;
+	cf_json_literal(json, ",\"observed_at\":\"");
+	cf_json_bytes(json, first, TIME_ROOM);
+}
+
 static void put_tail(struct cf_json *json, const struct cf_parts *parts, const struct cf_parts_cell *cell,
 		     const struct cf_event *event)
 {
 	cf_json_piece(json, cell->tail, cell->tail_len);
 	cf_json_piece(json, parts->metadata, parts->metadata_len);
-	PUT_QUOTED(json, ",\"first_seen\":", TIME_ROOM, cf_time_text(event->first_seen_ns, json->at));
-	PUT_QUOTED(json, ",\"observed_at\":", TIME_ROOM, cf_time_text(event->last_seen_ns, json->at));
+	put_times(json, event);
 	if (event->prefix[0])
 		cf_json_member_text(json, "prefix", event->prefix, strnlen(event->prefix, sizeof(event->prefix)));
 	cf_json_literal(json, "}");

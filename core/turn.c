@@ -93,6 +93,8 @@ static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
 		uint32_t slot = event->cell % CF_CELLS_MAX;
 		uint32_t cell = turn->cells[slot];
 
+		if (turn->connections && i + CF_CONNECTIONS_AHEAD < batch->count)
+			cf_connections_expect(turn->connections, event + CF_CONNECTIONS_AHEAD);
 		if (cell == 0 || turn->slots[slot] != event->cell)
 			continue;
 		if (turn->connections) /* outside the transaction: what is counted already counts no more */
