@@ -16,7 +16,7 @@
 
 enum { /* of one call: others want their turn too */
        MESSAGE_LEN = 8192,
-       READS_MAX = 64,
+       READS_MAX = 512, /* more than an unread queue holds */
        NEWS_MAX = 64,
        LOOKS_MAX = 256,
 };
@@ -112,42 +112,9 @@ static int watch_process(struct cf_cell_watch *watch, const struct cf_plan_cell 
 	return cf_fail(err, CF_FAIL_SETNS, errno, "cell \"%s\": process %d: %s", cell->name, pid, strerror(errno));
 }
 
-int cf_cell_watch_add(struct cf_cell_watch *watch, int nsfd, const struct cf_plan_cell *cell,
-		      const struct cf_attachment *attachment, struct cf_cell_watched *out, struct cf_error *err)
+void cf_cell_watch_again(struct cf_cell_watch *watch)
 {
-	memset(out, 0, sizeof(*out));
-	out->cell = cell;
-	out->attachment = attachment;
-	out->nsid = -1;
-	out->pidfd = -1;
-	if (cf_netns_identity(nsfd, &out->netns, err) < 0 || watch_process(watch, cell, out, err) < 0)
-		return -1;
-	if (attachment && attachment->mode != CF_ATTACH_AUTO && cf_netns_same(&attachment->netns, &out->netns))
-		out->inner = attachment->interface;
-	if (cell->netns[0])
-		out->dir = cf_path_watch_add(&watch->paths, cell->netns);
-	out->nsid = cf_nsid_give(watch->requests, nsfd);
-	out->next = watch->first;
-	watch->first = out;
-	return 0;
-}
-
-void cf_cell_watch_remove(struct cf_cell_watch *watch, struct cf_cell_watched *watched)
-{
-	struct cf_cell_watched **at = &watch->first;
-
-	while (*at && *at != watched)
-		at = &(*at)->next;
-	if (!*at)
-		return;
-	*at = watched->next;
-	watch->suspects -= watched->suspect;
-	cf_path_watch_remove(&watch->paths, watched->dir);
-	if (watched->pidfd >= 0) {
-		epoll_ctl(watch->fd, EPOLL_CTL_DEL, watched->pidfd, NULL); /* a forked child may have it open */
-		close(watched->pidfd);
-	}
-	watched->pidfd = -1;
+	(void)!write(watch->again_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
 static void suspect(struct cf_cell_watch *watch, struct cf_cell_watched *watched)
@@ -156,25 +123,6 @@ static void suspect(struct cf_cell_watch *watch, struct cf_cell_watched *watched
 		return;
 	watched->suspect = true;
 	watch->suspects++;
-}
-
-/* A path that goes is the end of a cell only where its namespace cannot tell its own. */
-static bool goes_by_path(const struct cf_cell_watched *watched)
-{
-	return watched->by_name || !watched->attachment || watched->attachment->mode != CF_ATTACH_TCX;
-}
-
-static void path_news(void *context, const struct cf_path_dir *dir, const char *name)
-{
-	struct cf_cell_watch *watch = context;
-
-	for (struct cf_cell_watched *at = watch->first; at; at = at->next) {
-		bool concerned =
-			!dir || (at->dir == dir && (!name || strcmp(name, cf_path_name(at->cell->netns)) == 0));
-
-		if (concerned && goes_by_path(at))
-			suspect(watch, at);
-	}
 }
 
 static int nsid_news(const struct nlmsghdr *nlh, void *arg)
@@ -209,6 +157,75 @@ static void read_netlink(struct cf_cell_watch *watch)
 	}
 }
 
+/* A number is given again as soon as it is free: what is still unread is about whoever had it before, and would end the
+ * one that has it now where its path is gone and something else keeps it. */
+static int32_t number_of_its_own(struct cf_cell_watch *watch, int nsfd)
+{
+	int32_t nsid = cf_nsid_give(watch->requests, nsfd);
+
+	read_netlink(watch);
+	if (watch->suspects > 0)
+		cf_cell_watch_again(watch);
+	return nsid;
+}
+
+int cf_cell_watch_add(struct cf_cell_watch *watch, int nsfd, const struct cf_plan_cell *cell,
+		      const struct cf_attachment *attachment, struct cf_cell_watched *out, struct cf_error *err)
+{
+	memset(out, 0, sizeof(*out));
+	out->cell = cell;
+	out->attachment = attachment;
+	out->nsid = -1;
+	out->pidfd = -1;
+	if (cf_netns_identity(nsfd, &out->netns, err) < 0 || watch_process(watch, cell, out, err) < 0)
+		return -1;
+	if (attachment && attachment->mode != CF_ATTACH_AUTO && cf_netns_same(&attachment->netns, &out->netns))
+		out->inner = attachment->interface;
+	if (cell->netns[0])
+		out->dir = cf_path_watch_add(&watch->paths, cell->netns);
+	out->nsid = number_of_its_own(watch, nsfd);
+	out->next = watch->first;
+	watch->first = out;
+	return 0;
+}
+
+void cf_cell_watch_remove(struct cf_cell_watch *watch, struct cf_cell_watched *watched)
+{
+	struct cf_cell_watched **at = &watch->first;
+
+	while (*at && *at != watched)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = watched->next;
+	watch->suspects -= watched->suspect;
+	cf_path_watch_remove(&watch->paths, watched->dir);
+	if (watched->pidfd >= 0) {
+		epoll_ctl(watch->fd, EPOLL_CTL_DEL, watched->pidfd, NULL); /* a forked child may have it open */
+		close(watched->pidfd);
+	}
+	watched->pidfd = -1;
+}
+
+/* A path that goes is the end of a cell only where its namespace cannot tell its own. */
+static bool goes_by_path(const struct cf_cell_watched *watched)
+{
+	return watched->by_name || !watched->attachment || watched->attachment->mode != CF_ATTACH_TCX;
+}
+
+static void path_news(void *context, const struct cf_path_dir *dir, const char *name)
+{
+	struct cf_cell_watch *watch = context;
+
+	for (struct cf_cell_watched *at = watch->first; at; at = at->next) {
+		bool concerned =
+			!dir || (at->dir == dir && (!name || strcmp(name, cf_path_name(at->cell->netns)) == 0));
+
+		if (concerned && goes_by_path(at))
+			suspect(watch, at);
+	}
+}
+
 static void take(struct cf_cell_watch *watch, void *what)
 {
 	struct cf_cell_watched *watched = what;
@@ -222,11 +239,6 @@ static void take(struct cf_cell_watch *watch, void *what)
 		(void)!read(watch->again_fd, &ignored, sizeof(ignored));
 	else if (!watched->cell->netns[0] || goes_by_path(watched))
 		suspect(watch, watched);
-}
-
-void cf_cell_watch_again(struct cf_cell_watch *watch)
-{
-	(void)!write(watch->again_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
 /* The news may be about an earlier owner of the number or the name: a namespace that can still be opened, and is the

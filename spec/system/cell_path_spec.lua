@@ -195,23 +195,69 @@ describe("a pinned cell", function()
 end)
 
 describe("a cell by tcx that nothing of ours pins", function()
-  it("does not end with its path while its namespace lives", function()
-    local ns = netns.make()
-    finally(function() netns.remove_all() end)
-    local watch, err = ffi.new("struct cf_cell_watch"), ffi.new("struct cf_error")
+  local watch, err, fds
+
+  before_each(function()
+    watch, err, fds = ffi.new("struct cf_cell_watch"), ffi.new("struct cf_error"), {}
     assert(core.cf_cell_watch_open(watch, err) == 0, ffi.string(err.text))
+  end)
+
+  after_each(function()
+    core.cf_cell_watch_close(watch)
+    for _, fd in pairs(fds) do ffi.C.close(fd) end
+    netns.remove_all()
+  end)
+
+  local function add(at, cell, attachment)
+    local fd, watched = assert(privileged.open(cell)), ffi.new("struct cf_cell_watched")
+    fds[watched] = fd
+    assert(core.cf_cell_watch_add(at, fd, cell, attachment, watched, err) == 0, ffi.string(err.text))
+    return watched
+  end
+
+  local function unpin(watched)
+    ffi.C.close(fds[watched])
+    fds[watched] = nil
+  end
+
+  local function gone(at)
+    return netns.eventually(function() return core.cf_cell_watch_read(at) == 1 end)
+  end
+
+  local function stays_while_pinned(ns)
     local cell = privileged.cell({ name = "x", netns = ns.path, interface = "e0", attach = ffi.C.CF_ATTACH_TCX })
     local object = assert(privileged.load(privileged.maps()))
     local attachment = assert(privileged.attach(cell, object))
-    local fd, watched = assert(privileged.open(cell)), ffi.new("struct cf_cell_watched")
-    assert(core.cf_cell_watch_add(watch, fd, cell, attachment, watched, err) == 0, ffi.string(err.text))
+    finally(function() core.cf_detach(attachment, cell, nil) end)
+    local watched = add(watch, cell, attachment)
     netns.must("ip netns del %s", ns.name)
     for _ = 1, 3 do assert.equal(0, core.cf_cell_watch_read(watch)) end
     assert.equal(ALIVE, watched.state)
-    ffi.C.close(fd) -- the last that kept it
-    assert.is_true(netns.eventually(function() return core.cf_cell_watch_read(watch) == 1 end))
+    unpin(watched) -- the last that kept it
+    assert.is_true(gone(watch))
     assert.equal(NAMESPACE_GONE, watched.state)
-    core.cf_cell_watch_close(watch)
-    core.cf_detach(attachment, cell, nil)
+  end
+
+  it("does not end with its path while its namespace lives", function()
+    stays_while_pinned(netns.make())
+  end)
+
+  it("does not end with an earlier namespace that had its number", function()
+    local second, earlier = ffi.new("struct cf_cell_watch"), netns.make(true)
+    assert(core.cf_cell_watch_open(second, err) == 0, ffi.string(err.text))
+    finally(function() core.cf_cell_watch_close(second) end)
+    local had = add(second, privileged.cell({ name = "y", netns = earlier.path }))
+    unpin(had)
+    netns.must("ip netns del %s", earlier.name)
+    assert.is_true(gone(second)) -- and `watch` was told as well, and has not read it yet
+    local ns, has
+    for _ = 1, 10 do -- the kernel frees a number a moment after it tells so
+      ns = netns.make()
+      has = add(second, privileged.cell({ name = "x", netns = ns.path }))
+      unpin(has)
+      if has.nsid == had.nsid then break end
+    end
+    assert.equal(had.nsid, has.nsid)
+    stays_while_pinned(ns)
   end)
 end)
