@@ -10,6 +10,10 @@ require("cellflow.event_h")
 require("cellflow.plan_h")
 require("cellflow.api_h")
 
-local M = { build = build, core = ffi.load("./" .. build .. "/libcellflow.so") }
+-- `sanitized`: every instruction of C costs several times as much, so what only repeats may repeat less.
+local M = {
+  build = build, sanitized = build:find("sanitize", 1, true) ~= nil,
+  core = ffi.load("./" .. build .. "/libcellflow.so"),
+}
 package.loaded["spec.helper"] = M
 return M
