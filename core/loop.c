@@ -2,8 +2,9 @@
  * When the worker wakes, lingers and ends: cf_turn_loop of turn.h.
  *
  * The ring's producers wake us at most once in the wake interval (bpf/), so after events came we look again by
- * ourselves, at that interval, until three looks in a row found nothing, and only then sleep in poll(2). Going to
- * sleep earlier than two intervals after the last event would strand events whose producers kept silent. */
+ * ourselves, at that interval or at a few of them (linger.h), until three looks in a row found nothing, and only then
+ * sleep in poll(2). Going to sleep earlier than two intervals after the last event would strand events whose producers
+ * kept silent. */
 #include <errno.h>
 #include <poll.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 #include "channel.h"
 #include "clock.h"
 #include "emit.h"
+#include "linger.h"
 #include "log.h"
 #include "turn.h"
 
@@ -28,6 +30,8 @@ struct loop {
 	int channel;
 	int ending; /* 1: ordered to end, or the supervisor has gone */
 	int limit_told;
+	struct cf_linger linger;
+	uint64_t linger_ns; /* until the next look */
 	uint64_t end_ms; /* when ending: by then it must be over */
 	uint64_t moved_ms[CF_OUTPUTS_MAX]; /* when output i last took something */
 };
@@ -126,18 +130,22 @@ static int wait_for_room(struct loop *loop)
 static uint32_t drain(struct loop *loop, uint32_t max)
 {
 	struct cf_turn *turn = loop->turn;
-	uint32_t turns = 0;
+	uint32_t turns = 0, found = 0, taken, permille;
 
+	cf_feed_used(&turn->feed, &permille);
 	while (turns < max) {
 		if (wait_for_room(loop) && !loop->ending)
 			max = turns + 1; /* orders have waited as well */
-		if (cf_turn_once(turn) == 0)
+		taken = cf_turn_once(turn);
+		if (taken == 0)
 			break;
+		found += taken;
 		turns++;
 		/* Slow ones as well: left alone until the next poll(2), a backlog of the ring would overflow the buffer
 		 * of a reader that is not slow at all. */
 		flush(loop, (1U << turn->sink_count) - 1);
 	}
+	loop->linger_ns = cf_linger_after(&loop->linger, turn->linger_ns, found, permille);
 	return turns;
 }
 
@@ -185,15 +193,16 @@ enum wait {
 };
 
 /* How long at most; -1: until something happens. */
-static int64_t wait_ns(const struct cf_turn *turn, enum wait wait, int retry)
+static int64_t wait_ns(const struct loop *loop, enum wait wait, int retry)
 {
+	const struct cf_turn *turn = loop->turn;
 	int64_t ns = -1;
 	int64_t left;
 
 	if (wait == WAIT_NOT)
 		ns = 0;
 	else if (wait == WAIT_LINGER)
-		ns = (int64_t)turn->linger_ns;
+		ns = (int64_t)loop->linger_ns;
 	else if (retry)
 		ns = RETRY_MS * 1000000LL;
 	if (turn->timer_ns == 0)
@@ -224,7 +233,7 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 	};
 	int retry = 0;
 	nfds_t count = 4 + watch_outputs(turn, fds + 4, &retry);
-	int64_t ns = wait_ns(turn, wait, retry);
+	int64_t ns = wait_ns(loop, wait, retry);
 	struct timespec pause = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
 
 	if (ppoll(fds, count, ns < 0 ? NULL : &pause, NULL) < 0)
