@@ -8,6 +8,8 @@ enum {
 	NFLOG_READS = 8, /* of a socket before others have their turn */
 	NFLOG_PACKETS = 1024, /* of a read */
 	RING_RECORDS = 1024,
+	AHEAD = 16, /* packets from its decoding to its accounting; a power of two */
+	ENTRY_AHEAD = AHEAD / 2, /* the set's line has come by then */
 };
 
 /* What a rule says of a packet's fate decides which event its flow begins with. */
@@ -23,6 +25,8 @@ struct reading {
 	struct cf_collect *collect;
 	struct cf_collect_source *source;
 	struct cf_collected_nflog nflog; /* the numbers as they are to be after it */
+	uint32_t taken; /* parsed packets of this read */
+	struct cf_nflog_packet waiting[AHEAD]; /* the latest of them, not accounted yet */
 };
 
 static void tell(struct cf_collect *collect, struct cf_collect_source *source, struct cf_event *event)
@@ -48,9 +52,8 @@ static void tell_ended(struct cf_collect *collect, const struct cf_flow_ended *e
 		collect->config->numbers->untold++;
 }
 
-static void take_packet(void *context, const struct cf_nflog_packet *packet)
+static void account(struct reading *reading, const struct cf_nflog_packet *packet)
 {
-	struct reading *reading = context;
 	const struct cf_message_source *about = &reading->source->about;
 	struct cf_flow_origin origin = {
 		.ifindex = packet->ifindex ? packet->ifindex : about->ifindex,
@@ -61,20 +64,16 @@ static void take_packet(void *context, const struct cf_nflog_packet *packet)
 		.verdict = packet->verdict,
 		.events = (uint8_t)about->events,
 	};
-	struct cf_flow_key key = packet->key;
 	struct cf_flow_ended ended;
 	struct cf_flow *flow;
 	struct cf_event event;
 	int result;
 
-	if (packet->parse != CF_STAT_PARSED)
-		return;
-	key.dropped = packet->verdict == CF_VERDICT_DROP;
 	/* What netfilter drops is no connection whose end could be told. What tc sees as well ends by tc's account. */
-	if (key.dropped || about->is_joined)
+	if (packet->key.dropped || about->is_joined)
 		origin.events &= (uint8_t) ~(1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED);
-	result = cf_flow_table_account(&reading->collect->logged.table, &key, &packet->facts, &packet->load, &origin,
-				       &flow, &ended);
+	result = cf_flow_table_account(&reading->collect->logged.table, &packet->key, &packet->facts, &packet->load,
+				       &origin, &flow, &ended);
 	reading->nflog.flow_hit += result == CF_STAT_FLOW_HIT;
 	reading->nflog.flow_new += result == CF_STAT_FLOW_NEW;
 	reading->nflog.flow_full += result == CF_STAT_FLOW_FULL;
@@ -84,6 +83,32 @@ static void take_packet(void *context, const struct cf_nflog_packet *packet)
 	logged_event(packet, flow, &event);
 	if (about->events & 1U << event.kind)
 		tell(reading->collect, reading->source, &event);
+}
+
+/* Each packet waits for a few after it, while its flow's entry comes from memory. */
+static void take_packet(void *context, const struct cf_nflog_packet *packet)
+{
+	struct reading *reading = context;
+	const struct cf_flow_table *table = &reading->collect->logged.table;
+	struct cf_nflog_packet *place = &reading->waiting[reading->taken % AHEAD];
+
+	if (packet->parse != CF_STAT_PARSED)
+		return;
+	if (reading->taken >= AHEAD)
+		account(reading, place);
+	*place = *packet;
+	place->key.dropped = packet->verdict == CF_VERDICT_DROP;
+	cf_flow_table_expect(table, &place->key);
+	if (reading->taken >= ENTRY_AHEAD)
+		cf_flow_table_expect_entry(table, &reading->waiting[(reading->taken - ENTRY_AHEAD) % AHEAD].key);
+	reading->taken++;
+}
+
+static void account_waiting(struct reading *reading)
+{
+	for (uint32_t i = reading->taken > AHEAD ? reading->taken - AHEAD : 0; i < reading->taken; i++)
+		account(reading, &reading->waiting[i % AHEAD]);
+	reading->taken = 0;
 }
 
 static void count_nflog(struct cf_collected_nflog *to, const struct cf_nflog_numbers *before,
@@ -100,12 +125,17 @@ static void count_nflog(struct cf_collected_nflog *to, const struct cf_nflog_num
 static int read_nflog(struct cf_collect *collect, struct cf_collect_source *source)
 {
 	struct cf_collected *numbers = collect->config->numbers;
-	struct reading reading = { collect, source, numbers->nflog };
+	struct reading reading;
 	struct cf_nflog_numbers before = source->nflog.numbers;
 	int more = 0;
 
+	reading.collect = collect;
+	reading.source = source;
+	reading.nflog = numbers->nflog;
+	reading.taken = 0;
 	for (int i = 0; i < NFLOG_READS && cf_collect_has_room(collect); i++) {
 		more = cf_nflog_read(&source->nflog, NFLOG_PACKETS, take_packet, &reading) >= NFLOG_PACKETS;
+		account_waiting(&reading);
 		if (!more)
 			break;
 	}

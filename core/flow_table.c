@@ -59,13 +59,40 @@ static void begin(struct cf_flow *fresh, const struct cf_flow_key *key, const st
 	fresh->events = origin->events;
 }
 
+static struct cf_flow_set *set_of(const struct cf_flow_table *table, uint64_t hash)
+{
+	return &table->sets[cf_flow_set_index(hash, table->set_count - 1)];
+}
+
+void cf_flow_table_expect(const struct cf_flow_table *table, const struct cf_flow_key *key)
+{
+	const struct cf_flow_set *set = set_of(table, cf_flow_hash(key, &table->secret));
+
+	__builtin_prefetch(set, 1);
+	__builtin_prefetch(set->bloom, 1);
+}
+
+void cf_flow_table_expect_entry(const struct cf_flow_table *table, const struct cf_flow_key *key)
+{
+	uint64_t hash = cf_flow_hash(key, &table->secret);
+	const struct cf_flow_set *set = set_of(table, hash);
+	uint32_t tag = cf_flow_tag(hash), way = 0;
+
+	while (way < CF_FLOW_WAYS && set->tag[way] != tag && set->tag[way] != CF_TAG_FREE)
+		way++;
+	if (way == CF_FLOW_WAYS)
+		return;
+	__builtin_prefetch(&set->flow[way], 1);
+	__builtin_prefetch((const char *)&set->flow[way] + 64, 1);
+}
+
 int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key *key, const struct cf_packet *packet,
 			  const struct cf_load *load, const struct cf_flow_origin *origin, struct cf_flow **flow,
 			  struct cf_flow_ended *ended)
 {
 	uint64_t hash = cf_flow_hash(key, &table->secret);
 	uint32_t tag = cf_flow_tag(hash);
-	struct cf_flow_set *set = &table->sets[cf_flow_set_index(hash, table->set_count - 1)];
+	struct cf_flow_set *set = set_of(table, hash);
 	struct cf_flow fresh;
 	int result = CF_STAT_FLOW_HIT;
 

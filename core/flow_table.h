@@ -45,6 +45,12 @@ int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key 
 			  const struct cf_load *load, const struct cf_flow_origin *origin, struct cf_flow **flow,
 			  struct cf_flow_ended *ended);
 
+/* Memory is slow and each flow is elsewhere: who has several packets at hand says of each, some packets before it is
+ * accounted, first that it comes (the set is fetched) and then, when that is there, which entry it will be (by the
+ * tags of this moment). Hints: they change nothing. `key` as above. */
+void cf_flow_table_expect(const struct cf_flow_table *table, const struct cf_flow_key *key);
+void cf_flow_table_expect_entry(const struct cf_flow_table *table, const struct cf_flow_key *key);
+
 /* A flow as an event of `kind` (enum cf_kind), from the end that began it. packets and bytes are those of the direction
  * in which it began, up to now; reply_* those of the other, with CF_KIND_CLOSED and CF_KIND_UPDATED (else 0). Times
  * are the flow's. `out` is filled completely; seq and cpu are 0, witnesses 0, prefix empty: the caller's to add. */
