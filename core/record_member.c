@@ -60,8 +60,8 @@ static char record[CF_LINE_MAX];
 
 static const char *string_end(const char *at)
 {
-	for (at++; *at != '"'; at++)
-		at += *at == '\\';
+	for (at++; *(at += strcspn(at, "\"\\")) == '\\'; at += 2)
+		;
 	return at + 1;
 }
 
