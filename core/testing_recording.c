@@ -86,6 +86,11 @@ static void take_loss(const struct cf_frame_loss *frame, struct cf_testing_step 
 			step->lost += losses[i].lost;
 }
 
+static int without_begin(void)
+{
+	return cf_fail(&wrong, CF_FAIL_RECORDING, 0, "a recording that does not begin with what it is of");
+}
+
 static int take(struct cf_testing_recording *recording, const struct cf_frame *frame, struct cf_testing_step *step,
 		struct cf_batch *batch)
 {
@@ -95,7 +100,7 @@ static int take(struct cf_testing_recording *recording, const struct cf_frame *f
 	if (frame->type == CF_FRAME_META || frame->type == CF_FRAME_GENERATION)
 		return take_meta(recording, frame, step);
 	if (!recording->is_begun)
-		return cf_fail(&wrong, CF_FAIL_RECORDING, 0, "a recording that does not begin with what it is of");
+		return without_begin();
 	step->now_ns = cf_frame_time(frame);
 	switch (frame->type) {
 	case CF_FRAME_CELL:
@@ -129,6 +134,8 @@ int cf_testing_recording_next(struct cf_testing_recording *recording, struct cf_
 	struct cf_frame frame;
 	int rc = cf_replay_files_next(&recording->files, &frame, &wrong);
 
+	if (rc == 0 && !recording->is_begun)
+		return without_begin();
 	if (rc <= 0)
 		return rc;
 	return take(recording, &frame, step, batch) < 0 ? -1 : 1;
