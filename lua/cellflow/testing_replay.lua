@@ -1,19 +1,27 @@
 -- SPDX-License-Identifier: MIT
 -- A recording or capture through a policy under test, begun anew with it: what `cellflow replay` does with a policy
 -- that is not the recorded one (core/replay_frames.c), event by event. What came of it is kept up to a bound, or handed
--- over record by record. Raises texts without a place; whose line they stand at is testing.lua's.
+-- over record by record; what can be asked of it is testing_replayed.lua's. Raises texts without a place; whose line
+-- they stand at is testing.lua's.
 local ffi = require("ffi")
 local options = require("cellflow.options")
-local record = require("cellflow.record")
-local suggest = require("cellflow.suggest")
 local testing_policy = require("cellflow.testing_policy")
+local testing_replayed = require("cellflow.testing_replayed")
 
+local C = ffi.C
 local M = {}
-local Replay = {}
-Replay.__index = Replay
 
 -- core/testing_recording.h
 ffi.cdef([[
+enum cf_testing_what {
+  CF_TESTING_BEGIN = 1,
+  CF_TESTING_PLAN = 2,
+  CF_TESTING_CLOCK = 3,
+  CF_TESTING_BATCH = 4,
+  CF_TESTING_LOST = 5,
+  CF_TESTING_MOMENT = 6,
+  CF_TESTING_TIME = 7,
+};
 struct cf_testing_step {
   uint32_t what;
   uint32_t refused;
@@ -100,15 +108,23 @@ local function keep(self, list, value)
   if #list < self.keep then list[#list + 1] = value end
 end
 
--- What the policy wrote since last time, and what it holds no more of.
+-- How many came to the list since last time; it keeps no more than it may.
+local function trim(self, list, name)
+  local before = self.before[name] or 0
+  local new = #list - before
+  for i = #list, self.keep_said + 1, -1 do list[i] = nil end
+  self.before[name] = #list
+  return new
+end
+
+-- What the policy wrote since last time.
 local function gather(self)
   local seen, summary = self.policy.seen, self.summary
   for i = 1, #seen.written do keep(self, self.kept_lines, seen.written[i]) end
   self.line_count = self.line_count + #seen.written
-  summary.emitted = summary.emitted + #seen.emitted - self.emitted_before
-  for i = #seen.emitted, self.keep + 1, -1 do seen.emitted[i] = nil end
-  for i = #seen.logs, self.keep + 1, -1 do seen.logs[i] = nil end
-  self.emitted_before, seen.written = #seen.emitted, {}
+  summary.emitted = summary.emitted + trim(self, seen.emitted, "emitted")
+  self.log_count = self.log_count + trim(self, seen.logs, "logs")
+  seen.written = {}
   summary.script_errors = seen.script_errors
 end
 
@@ -174,9 +190,9 @@ local function take_batch(self)
   self.summary.refused = self.summary.refused + self.step.refused
 end
 
-local TAKE = {}
+local TAKE = {} -- by enum cf_testing_what
 
-TAKE[1] = function(self) -- BEGIN
+TAKE[C.CF_TESTING_BEGIN] = function(self)
   local policy = testing_policy.read(self.lib, self.path, self.args or recorded_args(self.lib, self.recording))
   self.policy, self.begin_ns, self.plan_changed = policy, self.step.now_ns, true
   policy.seen.written = {}
@@ -184,15 +200,15 @@ TAKE[1] = function(self) -- BEGIN
   self.lib.cf_testing_recording_times(self.recording, policy.plan)
 end
 
-TAKE[2] = function(self) self.plan_changed = true end -- PLAN
+TAKE[C.CF_TESTING_PLAN] = function(self) self.plan_changed = true end
 
-TAKE[3] = function(self) -- CLOCK
+TAKE[C.CF_TESTING_CLOCK] = function(self)
   self.offset_ns, self.plan_changed = self.step.offset_ns, true
 end
 
-TAKE[4] = take_batch
+TAKE[C.CF_TESTING_BATCH] = take_batch
 
-TAKE[5] = function(self) -- LOST
+TAKE[C.CF_TESTING_LOST] = function(self)
   local lost = tonumber(self.step.lost)
   if lost == 0 then return end
   self.summary.lost = self.summary.lost + lost
@@ -201,7 +217,7 @@ TAKE[5] = function(self) -- LOST
   tell(self, "lost", self.step.now_ns, lost, self.summary.lost)
 end
 
-TAKE[6] = start_if_due -- MOMENT
+TAKE[C.CF_TESTING_MOMENT] = start_if_due
 
 local function take_all(self)
   local rc
@@ -227,10 +243,10 @@ function M.run(lib, policy, files, given)
   if not list then fail("replay: the file %s", wrong) end
   if #list > FILES_MAX then fail("replay: %d files, and %d is the most", #list, FILES_MAX) end
   given = options.check("replay", given or {}, GIVEN)
-  local self = setmetatable({ lib = lib, path = policy.path, args = policy.args, each = given.each,
-    keep = given.keep or given.each and 0 or M.KEEP, kept = {}, kept_lines = {}, line_count = 0, emitted_before = 0,
+  local self = testing_replayed.new({ lib = lib, path = policy.path, args = policy.args, each = given.each,
+    keep = given.keep or given.each and 0 or M.KEEP, keep_said = given.keep or M.KEEP, before = {},
     step = ffi.new("struct cf_testing_step"), batch = ffi.new("struct cf_batch"), summary = new_summary(),
-    is_started = false, plan_changed = false, now_ns = 0ULL, timer_ns = 0ULL, offset_ns = nil, policy = false }, Replay)
+    is_started = false, plan_changed = false, now_ns = 0ULL, timer_ns = 0ULL, offset_ns = nil })
   local paths
   self.recording, paths = open(lib, list, given)
   local ok, err = pcall(take_all, self)
@@ -240,70 +256,5 @@ function M.run(lib, policy, files, given)
   if not ok then error(err, 0) end
   return self
 end
-
--- Of less than everything nothing is told: it would look like an answer.
-local function check_kept(self, there, what)
-  if there <= self.keep then return end
-  fail("the replay made %d %s, and %d are kept: give it { keep = %d }, or a function as `each`", there, what, self.keep,
-    there)
-end
-
-local function matches(value, wanted)
-  if type(wanted) ~= "table" then return value == wanted or (wanted == false and value == nil) end
-  for _, one in ipairs(wanted) do
-    if value == one then return true end
-  end
-  return false
-end
-
-local is_member = {}
-for _, name in ipairs(record.members) do is_member[name] = true end
-
--- A name that no record has is a mistake, unless `format` could have given it to one.
-local function check_names(given, known)
-  for name in pairs(given) do
-    if not known[name] then
-      fail("a record has no field %s%s", options.describe(name), suggest.hint(name, record.members))
-    end
-  end
-end
-
---- The records as tables, in their order; with `given` those whose fields are as it says: a value, a list of values
---- one of which it is, or false for a field that is absent.
-function Replay:records(given)
-  check_kept(self, self.summary.records, "records")
-  if type(given) ~= "table" and given ~= nil then
-    fail("records are chosen by a table of fields, got %s", options.describe(given))
-  end
-  local list, known = {}, setmetatable({}, { __index = is_member })
-  for _, line in ipairs(self.kept) do
-    local one, is_one = testing_policy.decoded(line), true
-    for name in pairs(one) do known[name] = true end
-    for name, wanted in pairs(given or {}) do is_one = is_one and matches(one[name], wanted) end
-    if is_one then list[#list + 1] = one end
-  end
-  check_names(given or {}, known)
-  return list
-end
-
---- How many of them there are.
-function Replay:count(given) return given == nil and self.summary.records or #self:records(given) end
-
---- All lines that it wrote, in their order, those of `emit` among them.
-function Replay:lines()
-  check_kept(self, self.line_count, "lines")
-  local list = {}
-  for i, line in ipairs(self.kept_lines) do list[i] = line end
-  return list
-end
-
---- As of a policy under test.
-function Replay:emitted()
-  check_kept(self, self.summary.emitted, "emitted lines")
-  return self.policy:emitted()
-end
-
-function Replay:counter(name, label) return self.policy:counter(name, label) end
-function Replay:logs() return self.policy:logs() end
 
 return M

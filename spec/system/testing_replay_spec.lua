@@ -27,7 +27,10 @@ on("decision", function(record) if record.decision == "deny" then hits:add() end
 on("opened", { dst_port = 80 }, function(ev)
   if ev.src_port % 64 == 0 then emit { to = ev.dst_addr, at = ev.time } end
 end)
-for _, what in ipairs { "start", "stop" } do on(what, function() emit(what .. " " .. hits:get()) end) end
+for _, what in ipairs { "start", "stop" } do on(what, function()
+  emit(what .. " " .. hits:get())
+  log.info(what)
+end) end
 on("lost", function(lost) emit { lost = lost.count, total = lost.total } end)
 every(0.01, function(now) emit { now = now, hits = hits:get() } end)
 ]]
@@ -129,7 +132,7 @@ describe("policy:replay", function()
     assert.equal(0, replay:count { decision = "deny", dst_port = 9 })
     assert.is_true(replay:counter("hits") > replay.summary.deny) -- those that format suppressed are decided as well
     assert.equal("start 0", replay:emitted()[1])
-    assert.truthy(replay:logs()[1].text:find("attempt to perform arithmetic on a nil value", 1, true))
+    assert.truthy(replay:logs()[2].text:find("attempt to perform arithmetic on a nil value", 1, true))
     assert.equal("replay", tostring(replay))
   end)
 
@@ -160,12 +163,14 @@ describe("policy:replay", function()
     local text = ("the replay made %d records, and 0 are kept: give it { keep = %d }, or a function as `each`"):format(
       #records, #records)
     assert.has_error(function() replay:records() end, text)
+    assert.same(all:emitted(), replay:emitted())
+    assert.same(#all:logs(), #replay:logs())
     local some = policy:replay(rec(), { keep = 1 })
-    for _, name in ipairs({ "records", "lines", "emitted" }) do
+    for _, name in ipairs({ "records", "lines", "emitted", "logs" }) do
       local ok, err = pcall(some[name], some)
       assert.is_false(ok)
       assert.truthy(err:find(({ records = " records, and 1 are kept: give it { keep = ", lines = " lines, and 1 are",
-        emitted = " emitted lines, and 1 are" })[name], 1, true), err)
+        emitted = " emitted lines, and 1 are", logs = " log lines, and 1 are" })[name], 1, true), err)
     end
     assert.has_error(function() policy:replay(rec(), { each = function() error("mine", 0) end }) end)
   end)
