@@ -136,8 +136,7 @@ static int put_uncovered(FILE *to, const struct cf_coverage *coverage, size_t to
 	for (size_t i = 0; i < tally->count; i++)
 		events += tally->groups[i].numbers.count;
 	fprintf(to,
-		events ? "\nno rule covers %" PRIu64 " events, to %zu destinations\n"
-		       : "\nno event is without a rule\n",
+		events ? "\n%" PRIu64 " events without a rule, to %zu destinations\n" : "\nno events without a rule\n",
 		events, tally->count);
 	for (size_t i = 0; i < tally->count && i < top; i++) {
 		shown += tally->groups[order[i]].numbers.count;

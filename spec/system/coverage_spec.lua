@@ -142,7 +142,7 @@ a.lua: 2 of 3 rules decided something
         3         3  a.lua:6: default, deny
         1         1  a.lua:4: verdict
 
-no rule covers 3 events, to 2 destinations
+3 events without a rule, to 2 destinations
         2 10.0.0.1:9/tcp in web, db
             e.g. opened in web: 10.0.0.0:40000 -> 10.0.0.1:9 at 2026-11-18T12:30:00.100000000Z, decision ID
         1 more to 1 other destinations (--top)
@@ -155,7 +155,7 @@ no rule covers 3 events, to 2 destinations
     place:write("c.lua", 'allow "all" {}\n')
     code, out = place:run("coverage c.lua a.rec")
     assert.equal(0, code)
-    assert.truthy(out:find("\nno event is without a rule\n", 1, true), out)
+    assert.truthy(out:find("\nno events without a rule\n", 1, true), out)
   end)
 
   it("fails when it is asked to and a rule decided nothing, or no rule covers an event", function()
