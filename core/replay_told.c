@@ -77,6 +77,8 @@ static int replay(struct telling *self, struct cf_told *told, struct cf_error *e
 	cf_replay_watch(cf_replay_shared(self->replay), NULL, 0);
 	cf_replay_progress_begin(&self->progress, 1);
 	rc = feed(self, error);
+	if (rc == 0 && cf_replay_numbers(self->replay)->recordings == 0)
+		rc = cf_fail(error, CF_FAIL_RECORDING, 0, "%s: there is nothing in it", self->given->paths[0]);
 	if ((rc == 0 || error->kind == CF_FAIL_RECORDING) && cf_replay_end(self->replay, &last) < 0) {
 		*error = last;
 		rc = -1;

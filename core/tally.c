@@ -34,16 +34,32 @@ void cf_tally_free(struct cf_tally *tally)
 	free(tally);
 }
 
+/* The fields whose names have `word` in them ("cell", "port"), else the nearest one; "": none is near. */
+static void near_fields(const char *word, char *out, size_t size)
+{
+	const char *near = cf_suggest(word, cf_member_names, CF_MEMBER_COUNT);
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (int i = 0; i < CF_MEMBER_COUNT && strlen(word) >= 3; i++)
+		if (strstr(cf_member_names[i], word) && used < size)
+			used += (size_t)snprintf(out + used, size - used, "%s\"%s\"", used ? ", " : "",
+						 cf_member_names[i]);
+	if (!used && near)
+		snprintf(out, size, "\"%s\"", near);
+}
+
 static int unknown(const char *name, const char *origin, struct cf_error *error)
 {
-	const char *near = cf_suggest(name, cf_member_names, CF_MEMBER_COUNT);
+	char near[512];
 
 	if (!*name)
 		return cf_fail(error, CF_FAIL_USAGE, 0,
 			       "%s: want fields of records with commas between them, like dst_addr,dst_port", origin);
-	if (near)
-		return cf_fail(error, CF_FAIL_USAGE, 0, "%s: a record has no field \"%s\" (did you mean \"%s\"?)",
-			       origin, name, near);
+	near_fields(name, near, sizeof(near));
+	if (near[0])
+		return cf_fail(error, CF_FAIL_USAGE, 0, "%s: a record has no field \"%s\" (did you mean %s?)", origin,
+			       name, near);
 	return cf_fail(error, CF_FAIL_USAGE, 0,
 		       "%s: a record has no field \"%s\" (it has: cell_id, dst_addr, dst_port, protocol, decision, "
 		       "reason_code, rule and those that docs/records.md lists)",

@@ -247,12 +247,11 @@ function M.run(lib, policy, files, given)
     keep = given.keep or given.each and 0 or M.KEEP, keep_said = given.keep or M.KEEP, before = {},
     step = ffi.new("struct cf_testing_step"), batch = ffi.new("struct cf_batch"), summary = new_summary(),
     is_started = false, plan_changed = false, now_ns = 0ULL, timer_ns = 0ULL, offset_ns = nil })
-  local paths
-  self.recording, paths = open(lib, list, given)
+  self.recording, self.paths = open(lib, list, given)
   local ok, err = pcall(take_all, self)
   self.summary.whole = lib.cf_testing_recording_is_whole(self.recording) ~= 0
   lib.cf_testing_recording_close(ffi.gc(self.recording, nil))
-  self.recording = paths and false
+  self.recording, self.paths = false, false -- until here core reads what paths points to
   if not ok then error(err, 0) end
   return self
 end

@@ -182,6 +182,8 @@ COUNT  ALLOW  DENY  PACKETS  BYTES  REASON_CODE
       small()
       fails(2, "", "want at least one recording or capture")
       fails(2, "a.rec --by dst_prt", 'a record has no field "dst_prt" (did you mean "dst_port"?)')
+      fails(2, "a.rec --by rule,port", 'a record has no field "port" (did you mean "src_port", "dst_port"?)')
+      fails(2, "a.rec --by cell", '(did you mean "cell_id"?)')
       fails(2, "a.rec --by zebra", 'a record has no field "zebra" (it has: cell_id, dst_addr')
       fails(2, "a.rec --by ''", "--by: want fields of records with commas between them")
       fails(2, "a.rec --by dst_port,", "--by: want fields of records with commas between them")
