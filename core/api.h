@@ -97,8 +97,8 @@ int cf_intern_is_shared(uint32_t id);
 
 /* Write the event's record, to each output in its format, or a line of the policy's own, which takes the place of the
  * JSON of the event at cf_progress's index: outputs of other formats get the record. Exactly one of cf_record_write,
- * cf_line_write and cf_event_end is called for each event of a batch; behind the limit (cf_emit_limit) they end it as
- * filtered. Return 0, or -1 when the line was longer
+ * cf_line_write, cf_event_suppress and cf_event_end is called for each event of a batch; behind the limit
+ * (cf_emit_limit) the first two end it as filtered. Return 0, or -1 when the line was longer
  * than CF_LINE_MAX (counted as dropped). The newline is added here; newlines in `line` become "\\n" text. */
 int cf_record_write(const struct cf_event *event, const struct cf_decision *decision);
 int cf_line_write(const char *line, size_t len, const struct cf_decision *decision);
@@ -107,6 +107,8 @@ int cf_line_write(const char *line, size_t len, const struct cf_decision *decisi
 int cf_extra_record(const struct cf_event *event, const struct cf_decision *decision);
 int cf_extra_write(const char *line, size_t len);
 void cf_event_end(uint32_t ending);
+/* CF_ENDING_SUPPRESSED, for whoever wants to know what was decided. */
+void cf_event_suppress(const struct cf_decision *decision);
 /* A script error was met; counted once for each call. */
 void cf_script_error(void);
 

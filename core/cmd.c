@@ -2,6 +2,7 @@
  * What verbs share: see cmd.h. */
 #include <stdlib.h>
 #include <string.h>
+#include "capture.h"
 #include "cmd.h"
 #include "log.h"
 #include "plan_check.h"
@@ -54,6 +55,20 @@ int cf_cmd_exit_code(uint32_t fail_on, const struct cf_summary *summary)
 	if ((fail_on & CF_FAIL_ON_DENY) && summary->outcome.decisions[CF_DENY])
 		return 8;
 	return 0;
+}
+
+int cf_cmd_capture(const struct cf_cmd_capture *given, struct cf_capture_options *options, struct cf_error *error)
+{
+	for (int i = 0; i < given->nets.count; i++)
+		if (cf_capture_add_net(options, given->nets.items[i], error) < 0)
+			return -1;
+	for (int i = 0; i < given->macs.count; i++)
+		if (cf_capture_add_mac(options, given->macs.items[i], error) < 0)
+			return -1;
+	if ((given->cell_name && cf_capture_name_cell(options, given->cell_name, error) < 0) ||
+	    (given->events && cf_capture_events(options, given->events, error) < 0))
+		return -1;
+	return given->nets.count || given->macs.count || given->cell_name || given->events;
 }
 
 static int read_include(void *context, const char *path, char **text, size_t *len, struct cf_error *error)

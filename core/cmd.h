@@ -12,6 +12,8 @@ extern const struct cf_verb cf_verb_init;
 extern const struct cf_verb cf_verb_info;
 extern const struct cf_verb cf_verb_replay;
 extern const struct cf_verb cf_verb_diff;
+extern const struct cf_verb cf_verb_summary;
+extern const struct cf_verb cf_verb_coverage;
 extern const struct cf_verb cf_verb_suggest;
 extern const struct cf_verb cf_verb_doctor;
 extern const struct cf_verb cf_verb_version;
@@ -27,6 +29,25 @@ int cf_cmd_fail_on(const struct cf_option_list *list, uint32_t *bits, struct cf_
 struct cf_summary;
 /* What these bits make of a run that did not fail: 4, 7, 8, or 0. */
 int cf_cmd_exit_code(uint32_t fail_on, const struct cf_summary *summary);
+
+/* How captures are to be read, as the command line has it. */
+struct cf_cmd_capture {
+	struct cf_option_list nets, macs;
+	const char *cell_name, *events;
+};
+/* clang-format off */
+#define CF_CMD_CAPTURE_OPTIONS(given)                                                                                  \
+	{ "cell-net", 0, CF_OPTION_LIST, "[NAME=]NET", "of captures: the cell's addresses, like 10.77.0.2 or\n"          \
+	  "10.77.0.0/24; may be given often", &(given).nets, 0, 0 },                                                    \
+	{ "cell-mac", 0, CF_OPTION_LIST, "[NAME=]MAC", "of captures: the cell's MAC address", &(given).macs, 0, 0 },     \
+	{ "cell-name", 0, CF_OPTION_TEXT, "NAME", "of captures: the cell's name (default: the file's)",                  \
+	  &(given).cell_name, 0, 0 },                                                                                   \
+	{ "events", 0, CF_OPTION_TEXT, "LIST", "of captures: opened, updated, closed (default: opened)",                 \
+	  &(given).events, 0, 0 }
+/* clang-format on */
+struct cf_capture_options;
+/* 1: something was said of captures, and is in `options`; 0; -1 with CF_FAIL_USAGE. */
+int cf_cmd_capture(const struct cf_cmd_capture *given, struct cf_capture_options *options, struct cf_error *error);
 
 struct cf_opener;
 /* Reads what a policy includes, without privileges. */

@@ -9,8 +9,9 @@
 #include "select_table.h"
 
 struct replay_arguments {
-	const char *run_id, *pace, *cell_name, *events;
-	struct cf_option_list args, fail_on, nets, macs;
+	const char *run_id, *pace;
+	struct cf_option_list args, fail_on;
+	struct cf_cmd_capture capture;
 	struct cf_select_options select;
 	int verbose;
 };
@@ -28,22 +29,6 @@ static int parse_pace(const char *text, double *pace, struct cf_error *error)
 			       "--pace: want a multiple of the recorded time like 1x or 10x (or max), got \"%s\"",
 			       text);
 	return 0;
-}
-
-/* 1: something was said of captures. */
-static int fill_capture(const struct replay_arguments *given, struct cf_capture_options *options,
-			struct cf_error *error)
-{
-	for (int i = 0; i < given->nets.count; i++)
-		if (cf_capture_add_net(options, given->nets.items[i], error) < 0)
-			return -1;
-	for (int i = 0; i < given->macs.count; i++)
-		if (cf_capture_add_mac(options, given->macs.items[i], error) < 0)
-			return -1;
-	if ((given->cell_name && cf_capture_name_cell(options, given->cell_name, error) < 0) ||
-	    (given->events && cf_capture_events(options, given->events, error) < 0))
-		return -1;
-	return given->nets.count || given->macs.count || given->cell_name || given->events;
 }
 
 static int fill(const struct replay_arguments *given, struct cf_plan_metadata *metadata, const char **args,
@@ -84,15 +69,7 @@ static int run(int argc, char **argv)
 		  "args.NAME in the policy; may be given often (default: as\nrecorded)", &given.args, 0, 0 },
 		{ "run-id", 0, CF_OPTION_TEXT, "ID", "run_id of every record (default: as recorded)", &given.run_id, 0,
 		  0 },
-		{ "cell-net", 0, CF_OPTION_LIST, "[NAME=]NET",
-		  "of captures: the cell's addresses, like 10.77.0.2 or\n10.77.0.0/24; may be given often", &given.nets,
-		  0, 0 },
-		{ "cell-mac", 0, CF_OPTION_LIST, "[NAME=]MAC", "of captures: the cell's MAC address", &given.macs, 0,
-		  0 },
-		{ "cell-name", 0, CF_OPTION_TEXT, "NAME", "of captures: the cell's name (default: the file's)",
-		  &given.cell_name, 0, 0 },
-		{ "events", 0, CF_OPTION_TEXT, "LIST", "of captures: opened, updated, closed (default: opened)",
-		  &given.events, 0, 0 },
+		CF_CMD_CAPTURE_OPTIONS(given.capture),
 		{ "pace", 0, CF_OPTION_TEXT, "Nx", "N seconds of the recording in one (default: max, all there can be)",
 		  &given.pace, 0, 0 },
 		{ "fail-on", 0, CF_OPTION_LIST, "WHAT",
@@ -113,7 +90,7 @@ static int run(int argc, char **argv)
 	replay.paths = argv;
 	cf_log_set_level(given.verbose ? CF_LOG_DEBUG : replay.is_quiet ? CF_LOG_ERROR : CF_LOG_INFO);
 	if (rc < 0 || fill(&given, &metadata, args, &replay, &error) < 0 ||
-	    (has_capture = fill_capture(&given, &capture, &error)) < 0 ||
+	    (has_capture = cf_cmd_capture(&given.capture, &capture, &error)) < 0 ||
 	    cf_select_fill(&given.select, "cell", &selection, &error) < 0)
 		return cf_cmd_failed(&error);
 	replay.capture = has_capture ? &capture : NULL;

@@ -48,7 +48,7 @@ static void ended(void *context, const struct cf_event *event, const struct cf_d
 	uint32_t cell = self->side->tells_flows ? cell_text(self, event) : 0;
 	struct cf_diff_event *message;
 
-	decision = decision ? decision : &none;
+	decision = ending ? &none : decision;
 	cf_diff_tell(writer, decision->reason);
 	cf_diff_tell(writer, decision->rule);
 	cf_diff_tell(writer, decision->place);

@@ -290,11 +290,11 @@ int cf_extra_write(const char *line, size_t len)
 	return put_line(line, len);
 }
 
-void cf_event_end(uint32_t ending)
+static void end_as(const struct cf_decision *decision, uint32_t ending)
 {
 	if (!out.next)
 		return;
-	end_one(NULL, ending);
+	end_one(decision, ending);
 	out.next->filtered_deny += ending == CF_ENDING_FILTERED_DENY;
 	if (ending == CF_ENDING_DEDUPLICATED)
 		out.next->deduplicated++;
@@ -304,6 +304,16 @@ void cf_event_end(uint32_t ending)
 		out.next->filtered++;
 	else
 		out.next->failed++;
+}
+
+void cf_event_end(uint32_t ending)
+{
+	end_as(NULL, ending);
+}
+
+void cf_event_suppress(const struct cf_decision *decision)
+{
+	end_as(decision, CF_ENDING_SUPPRESSED);
 }
 
 void cf_script_error(void)

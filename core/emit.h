@@ -24,8 +24,9 @@ void cf_emit_begin(struct cf_outcome *next);
 /* Events of the batch that were not ended since cf_emit_begin. */
 uint32_t cf_emit_ended(void);
 
-/* Who wants to know how each event ends, besides the outputs: `decision` of one that wrote a record, else NULL and
- * enum cf_ending. Called in the order of the batch; valid during the call. */
+/* Who wants to know how each event ends, besides the outputs: `ending` is 0 for one that wrote a record, else enum
+ * cf_ending; `decision` is known of records and of what was suppressed, else NULL. Called in the order of the batch;
+ * valid during the call. */
 struct cf_emit_tap {
 	void (*ended)(void *context, const struct cf_event *event, const struct cf_decision *decision, uint32_t ending);
 	void *context;

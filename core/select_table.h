@@ -14,9 +14,12 @@
 	}
 /* clang-format off */
 #define CF_SELECT_OPTIONS(given, cell_name)                                                                            \
+	CF_SELECT_OUTPUT_OPTIONS(given), CF_SELECT_FILTER_OPTIONS(given, cell_name)
+#define CF_SELECT_OUTPUT_OPTIONS(given)                                                                                \
 	{ "output", 'o', CF_OPTION_TEXT, "FORMAT", "json, compact, table or csv, on stdout", &(given).output, 0, 0 },   \
 	{ "color", 0, CF_OPTION_TEXT, "WHEN", "auto (default): on a terminal; never or always", &(given).color, 0, 0 }, \
-	{ "limit", 0, CF_OPTION_NUMBER, "N", "end after so many records", &(given).limit, 1, 1LL << 53 },               \
+	{ "limit", 0, CF_OPTION_NUMBER, "N", "end after so many records", &(given).limit, 1, 1LL << 53 }
+#define CF_SELECT_FILTER_OPTIONS(given, cell_name)                                                                     \
 	CF_SELECT_FILTER("where", "EXPR", "show records of which this is true, like\n"                                  \
 			 "'dst_port == 443 and decision == \"deny\"'", given, CF_SELECT_WHERE),                         \
 	CF_SELECT_FILTER("kind", "LIST", "show these only: opened, closed, updated, logged; this\n"                     \

@@ -30,6 +30,19 @@ function M.check(self) return check.run(self, sandbox.compiled) end
 --- The runtime's state itself, for testing_policy.lua.
 function M.state(self) return self end
 
+-- Netstrings: texts may hold any byte but NUL.
+local function packed(out, ...)
+  for _, text in ipairs({ ... }) do out[#out + 1] = ("%d:%s"):format(#text, text) end
+end
+
+--- The rules in their order: decision, name and place of each as "LENGTH:TEXT"; last the default, whose name is empty.
+function M.rules(self)
+  local out, rules = {}, self.setup.rules
+  for _, rule in ipairs(rules.list) do packed(out, rule.decision, rule.name, rule.place) end
+  if rules.default then packed(out, rules.default.decision, "", rules.default.place) end
+  return 0, table.concat(out)
+end
+
 --- texts: file, "json" or "", "strict" or "".
 function M.checked(self, plan, texts)
   local errors, warnings = M.check(self)

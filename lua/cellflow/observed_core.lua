@@ -20,8 +20,7 @@ local function add_counters(core)
   function core.cf_counter_get(slot) return counts[slot] or 0 end
 end
 
-local ENDINGS = { [C.CF_ENDING_DEDUPLICATED] = "deduplicated", [C.CF_ENDING_SUPPRESSED] = "suppressed",
-  [C.CF_ENDING_FAILED] = "failed" }
+local ENDINGS = { [C.CF_ENDING_DEDUPLICATED] = "deduplicated", [C.CF_ENDING_FAILED] = "failed" }
 
 --- The core, and a function to set the listener: { dedup(key, seconds, now_ns), record(text), line(text), ending(word),
 --- emit(text) }.
@@ -48,6 +47,7 @@ function M.new(lib)
     return 0
   end
   function core.cf_event_end(ending) listener.ending(ENDINGS[tonumber(ending)]) end
+  function core.cf_event_suppress() listener.ending("suppressed") end
   function core.cf_extra_record(event, decision)
     listener.emit(json_of(event, decision))
     return 0

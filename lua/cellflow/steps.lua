@@ -101,12 +101,12 @@ end
 -- The one ending of an event. `line`: as of format_step.
 local function ending(self)
   local core, state, raws, decision = self.core, self.state, self.raws, self.decision
-  local record_write, line_write, event_end = core.cf_record_write, core.cf_line_write, core.cf_event_end
+  local record_write, line_write, suppress = core.cf_record_write, core.cf_line_write, core.cf_event_suppress
   return function(line)
     if line then
       line_write(line, #line, decision)
     elseif line == nil then
-      event_end(C.CF_ENDING_SUPPRESSED)
+      suppress(decision)
     else
       record_write(raws[state.index], decision)
     end

@@ -8,6 +8,7 @@ local suggest = require("cellflow.suggest")
 local testing_events = require("cellflow.testing_events")
 local testing_golden = require("cellflow.testing_golden")
 local testing_policy = require("cellflow.testing_policy")
+local testing_replay = require("cellflow.testing_replay")
 local wall_time = require("cellflow.wall_time")
 
 local M = {}
@@ -46,16 +47,46 @@ function Policy:golden(path, events)
   end)
 end
 
-local meta = {
-  __index = function(_, name)
-    if Policy[name] then return Policy[name] end
-    local names = {}
-    for known in pairs(Policy) do names[#names + 1] = known end
-    table.sort(names)
-    error(("a policy under test has no %s%s"):format(options.describe(name), suggest.hint(name, names)), 2)
-  end,
-  __tostring = function() return "tested policy" end,
-}
+-- What there is of `methods`, and of nothing else.
+local function meta_of(methods, title, text)
+  return {
+    __index = function(_, name)
+      if methods[name] then return methods[name] end
+      local names = {}
+      for known in pairs(methods) do names[#names + 1] = known end
+      table.sort(names)
+      error(("%s has no %s%s"):format(title, options.describe(name), suggest.hint(name, names)), 2)
+    end,
+    __tostring = function() return text end,
+  }
+end
+
+local meta, replay_meta
+
+--- A recording or capture (FILE, or a list of a recording's parts) through the policy, begun anew with it. `given`:
+--- keep, each, cell_net, cell_mac, cell_name, events (see docs/testing-policies.md). Returns what came of it.
+function Policy:replay(files, given)
+  local replay = told(testing_replay.run, lib, self.policy, files, given)
+  return setmetatable({ replay = replay, summary = replay.summary }, replay_meta)
+end
+
+local Replay = {}
+
+for _, name in ipairs({ "count", "records", "lines", "counter", "emitted", "logs" }) do
+  Replay[name] = function(self, ...) return (told(self.replay[name], self.replay, ...)) end
+end
+
+--- Compare what it wrote, without decided_at and error_at, with a file.
+function Replay:golden(path)
+  told(function()
+    local lines = self.replay:lines()
+    for i, line in ipairs(lines) do lines[i] = testing_golden.without_places(line) end
+    compare(path, lines)
+  end)
+end
+
+meta = meta_of(Policy, "a policy under test", "tested policy")
+replay_meta = meta_of(Replay, "a replay", "replay")
 
 local function any_table(value)
   if type(value) == "table" then return value end
@@ -69,7 +100,9 @@ local function load_policy(path, given)
     error({ wrong = "load takes the path of a policy, got " .. options.describe(path) }, 0)
   end
   given = options.check("load", given or {}, LOAD)
-  return testing_policy.load(lib, path, given.args or {}, given.time)
+  local policy = testing_policy.load(lib, path, given.args or {}, given.time)
+  policy.args = given.args
+  return policy
 end
 
 --- The policy in a file, ready to decide. `given`: args (what -a says: name -> value), time (when it begins, as records

@@ -8,12 +8,13 @@ local observed_core = require("cellflow.observed_core")
 local C = ffi.C
 local M = {}
 
--- core/testing.h
+-- core/testing.h, core/clock.h
 ffi.cdef([[
 const char *cf_testing_complete(struct cf_plan *plan);
 const char *cf_testing_bind(const struct cf_plan *plan, void *dedup);
 size_t cf_testing_dedup_size(void);
 void cf_testing_release(void);
+void cf_clock_set_offset(int64_t offset_ns);
 ]])
 
 local LEVELS = { [C.CF_LOG_ERROR] = "error", [C.CF_LOG_WARN] = "warn", [C.CF_LOG_INFO] = "info",
@@ -44,12 +45,13 @@ local function watch_counters(core)
 end
 
 --- `lib`: core itself. Returns the core and what is known of its policy: batch, counters (name -> true), logs ({ level
---- =, text = }), emitted (texts), written (texts of all lines in order while it is a list; false: nobody asks), and of
---- the event that was decided last record (core's JSON), line (what was written) and ending (deduplicated, suppressed
---- or failed).
+--- =, text = }), script_errors (a number), emitted (texts), written (texts of all lines in order while it is a list;
+--- false: nobody asks), and of the event that was decided last record (core's JSON), line (what was written) and ending
+--- (deduplicated, suppressed or failed).
 function M.new(lib)
   local core, listen = observed_core.new(lib)
-  local seen = { logs = {}, emitted = {}, written = false, record = false, line = false, ending = false }
+  local seen = { logs = {}, emitted = {}, written = false, record = false, line = false, ending = false,
+    script_errors = 0 }
   seen.batch, seen.counters = add_memory(core), watch_counters(core)
   local function put(line)
     if seen.written then seen.written[#seen.written + 1] = line end
@@ -58,7 +60,7 @@ function M.new(lib)
   function core.cf_log_text(level, text, len)
     seen.logs[#seen.logs + 1] = { level = LEVELS[tonumber(level)], text = text:sub(1, tonumber(len)) }
   end
-  function core.cf_script_error() end
+  function core.cf_script_error() seen.script_errors = seen.script_errors + 1 end
   local line_write = core.cf_line_write
   function core.cf_line_write(line, len, decision)
     seen.record = record_text(lib, seen.batch.events + 0, decision)

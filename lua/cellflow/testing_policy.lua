@@ -36,6 +36,7 @@ local function take_charge(self)
   event.bind(self.runtime)
   local wrong = self.lib.cf_testing_bind(self.plan, self.dedup)
   if wrong ~= nil then fail(ffi.string(wrong)) end
+  if self.offset_ns then self.lib.cf_clock_set_offset(self.offset_ns) end
   in_charge = self
 end
 
@@ -114,16 +115,16 @@ local function go_on(self, now_ns)
   self.now_ns = now_ns
 end
 
---- The policy in the file `path`, with args (name -> value), begun at `now_ns` (M.BEGINS_NS when nil).
-function M.load(lib, path, args, now_ns)
-  local self = setmetatable({ lib = lib, plan = ffi.new("struct cf_plan"), now_ns = now_ns or M.BEGINS_NS, seq = 0,
-    lost_total = 0, next_timer = 0, dedup = nil }, Policy)
+--- The policy in the file `path`, with args (name -> value), read and not begun: its cells are what it declares.
+--- offset_ns: what the time of day is ahead of the times of its events, 0 when nil.
+function M.read(lib, path, args)
+  local self = setmetatable({ lib = lib, path = path, plan = ffi.new("struct cf_plan"), now_ns = M.BEGINS_NS, seq = 0,
+    lost_total = 0, next_timer = 0, dedup = nil, offset_ns = nil }, Policy)
   local core
   core, self.seen = testing_core.new(lib)
   self.host = host_module.new(core)
   in_charge = nil -- events speak through what is loaded last
   load_file(self, path, args)
-  complete_cells(self)
   local state = self.host.ask("state", self.plan)
   self.cells, self.setup = state.cells, state.setup
   self.core = core
@@ -131,9 +132,40 @@ function M.load(lib, path, args, now_ns)
     wall = lib.cf_wall_seconds, prefix_rule = lib.cf_prefix_rule }
   if self.setup.hooks.dedup then self.dedup = ffi.new("uint64_t[?]", lib.cf_testing_dedup_size() / 8) end
   coverage.add_rules(self.setup.rules.list)
-  take_charge(self)
-  moment(self, "start", seconds_of(self.now_ns))
   return self
+end
+
+--- The same, with cells as a run has them, and begun at `now_ns` (M.BEGINS_NS when nil).
+function M.load(lib, path, args, now_ns)
+  local self = M.read(lib, path, args)
+  complete_cells(self)
+  self.now_ns = now_ns or M.BEGINS_NS
+  self:tell("start", seconds_of(self.now_ns))
+  return self
+end
+
+--- A moment of moments.lua. Returns when the next timer is due, 0: never.
+function Policy:tell(kind, seconds, lost, total)
+  take_charge(self)
+  moment(self, kind, seconds, lost, total)
+  return self.next_timer
+end
+
+--- The plan was changed, and event times are `offset_ns` behind the time of day from now on.
+function Policy:rebind(offset_ns)
+  self.offset_ns = offset_ns
+  self.host.bind(self.plan)
+  in_charge = nil
+end
+
+--- Decide the first event of the batch. Returns what came of it, as `seen` of testing_core.lua.
+function Policy:take()
+  local seen = self.seen
+  take_charge(self)
+  seen.record, seen.line, seen.ending = false, false, false
+  bounded(self.host.batch, 1)
+  coverage.rule(self.setup.rules.list[self.setup.rules.decided[0]])
+  return seen
 end
 
 -- The event may name another interface than its cell has; records say what the plan says.
@@ -156,7 +188,8 @@ local function read_event(self, raw, given)
   return said ~= own and said or nil, own
 end
 
-local function decoded(text)
+--- A JSON object's text as a table; nil: it is none.
+function M.decoded(text)
   return text:find("^%s*{") and json_decode.object(text) or nil
 end
 
@@ -164,20 +197,18 @@ end
 --- its time is now. A later time of its own is waited for. Returns the record as a table and the line that was written,
 --- or nil and how the event ended.
 function Policy:decide(given)
-  local seen, raw = self.seen, self.seen.batch.events + 0
+  local raw = self.seen.batch.events + 0
   take_charge(self)
   self.seq = self.seq + 1
   local other, own = read_event(self, raw, given)
   local slot = raw.cell
   if raw.last_seen_ns > self.now_ns then go_on(self, raw.last_seen_ns + 0) end
   if other then set_interface(self, slot, other) end
-  seen.record, seen.line, seen.ending = false, false, false
-  local ok, err = pcall(bounded, self.host.batch, 1)
+  local ok, seen = pcall(self.take, self)
   if other then set_interface(self, slot, own) end
-  if not ok then error(err, 0) end
-  coverage.rule(self.setup.rules.list[self.setup.rules.decided[0]])
+  if not ok then error(seen, 0) end
   if seen.ending then return nil, seen.ending end
-  return decoded(seen.line) or decoded(seen.record), seen.line
+  return M.decoded(seen.line) or M.decoded(seen.record), seen.line
 end
 
 --- Let time go by: timers run, windows move, keys are forgotten. Returns the seconds since 1970 that it is then.
@@ -209,7 +240,7 @@ end
 --- All lines that emit() wrote so far: tables of what was JSON, text of what was not.
 function Policy:emitted()
   local list = {}
-  for i, text in ipairs(self.seen.emitted) do list[i] = decoded(text) or text end
+  for i, text in ipairs(self.seen.emitted) do list[i] = M.decoded(text) or text end
   return list
 end
 

@@ -40,6 +40,7 @@ local function add_outputs(core, out)
     out.endings[#out.endings + 1] = { how = ({ "deduplicated", "suppressed", "failed", "filtered",
       "filtered deny" })[tonumber(ending)] }
   end
+  function core.cf_event_suppress() out.endings[#out.endings + 1] = { how = "suppressed" } end
   function core.cf_script_error() out.script_errors = out.script_errors + 1 end
   function core.cf_log_text(level, text, len)
     out.log[#out.log + 1] = { level = tonumber(level), text = text:sub(1, tonumber(len)) }

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- `cellflow test` and `cellflow init` as a user runs them, who is not root: outputs, exit codes, golden files,
 -- coverage, and every way to ask wrongly. What specs can call is testing_spec's.
+local recordings = require("replay_recording")
 local verb = require("verb")
 
 local NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups env -u LUA_INIT HOME=/ %s ./cellflow"
@@ -238,9 +239,13 @@ coverage: egress.lua: 7 of 12 lines ran (58.3 %), 1 of 2 rules matched
   it("does what docs/testing-policies.md says", function()
     local blocks = {}
     for block in read("docs/testing-policies.md"):gmatch("```lua\n(.-)```") do blocks[#blocks + 1] = block end
-    assert.equal(2, #blocks)
+    assert.equal(3, #blocks)
     place:write("cellflow.lua", blocks[1])
     place:write("spec/cellflow_spec.lua", blocks[2])
+    place:write("spec/yesterday_spec.lua", blocks[3])
+    local day = recordings.new(place.path .. "/spec/yesterday.rec")
+    day:batch(1, { { dst_port = 443 }, { dst_port = 22, host = 2 }, { dst_port = 443, host = 3, cell = 1 } })
+    day:close(7200)
     local code, out = place:run("test --update --coverage-min 100")
     assert.equal(0, code, out)
     assert.equal(0, (place:run("test")))

@@ -56,6 +56,10 @@ local EXAMPLES = {
   ["nested deeper than "] = { where_syntax = "column 61: nested deeper than 60" },
   ["longer than "] = { where_syntax = "longer than 8192 bytes" },
   [" cannot be changed"] = { sandbox = "table cannot be changed" },
+  [" has no "] = { testing = 'a replay has no "cuont" (did you mean "count"?)' },
+  ["a record has no field "] = { testing_replayed = 'a record has no field "dst_prt" (did you mean "dst_port"?)',
+    where = 'a record has no field "' },
+  ["must be a function, got "] = { testing_replay = "replay: each must be a function, got 7" },
   ["() may only be used while the file is read"] = {
     vocabulary = "on() may only be used while the file is read",
     words = "cell() may only be used while the file is read" },

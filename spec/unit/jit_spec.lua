@@ -127,7 +127,7 @@ local function prepare(text, selection)
   local function count() written.count = written.count + 1 return 0 end
   local function zero() return 0 end
   core.cf_intern = require("spec.helper").core.cf_intern
-  core.cf_record_write, core.cf_line_write, core.cf_event_end = count, count, count
+  core.cf_record_write, core.cf_line_write, core.cf_event_end, core.cf_event_suppress = count, count, count, count
   core.cf_log_text = function() end
   core.cf_extra_write, core.cf_extra_record = zero, zero
   core.cf_counter_slot, core.cf_counter_add, core.cf_counter_get = zero, function() end, zero

@@ -61,7 +61,7 @@ local function run(text, small)
   local core = recording.new()
   local function count() return 0 end
   core.cf_intern = require("spec.helper").core.cf_intern
-  core.cf_record_write, core.cf_line_write, core.cf_event_end = count, count, count
+  core.cf_record_write, core.cf_line_write, core.cf_event_end, core.cf_event_suppress = count, count, count, count
   local module, found = fresh_host()
   local host = module.new(core)
   host.load(text, "cellflow.lua", nil, ffi.new("struct cf_plan"))
