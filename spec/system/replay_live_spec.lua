@@ -20,7 +20,7 @@ function verdict(ev)
   if ev.src_port % 7 == 0 then error("seven") end
   return n % 3 == 0 and "deny" or "allow", ("at_%d"):format(math.floor(ev.time * 100) % 10)
 end
-function dedup(ev) return ev.src_port % 64, 0.001 end
+function dedup(ev) return ev.src_port % 64 + (ev.family == "ipv6" and 64 or 0), 0.001 end
 on("opened", function(ev) ports:add(ev.dst_port) seen:add(1) end)
 on("start", function() emit { type = "start", team = args.team } end)
 on("stop", function() emit { type = "stop", n = n } end)
