@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include "connections.h"
+#include "hash.h"
 #include "plan.h"
-#include "siphash.h"
 #include "sketch.h"
 
 enum {
@@ -22,6 +22,7 @@ enum {
 	ICMP_ECHO = 8,
 	ICMPV6_ECHO = 128,
 	AGAIN = CF_EVENT_REOPENED | CF_EVENT_MIDSTREAM,
+	SEED_LEN = 32,
 	EXPECTED = 2 * CF_CONNECTIONS_AHEAD,
 };
 
@@ -79,7 +80,7 @@ struct cf_connections {
 	struct memory *memory;
 	uint64_t cap;
 	uint64_t place_count;
-	uint8_t key[CF_SIPHASH_KEY_LEN];
+	struct cf_hash_secret secret;
 	struct expected expected[EXPECTED]; /* by the event's address */
 };
 
@@ -95,6 +96,7 @@ static size_t memory_size(const struct cf_connections *c)
 struct cf_connections *cf_connections_new(uint64_t cap)
 {
 	struct cf_connections *c = calloc(1, sizeof(*c));
+	uint8_t seed[SEED_LEN];
 
 	if (!c)
 		return NULL;
@@ -103,16 +105,17 @@ struct cf_connections *cf_connections_new(uint64_t cap)
 	c->memory =
 		mmap(NULL, memory_size(c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	c->memory = c->memory == MAP_FAILED ? NULL : c->memory;
-	if (c->memory && getrandom(c->key, sizeof(c->key), 0) == (ssize_t)sizeof(c->key))
-		return c;
-	cf_connections_free(c);
-	return NULL;
+	if (!c->memory || getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+		cf_connections_free(c);
+		return NULL;
+	}
+	cf_hash_secret_make(&c->secret, seed, sizeof(seed));
+	return c;
 }
 
 void cf_connections_seed(struct cf_connections *c, uint64_t seed)
 {
-	memset(c->key, 0, sizeof(c->key));
-	memcpy(c->key, &seed, sizeof(seed));
+	cf_hash_secret_make(&c->secret, &seed, sizeof(seed));
 }
 
 void cf_connections_free(struct cf_connections *c)
@@ -156,7 +159,7 @@ static uint64_t key_of(const struct cf_connections *c, const struct cf_event *ev
 	} else if (event->flags & CF_EVENT_ICMP_ID) {
 		tuple.src_port = event->icmp_id;
 	}
-	key = cf_siphash64(c->key, &tuple, sizeof(tuple));
+	key = cf_hash64(&c->secret, &tuple, sizeof(tuple));
 	return key ? key : 1;
 }
 
@@ -261,7 +264,7 @@ static void add_to_sketches(const struct cf_connections *c, uint8_t *sketches, i
 	cf_sketch_add(sketches + (SKETCH_KEYS << bits), bits, key);
 	if (event->flags & AGAIN)
 		return;
-	cf_sketch_add(sketches + (SKETCH_OPENED << bits), bits, cf_siphash64(c->key, opened, sizeof(opened)));
+	cf_sketch_add(sketches + (SKETCH_OPENED << bits), bits, cf_hash64(&c->secret, opened, sizeof(opened)));
 	cf_sketch_add(sketches + (SKETCH_KEYS_OPENED << bits), bits, key);
 }
 

@@ -9,7 +9,7 @@ local core = helper.core
 local killed_at = require("killed_at")
 local recording_core = require("recording_core")
 local seeded = require("seeded")
-require("core_headers")("siphash", "sketch", "connections")
+require("core_headers")("hash", "sketch", "connections")
 ffi.cdef("int usleep(unsigned int microseconds);")
 
 local C = ffi.C
@@ -259,7 +259,7 @@ describe("connections", function()
       while true do
         fresh()
         local before = numbers()
-        local unfinished = killed_at.after(steps, core.cf_siphash64, core.cf_connections_add, set, last)
+        local unfinished = killed_at.after(steps, core.cf_hash64, core.cf_connections_add, set, last)
         if steps == 0 then assert.same(before, numbers()) end
         local got = finish()
         if expected[5] == 0 then assert.same(expected, got, "killed after " .. steps) end
