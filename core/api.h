@@ -112,6 +112,16 @@ void cf_event_suppress(const struct cf_decision *decision);
 /* A script error was met; counted once for each call. */
 void cf_script_error(void);
 
+/* What LuaJIT's compiler did. */
+enum cf_trace_event {
+	CF_TRACE_COMPILED = 0,
+	CF_TRACE_ABORTED = 1, /* begun and given up */
+	CF_TRACE_FLUSHED = 2, /* everything compiled so far was thrown away */
+	CF_TRACE_EVENTS = 3,
+};
+/* Count it at once: it is no part of a batch. Without a cf_traces_bind, nothing counts. */
+void cf_trace_count(uint32_t event);
+
 /* The policy's own counters. The slot of a name and label (len 0: none), made on first use; what does not fit goes to
  * a slot that all share. Cut after CF_COUNTER_LEN - 1 bytes. `add` counts in the batch under way and is lost with it;
  * n is a whole number, not negative. Without outcomes (while a policy is checked) they count nothing. */

@@ -271,6 +271,14 @@ int cf_script_bind(const struct cf_plan *plan, struct cf_error *error)
 	return 0;
 }
 
+int cf_script_count_traces(struct cf_error *error)
+{
+	push_host("count_traces");
+	if (lua_pcall(script.L, 0, 0, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	return 0;
+}
+
 int cf_script_batch(struct cf_error *error)
 {
 	int rc = 0;

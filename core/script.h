@@ -84,6 +84,9 @@ int cf_script_is_full(void);
 /* Interface names as the supervisor resolved them, and cell names: plan index by event slot. */
 int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);
 
+/* Count from now on what the compiler does (cf_trace_count). While nothing is compiled yet. */
+int cf_script_count_traces(struct cf_error *error);
+
 /* Log what is left to say (counts of repeated errors). */
 void cf_script_stop(void);
 

@@ -161,6 +161,17 @@ static void worker_numbers(struct cf_json *json, const struct cf_summary *summar
 	cf_json_literal(json, "}");
 }
 
+static void compiler_numbers(struct cf_json *json, const struct cf_summary *summary)
+{
+	static const char *const names[CF_TRACE_EVENTS] = { "compiled", "aborted", "flushed" };
+
+	key(json, "compiler");
+	cf_json_literal(json, "{");
+	for (int i = 0; i < CF_TRACE_EVENTS; i++)
+		number(json, names[i], atomic_load(&summary->from->shared->traces[i]));
+	cf_json_literal(json, "}");
+}
+
 static void reasons(struct cf_json *json, const struct cf_summary *summary)
 {
 	const struct cf_shared *shared = summary->from->shared;
@@ -309,6 +320,8 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	else
 		collector_numbers(&json, summary);
 	worker_numbers(&json, summary);
+	if (!summary->from->recorded)
+		compiler_numbers(&json, summary);
 	outputs(&json, summary);
 	if (!summary->from->recorded) {
 		cf_recording_summary_json(&json, &summary->recording);

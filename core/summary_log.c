@@ -234,6 +234,16 @@ static void log_cells(const struct cf_summary *summary)
 	}
 }
 
+static void log_compiler(const struct cf_shared *shared)
+{
+	uint64_t n[CF_TRACE_EVENTS];
+
+	for (int i = 0; i < CF_TRACE_EVENTS; i++)
+		n[i] = atomic_load(&shared->traces[i]);
+	cf_info("  compiler  %" PRIu64 " traces compiled, %" PRIu64 " aborted, %" PRIu64 " flushes",
+		n[CF_TRACE_COMPILED], n[CF_TRACE_ABORTED], n[CF_TRACE_FLUSHED]);
+}
+
 static void log_losses(const struct cf_summary *summary)
 {
 	const struct cf_summary_recorded *recorded = summary->from->recorded;
@@ -289,6 +299,7 @@ static void log_live(const struct cf_summary *summary)
 	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));
+	log_compiler(from->shared);
 	log_cells(summary);
 }
 

@@ -21,6 +21,7 @@
 #include "plan_check.h"
 #include "privilege.h"
 #include "record.h"
+#include "trace_count.h"
 #include "turn.h"
 #include "worker.h"
 
@@ -260,8 +261,9 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 	if (send_plan(channel, plan) < 0)
 		_exit(1);
 	if (take_over(turn, channel, plan, &error) < 0 || announce(turn, config, plan, &host, &error) < 0 ||
-	    cf_record_bind(plan, &error) < 0 || cf_script_bind(plan, &error) < 0)
+	    cf_record_bind(plan, &error) < 0 || cf_script_bind(plan, &error) < 0 || cf_script_count_traces(&error) < 0)
 		fail_and_exit(channel, &error);
+	cf_traces_bind(config->shared);
 	cf_dedup_bind(config->dedup, config->dedup_len);
 	cf_emit_bind(config->shared, turn->sinks, turn->sink_count);
 	cf_emit_formats(plan, config->selection && config->selection->color);

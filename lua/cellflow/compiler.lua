@@ -3,6 +3,7 @@
 -- that fails it tries again a few times, and then leaves to the interpreter until the policy is reloaded. What comes
 -- first is a matter of chance (counters are kept by a hash of addresses), so nothing may depend on that.
 -- docs/testing.md says how the specs watch that.
+local C = require("ffi").C
 local opt, off = jit.opt.start, jit.off
 
 local M = {}
@@ -30,7 +31,7 @@ M.next = next_is_broken and M.once(function(what, key) return next(what, key) en
 --- The same of pairs, of plain tables.
 function M.pairs(what) return M.next, what, nil end
 
-M.FEW = 4 -- rounds
+M.FEW = 4 -- rounds; batch_loop spells out what is less
 
 --- Two functions that do the same loop, the second for fewer than M.FEW rounds and never compiled -> a function(rounds,
 --- ...) that calls the one or the other. What is recorded in the last round of a loop is given up, and in a loop that
@@ -53,21 +54,47 @@ function M.loops(text, name, ...)
 end
 
 --- The loop of a batch: one() until state.index is state.count; one moves it on. Returns the loop and its twin for less
---- than M.FEW rounds.
+--- than M.FEW rounds, which goes round no loop. The twin may be compiled, although nothing begins there: a trace that
+--- begins in one(), behind a branch, goes on into what called it, and is given up when that must not be compiled, four
+--- times for each branch.
 function M.batch_loop(state, one)
   local function loop(...) -- luacheck: ignore 212
     while state.index < state.count do one() end
   end
-  local function few()
-    while state.index < state.count do one() end
+  local function few(...) -- luacheck: ignore 212
+    if state.index < state.count then one() end
+    if state.index < state.count then one() end
+    if state.index < state.count then one() end
   end
-  return loop, M.once(few)
+  return loop, few
 end
 
--- A function that is a loop takes its arguments as `...`, used or not: one of a variable number of arguments has no
--- counter, so that the compiler begins at the loop and not in vain at the function's head; and it may be returned from
--- where a trace ends ("NYI: return to lower frame" otherwise), so that the end of a batch is compiled as well. Only
--- loops: the functions they call are better off with traces of their own, which go on where a hook does what cannot be
--- compiled.
+--- What counts in core (cf_trace_count) the events of jit.attach(fn, "trace"). It is called in the middle of the
+--- compiler's work, where LuaJIT stands neither compiled code nor an error: it is interpreted, and makes nothing. A
+--- flush with nothing to throw away is none. Starts are not counted: each becomes the one or the other.
+function M.counter(core)
+  local count, compiled = core.cf_trace_count, 0
+  local COMPILED, ABORTED, FLUSHED = C.CF_TRACE_COMPILED, C.CF_TRACE_ABORTED, C.CF_TRACE_FLUSHED
+  return M.once(function(what)
+    if what == "stop" then
+      compiled = compiled + 1
+      count(COMPILED)
+    elseif what == "abort" then
+      count(ABORTED)
+    elseif what == "flush" and compiled > 0 then
+      compiled = 0
+      count(FLUSHED)
+    end
+  end)
+end
+
+--- Count from now on. A state has room for one such function: the latest takes the place of any other.
+function M.count(core) jit.attach(M.counter(core), "trace") end
+
+-- A function that is a loop, or that calls where traces begin, takes its arguments as `...`, used or not: one of a
+-- variable number of arguments has no counter, so that the compiler begins at the loop and not in vain at its head; and
+-- it may be returned from where a trace ends ("NYI: return to lower frame" otherwise), so that the end of a batch is
+-- compiled as well. Only these: the functions they call are better off with traces of their own, which go on where a
+-- hook does what cannot be compiled.
 
 return M

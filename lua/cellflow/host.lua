@@ -123,6 +123,7 @@ end
 ---   select(words)  before load: what of the output to show (selection.lua); returns nil, or what is wrong
 ---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
 ---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
+---   count_traces() core counts what the compiler does from now on
 ---   slow(seconds, bound)  a batch took that long (slow.lua); true: tell me of the next one as well
 ---   moment(kind, now, lost, total)  what happens between batches (moments.lua); the time of the next timer, or 0
 ---   stop()         log what is left to say; returns the script errors by place
@@ -164,6 +165,7 @@ function M.new(core, purpose)
     end
   end
   host.batch = compiler.once(function(count) return self.dispatcher.run(count) end)
+  function host.count_traces() compiler.count(core) end
   function host.slow(seconds, bound) return self.slow(seconds, bound) end
   function host.moment(kind, now, lost, total) return self.moment(kind, now, lost, total) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end

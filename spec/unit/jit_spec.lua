@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The batch loop is compiled, with and without hooks, and nothing in the path is a thing the compiler cannot do: one
 -- such thing in a rare branch would put every event back into the interpreter.
+local ffi = require("ffi")
 require("spec.helper")
 local recording = require("recording_core")
 local trace_log = require("trace_log")
@@ -120,7 +121,7 @@ local function fresh_host()
 end
 
 -- The host over a core whose outputs are the real interning and nothing else, because lists of what was written would
--- bring traps of their own; and the number of events that ended.
+-- bring traps of their own; the number of events that ended; and the batch's events.
 local function prepare(text, selection)
   local core = recording.new()
   local written = { count = 0 }
@@ -134,7 +135,7 @@ local function prepare(text, selection)
   core.cf_dedup_seen = function(_, _, _, now_ns) return now_ns % 2 == 0 and 1 or 0 end
   local host = fresh_host().new(core)
   host.select(selection or {})
-  host.load(text or nil, "cellflow.lua", {}, require("ffi").new("struct cf_plan"))
+  host.load(text or nil, "cellflow.lua", {}, ffi.new("struct cf_plan"))
   local batch = core.cf_batch_get()
   for i = 0, 255 do
     recording.fill(batch.events[i], { dst = ("10.%d.0.1"):format(i % 8), dst_port = i % 5 == 0 and 22 or 443,
@@ -143,7 +144,7 @@ local function prepare(text, selection)
       witnesses = i % 7 == 0 and 6 or 0, flags = i % 8 == 0 and 1 + 8 + 64 or i % 9 == 0 and 1 + 8 + 128 or 1 + 8,
       prefix = i % 11 == 0 and "cellflow:deny:no-ssh" or i % 13 == 0 and "other" or "" })
   end
-  return host, written
+  return host, written, batch.events
 end
 
 local function batches(host, count, events)
@@ -181,6 +182,27 @@ describe("the batch loop is compiled", function()
       check_steady(host)
     end)
   end
+  -- A trace that begins behind a branch of the policy, in a batch of few events, ends in what called it: where that is
+  -- never compiled, it is given up, four times for each branch, whenever traffic takes a new one.
+  it("and so is what a batch of few events meets", function()
+    local host, _, events = prepare(POLICIES["with four hooks"])
+    local pool = ffi.new("struct cf_event[256]")
+    ffi.copy(pool, events, ffi.sizeof(pool))
+    local function run()
+      for i = 1, 6000 do
+        ffi.copy(events, pool + i % 253, 3 * ffi.sizeof("struct cf_event"))
+        host.batch(1 + i % 3)
+      end
+    end
+    jit.off(run)
+    local given_up = {}
+    for _, abort in ipairs(trace_log.record(run)) do
+      if abort.at:find("dispatch.lua", 1, true) or abort.at:find("compiler.lua", 1, true) then
+        given_up[#given_up + 1] = abort
+      end
+    end
+    assert.equal(0, #given_up, trace_log.text(given_up))
+  end)
   for name, selection in pairs(SELECTIONS) do
     for _, text in ipairs({ false, VERDICT .. FORMAT, 'deny "ssh" { dst_port = 22 }' }) do
       it(name .. (text and " and " .. text:sub(1, 16) or " alone"), function()
