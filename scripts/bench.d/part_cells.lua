@@ -3,6 +3,7 @@
 -- what an event costs the worker as cells grow.
 local lab = require("spec.support.lab")
 local cellflow = require("cellflow")
+local resident = require("resident")
 local rivals = require("rivals")
 local slices = require("slices")
 local system = require("system")
@@ -10,7 +11,6 @@ local system = require("system")
 local M = {}
 local CELLS = 100
 local GROWTH = { 1, 10, 100, 1000 }
-local NOT_OURS = { "bpf%-map", "/memfd:", "/dev/zero" } -- declared maps and rings, shared by all processes
 
 local function policy(names)
   local path = os.tmpname()
@@ -39,20 +39,6 @@ local function attach(path)
   return run, system.monotime() - began
 end
 
--- MB that are resident and are no shared map.
-local function memory(pid)
-  local sum, counts = 0, true
-  for line in (lab.read_file(("/proc/%d/smaps"):format(pid)) or ""):gmatch("[^\n]+") do
-    if line:find("^%x+%-%x+ ") then
-      counts = true
-      for _, pattern in ipairs(NOT_OURS) do counts = counts and not line:find(pattern) end
-    elseif counts then
-      sum = sum + (tonumber(line:match("^Rss:%s*(%d+)")) or 0)
-    end
-  end
-  return sum / 1024
-end
-
 local function once(value) return { median = value, low = value, high = value, count = 1 } end
 
 local function standing(run, seconds, found)
@@ -61,11 +47,11 @@ local function standing(run, seconds, found)
   local pids, before, began = { run.pid, worker, run:collector() }, {}, system.monotime()
   for i, pid in ipairs(pids) do before[i] = rivals.cpu_alone(pid) end
   system.sleep(seconds)
-  found.rows, found.idle, found.memory = {}, 0, memory(run.pid) + memory(worker)
+  found.rows, found.idle, found.memory = {}, 0, resident.mb(run.pid) + resident.mb(worker)
   for i, name in ipairs({ "supervisor", "worker", "collector" }) do
     local percent = (rivals.cpu_alone(pids[i]) - before[i]) / (system.monotime() - began) * 100
     found.idle = found.idle + percent
-    found.rows[i] = { name, memory(pids[i]), percent }
+    found.rows[i] = { name, resident.mb(pids[i]), percent }
   end
 end
 
