@@ -166,7 +166,7 @@ function M.new(core, purpose)
   end
   host.batch = compiler.once(function(count) return self.dispatcher.run(count) end)
   function host.count_traces() compiler.count(core) end
-  function host.slow(seconds, bound) return self.slow(seconds, bound) end
+  host.slow = compiler.once(function(seconds, bound) return self.slow(seconds, bound) end)
   function host.moment(kind, now, lost, total) return self.moment(kind, now, lost, total) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end
   function host.check() return asks.check(self) end

@@ -203,6 +203,23 @@ describe("the batch loop is compiled", function()
     end
     assert.equal(0, #given_up, trace_log.text(given_up))
   end)
+  -- On a starved host many batches take too long, and after each of them the policy's functions are timed.
+  it("and stays as it is while slow batches have functions timed, again and again", function()
+    local host = prepare(POLICIES["with four hooks"] .. POLICIES["with handlers of events and decisions"])
+    local timed = 0
+    local function run(rounds)
+      for _ = 1, rounds do
+        batches(host, 3, 256)
+        timed = timed + (host.slow(0.05, 0.02) and 1 or 0)
+        batches(host, 1, 256)
+        timed = timed + (host.slow(0.001, 0.02) and 1 or 0)
+      end
+    end
+    jit.off(run)
+    run(100)
+    assert.same({}, trace_log.unsteady(function() run(50) end))
+    assert.equal(150, timed)
+  end)
   for name, selection in pairs(SELECTIONS) do
     for _, text in ipairs({ false, VERDICT .. FORMAT, 'deny "ssh" { dst_port = 22 }' }) do
       it(name .. (text and " and " .. text:sub(1, 16) or " alone"), function()
