@@ -258,14 +258,20 @@ static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_en
 	}
 }
 
-/* Counters are added to: they are 0 in a free way, and what is in them otherwise must not be lost. */
-static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction)
+/* Into a way that was free nobody else counts, and a plain store need not wait for memory. In another's place counters
+ * are added to: what others add to them in this moment must not be lost. */
+static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction, int was_free)
 {
 	__builtin_memcpy(&flow->key, &fresh->key, sizeof(flow->key));
 	flow->first_seen_ns = fresh->first_seen_ns;
 	flow->last_seen_ns = fresh->last_seen_ns;
-	__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
-	__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	if (was_free) {
+		flow->packets[direction] = fresh->packets[direction];
+		flow->bytes[direction] = fresh->bytes[direction];
+	} else {
+		__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
+		__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	}
 	__builtin_memcpy(flow->tcp_flags, fresh->tcp_flags, sizeof(*flow) - offsetof(struct cf_flow, tcp_flags));
 }
 
@@ -305,7 +311,7 @@ static __always_inline int cf_flow_replace(struct cf_flow_set *set, uint32_t tag
 	}
 	if (held != CF_TAG_FREE && !is_reuse)
 		cf_bloom_put(set, held, fresh->first_seen_ns);
-	cf_flow_put(flow, fresh, direction);
+	cf_flow_put(flow, fresh, direction, held == CF_TAG_FREE);
 	__sync_val_compare_and_swap(&set->tag[way], CF_TAG_CLAIMED, tag);
 	return CF_STAT_FLOW_NEW;
 }
