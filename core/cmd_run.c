@@ -93,7 +93,7 @@ static int run(int argc, char **argv)
 		  1 << 22 },
 		{ "interface", 'i', CF_OPTION_TEXT, "IF", "interface in the cell (default: the only one)",
 		  &given.cell.interface, 0, 0 },
-		{ "hooks", 0, CF_OPTION_TEXT, "WHICH", "egress (default), ingress or both", &given.cell.hooks, 0, 0 },
+		{ "hooks", 0, CF_OPTION_TEXT, "WHICH", "egress (default), ingress, or both of them", &given.cell.hooks, 0, 0 },
 		{ "sources", 0, CF_OPTION_TEXT, "LIST",
 		  "auto (default): ebpf, or nflog where that fails;\nebpf, nflog, ebpf,nflog (both, joined), noop "
 		  "(none)",
