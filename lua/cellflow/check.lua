@@ -20,6 +20,8 @@ local M = {}
 
 M.STEPS_MAX = 1e7 -- VM instructions of one call; a tenth of a second or so
 
+local NO_GUARD = { begin = function() end, finish = function() end }
+
 local function call_dedup(hook, ev)
   local key, seconds = hook(ev)
   if key then answers.check_dedup(key, seconds) end
@@ -101,8 +103,10 @@ local function try(setup, errors, step, ev, raw)
   if not hook or errors.stuck[home] then return end
   errors.forgiven = false
   errors.reads.begin(step.name)
+  errors.guard.begin(home, step.name, errors.lines)
   local function call() step.call(hook, ev, setup, raw) end
   local ok, stuck, err = limit.call(call, setup.faults.capture, M.STEPS_MAX)
+  errors.guard.finish()
   errors.reads.finish()
   if ok then return end
   setup.relieve(err)
@@ -208,8 +212,9 @@ local function run_all(host, setup, errors, warnings)
 end
 
 --- `host`: the runtime's state in host.lua; `chunks`: the compiled files of the policy (sandbox.lua), or nil. Returns a
---- list of errors and a list of warnings, "file:line: what", each once. Overwrites the batch.
-function M.run(host, chunks)
+--- list of errors and a list of warnings, "file:line: what", each once. Overwrites the batch. `guard` (or nil): told
+--- around each call, begin(place, name, errors so far) and finish().
+function M.run(host, chunks, guard)
   local cell, kinds = host.cells[0], check_kinds.new(host.cells)
   -- A policy whose cell comes from the command line would find an event without one, which no run has; and every cell
   -- has an interface in a run.
@@ -220,7 +225,8 @@ function M.run(host, chunks)
   local interface = cell.interface
   cell.interface = interface or "eth0"
   local setup = setup_of(host)
-  local errors, warnings = { lines = {}, seen = {}, stuck = {}, forgiven = false, reads = check_reads.new() }, {}
+  local errors, warnings = { lines = {}, seen = {}, stuck = {}, forgiven = false, reads = check_reads.new(),
+    guard = guard or NO_GUARD }, {}
   errors.reads.open()
   local ok, wrong = pcall(run_all, host, setup, errors, warnings)
   event.forgive = nil

@@ -27,6 +27,7 @@ local words = require("cellflow.words")
 local M = {}
 
 M.LOAD_STEPS_MAX = 1e8 -- instructions while the file is read: about a second
+M.LOAD_SECONDS_MAX = 8 -- of processor time; the supervisor waits for ten
 
 local function text_of(chars)
   if chars[0] ~= 0 then return ffi.string(chars) end
@@ -65,7 +66,7 @@ local function read_file(self, chunk, file)
     failure = placed and text or where .. ": " .. text
   end
   jit.off(chunk, true)
-  local ok, _, err = limit.call(chunk, note, M.LOAD_STEPS_MAX)
+  local ok, _, err = limit.call(chunk, note, M.LOAD_STEPS_MAX, M.LOAD_SECONDS_MAX)
   jit.on(chunk, true)
   if not ok then
     self.relieve(err)

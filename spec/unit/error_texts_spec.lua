@@ -30,8 +30,9 @@ local EXAMPLES = {
     match = 'deny "x": tcp_flags "SX": there is no flag "X"' },
   ["must be true or false, got "] = { event_words = 'event: fragment must be true or false, got "maybe"',
     limits = "limits: interpreted must be true or false, got 1", match = 'deny "x": fragment must be true or false' },
-  [" million instructions; is there a loop without an end?"] = {
-    explain = "still running after 10 million instructions", limit = "still running after 100 million instructions" },
+  [" million instructions"] = {
+    limit = "still running after 100 million instructions; is there a loop without an end?" },
+  ["still running after "] = { limit = "still running after 3 s; is there a loop without an end?" },
   [" is one too many; there can be "] = { handlers = 'on "opened" is one too many; there can be 64 handlers',
     words = 'output "json" is one too many; there can be 8 outputs' },
   ['" is missing'] = { json_decode = '"," or "}" is missing' },
