@@ -96,6 +96,7 @@ struct cf_shared {
 	_Atomic uint32_t reason_count;
 	_Atomic uint32_t counter_count;
 	_Atomic uint64_t clock_steps;
+	_Atomic uint64_t log_lost; /* log lines */
 	struct cf_progress progress[2]; /* by the parity of the generation: at a reload two policies are loaded */
 	char confinement[CF_CONFINEMENT_LEN]; /* of the latest worker, in words */
 	char reason_names[CF_REASONS_MAX][CF_REASON_LEN];
