@@ -13,7 +13,7 @@ int close(int fd);
 long read(int fd, void *out, size_t size);
 ]])
 
-local STDERR, O_NONBLOCK, PIPE_LEN = 2, 2048, 65536
+local STDERR, PIPE_LEN = 2, 65536
 local LINE = ("x"):rep(999 - #"cellflow: ")
 
 describe("a log that nobody reads", function()

@@ -63,7 +63,8 @@ describe("check", function()
   end)
 
   it("ends what takes few instructions and a long time, and names the line", function()
-    assert.same({ 'error: p.lua:2: still running after 3 s; is there a loop without an end?', "error: p.lua: 1 finding" },
+    assert.same({ "error: p.lua:2: still running after 3 s; is there a loop without an end?",
+      "error: p.lua: 1 finding" },
       (findings('function verdict(ev) local s = "" for i = 1, 1e9 do s = s .. "x" end return s end')))
   end)
 
@@ -190,7 +191,8 @@ describe("check", function()
       local _, code, out = findings(
         'function verdict() return (("a"):rep(40):find(("a?"):rep(40) .. ("a"):rep(40))) end', "--json")
       assert.equal('{"errors":1,"file":"p.lua","findings":[{"file":"p.lua","level":"error","line":2,"text":"verdict ' ..
-        'did not come back from one call within 4 s (a text pattern without an end?)"}],"ok":false,"warnings":0}\n', out)
+        'did not come back from one call within 4 s (a text pattern without an end?)"}],"ok":false,"warnings":0}\n',
+        out)
       assert.equal(3, code)
     end)
 
