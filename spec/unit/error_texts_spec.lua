@@ -57,6 +57,8 @@ local EXAMPLES = {
   ["nested deeper than "] = { where_syntax = "column 61: nested deeper than 60" },
   ["longer than "] = { where_syntax = "longer than 8192 bytes" },
   [" cannot be changed"] = { sandbox = "table cannot be changed" },
+  [" and of "] = { holder = '"kept" of verdict at cellflow.lua:3 and of 2 more',
+    match_review = "dst_port and of protocol" },
   [" cannot be "] = { record = "record.x cannot be 1LL" },
   [" has no "] = { testing = 'a replay has no "cuont" (did you mean "count"?)' },
   ["a record has no field "] = { testing_replayed = 'a record has no field "dst_prt" (did you mean "dst_port"?)',
