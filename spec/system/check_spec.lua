@@ -90,6 +90,16 @@ describe("check", function()
     assert.equal(0, code)
   end)
 
+  it("does not take ev:copy() for reading every field", function()
+    assert.same({ 'warning: p.lua:4: on "opened" reads close_reason, which no event that comes here has' }, (findings([[
+      local kept
+      on("opened", function(ev)
+        kept = ev:copy() if ev.close_reason then log.debug("x") end
+        local last = kept
+      end)
+      on("opened", function(ev) local copy = ev:copy() kept = copy end)]])))
+  end)
+
   it("tries handlers behind a match on events that meet it", function()
     assert.same({ 'error: p.lua:2: a flow event has no field "nope"',
       'error: p.lua:3: attempt to concatenate a nil value',
