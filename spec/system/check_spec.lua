@@ -68,6 +68,17 @@ describe("check", function()
       (findings('function verdict(ev) local s = "" for i = 1, 1e9 do s = s .. "x" end return s end')))
   end)
 
+  it("does not try a slow function for ever, and says so", function()
+    local lines, code = findings([[
+      local text = ("x"):rep(2 ^ 23)
+      function verdict(ev) return text:gsub("x", "yy") == ev.dst_addr and "deny" or "allow" end
+      function reason(ev) if ev.family == "ipv6" and ev.protocol == "icmpv6" then return ev.nope end end]])
+    assert.equal('error: p.lua:4: a flow event has no field "nope"', lines[1])
+    assert.matches("^warning: p.lua:3: verdict takes %d+ ms a call, so it was tried on %d+ made%-up events only$",
+      lines[2])
+    assert.equal(3, code)
+  end)
+
   it("ends what does not come back from one call, and tells what it found until then", function()
     local lines, code, out = findings([[
       function dedup(ev) return ev.nope end
