@@ -21,6 +21,15 @@ function M.prepare(core, purpose)
   return core
 end
 
+--- Where a policy's own log lines go: for `check` nowhere while its functions are tried, as nothing happened.
+--- `state`: host.lua's.
+function M.log_core(core, purpose, state)
+  if purpose ~= "check" then return core end
+  return { cf_log_text = function(level, text, len)
+    if not state.is_trying then core.cf_log_text(level, text, len) end
+  end }
+end
+
 --- The faults that a runtime of that purpose has.
 function M.counted(faults, purpose)
   return purpose == "explain" and explain.counted(faults) or faults

@@ -254,7 +254,9 @@ function M.run(host, chunks, guard)
   local errors, warnings = { lines = {}, seen = {}, stuck = {}, forgiven = false, reads = check_reads.new(),
     guard = guard or NO_GUARD, shares = {} }, {}
   errors.reads.open()
+  host.is_trying = true
   local ok, wrong = pcall(run_all, host, setup, errors, warnings)
+  host.is_trying = false
   event.forgive = nil
   errors.reads.close()
   cell.interface = interface

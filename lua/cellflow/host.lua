@@ -83,7 +83,7 @@ local function load_policy(self, text, file, args, plan, read_include)
   local more = vocabulary.new(self.core, plan, { encoder = encoder, file = file, read_include = read_include })
   for name, word in pairs(more.words) do declaring[name] = word end
   local box = sandbox.new({ words = declaring, args = args, plain = plain, json_encode = encoder.encode,
-    log = log.new(self.core) })
+    log = log.new(asks.log_core(self.core, self.purpose, self)) })
   if text then
     local chunk, wrong = sandbox.compile(text, file, box.env)
     if not chunk then error(wrong, 0) end

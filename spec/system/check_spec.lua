@@ -62,6 +62,13 @@ describe("check", function()
       end]])))
   end)
 
+  it("keeps to itself what the policy logs of made-up events", function()
+    assert.same({ "read" }, (findings([[
+      log.info("read")
+      on("opened", function(ev) log.warn("opened", ev.dst_addr) print(ev.dst_port) end)
+      every(60, function() log.error("now") end)]])))
+  end)
+
   it("ends what takes few instructions and a long time, and names the line", function()
     assert.same({ "error: p.lua:2: still running after 3 s; is there a loop without an end?",
       "error: p.lua: 1 finding" },
