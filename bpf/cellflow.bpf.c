@@ -82,18 +82,18 @@ static __always_inline void cf_flow_seen_at(struct cf_flow *fresh, const struct 
 }
 
 /* A packet whose flow is not in the table, or that begins a new connection in an old one's place. */
-__noinline int cf_observe_new(struct cf_flow_set *set, __u32 tag, struct cf_flow *fresh, struct cf_stats *stats,
-			      __u32 direction)
+__noinline int cf_observe_new(struct cf_flow_tags *tags, struct cf_flow_set *set, __u32 tag, struct cf_flow *fresh,
+			      struct cf_stats *stats)
 {
 	struct cf_flow_ended *ended;
 	struct cf_flow *flow = NULL;
-	int result;
+	int result, direction;
 
-	if (!set || !fresh || !stats)
+	if (!tags || !set || !fresh || !stats)
 		return 0;
 	ended = &stats->ended;
-	direction &= 1;
-	result = cf_flow_insert(set, tag, fresh, direction, ended, &flow);
+	direction = fresh->origin & 1;
+	result = cf_flow_insert(tags, set, tag, fresh, ended, &flow);
 	stats->n[result]++;
 	if (result == CF_STAT_FLOW_HIT && flow) {
 		struct cf_load load = { fresh->packets[direction], fresh->bytes[direction], fresh->first_seen_ns };
@@ -116,10 +116,11 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 			       struct cf_flow_key *key, __u32 hook)
 {
 	int direction = (cf_config.flags & CF_BPF_FLIPPED ? hook ^ 1 : hook) & 1;
+	struct cf_flow_tags *tags;
 	struct cf_flow_set *set;
 	struct cf_flow *flow, fresh;
 	struct cf_load load;
-	__u32 index, tag;
+	__u32 index, block, tag;
 	__u64 hash;
 
 	if (!stats || !packet || !key)
@@ -128,15 +129,19 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	hash = cf_flow_hash(key, &cf_config.secret);
 	tag = cf_flow_tag(hash);
 	index = cf_flow_set_index(hash, cf_config.set_mask);
+	block = cf_config.set_mask + 1 + index / CF_FLOW_BLOCK;
 	set = bpf_map_lookup_elem(&FLOWS, &index);
-	if (!set) {
+	tags = bpf_map_lookup_elem(&FLOWS, &block);
+	if (!set || !tags) {
 		stats->n[CF_STAT_FLOW_FULL]++;
 		return 0;
 	}
-	flow = cf_flow_find(set, tag, key);
+	/* Before the look-up: what comes after it the verifier walks once for each way. */
 	cf_load_measure(skb, packet, key->protocol, &load);
 	if (direction == CF_FLOW_EGRESS)
 		stats->n[CF_STAT_EGRESS_PACKETS] += load.packets;
+	tags += index % CF_FLOW_BLOCK;
+	flow = cf_flow_find(tags, set, tag, key);
 	if (flow && !cf_flow_is_reuse(flow, packet->tcp_flags)) {
 		load.now = cf_clock_coarse(stats);
 		cf_flow_add(flow, &load, packet->tcp_flags, direction);
@@ -147,7 +152,7 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	__builtin_memcpy(&fresh.key, key, sizeof(fresh.key));
 	cf_flow_begin(&fresh, packet, &load, direction);
 	cf_flow_seen_at(&fresh, skb, hook);
-	return cf_observe_new(set, tag, &fresh, stats, direction);
+	return cf_observe_new(tags, set, tag, &fresh, stats);
 }
 
 /* Of a buffer that was not parsed: the kernel's count, which both ends of a veth pair have alike. */
@@ -156,20 +161,34 @@ static __always_inline __u64 cf_segments(struct __sk_buff *skb)
 	return skb->gso_size && skb->gso_segs ? skb->gso_segs : 1;
 }
 
+/* The parser keeps what it finds in registers, whose bounds the verifier knows, and gives out a copy. */
+__noinline int cf_observe_parse(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+{
+	struct cf_packet found = {};
+	int result;
+
+	if (!packet || !key)
+		return CF_STAT_UNPARSED_TRUNCATED;
+	result = cf_parse(skb, &found, key);
+	__builtin_memcpy(packet, &found, sizeof(*packet));
+	return result;
+}
+
 /* Counters are plain additions: the programs run with bottom halves off, one at a time on a CPU. */
 static __always_inline int cf_observe(struct __sk_buff *skb, int hook)
 {
 	struct cf_flow_key key = { .cell = cf_config.cell };
-	struct cf_packet packet = {}, facts;
+	struct cf_packet packet;
 	struct cf_stats *stats;
-	__u32 zero = 0;
-	int result;
+	__u32 zero = 0, result;
 
 	stats = bpf_map_lookup_elem(&STATS, &zero);
 	if (!stats)
 		return TC_ACT_UNSPEC;
 	stats->n[CF_STAT_PACKETS]++;
-	result = cf_parse(skb, &packet, &key);
+	result = cf_observe_parse(skb, &packet, &key);
+	if (result >= CF_STAT_COUNT) /* never: for the verifier */
+		return TC_ACT_UNSPEC;
 	stats->n[result]++;
 	if (result != CF_STAT_PARSED) {
 		if ((cf_config.flags & CF_BPF_FLIPPED ? !hook : hook) == CF_FLOW_EGRESS)
@@ -180,10 +199,7 @@ static __always_inline int cf_observe(struct __sk_buff *skb, int hook)
 		stats->n[CF_STAT_LATER_FRAGMENTS]++;
 	if (packet.copied)
 		stats->n[CF_STAT_NON_LINEAR]++;
-	/* A copy: a pointer to the parser's would keep that one out of registers, and offsets that were in memory
-	 * have lost the bounds that the verifier asks for. */
-	facts = packet;
-	cf_observe_flow(skb, stats, &facts, &key, hook);
+	cf_observe_flow(skb, stats, &packet, &key, hook);
 	return TC_ACT_UNSPEC;
 }
 
