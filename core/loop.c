@@ -133,7 +133,7 @@ static uint32_t drain(struct loop *loop, uint32_t max)
 	uint32_t turns = 0, found = 0, taken, permille;
 
 	cf_feed_used(&turn->feed, &permille);
-	while (turns < max) {
+	while (turns < max && !turn->is_full) {
 		if (wait_for_room(loop) && !loop->ending)
 			max = turns + 1; /* orders have waited as well */
 		taken = cf_turn_once(turn);

@@ -78,8 +78,12 @@ enum { CF_SCRIPT_FULL = 75 };
  * code gets Lua's "not enough memory", while compiled code ends the process with CF_SCRIPT_FULL. */
 void cf_script_interpret(int on);
 
-/* 1: after the latest batch the policy held more than its soft memory limit, also after a full collection. */
+/* 1: after the latest batch or moment the policy held more than its soft memory limit, also after a full collection. */
 int cf_script_is_full(void);
+
+/* Who says that a policy held or wanted too much, and how often; NULL, at first: a warning each time. */
+enum cf_script_full { CF_SCRIPT_HELD, CF_SCRIPT_WANTED, CF_SCRIPT_FULL_KINDS };
+void cf_script_on_full(void (*tell)(enum cf_script_full how, const char *text));
 
 /* Interface names as the supervisor resolved them, and cell names: plan index by event slot. */
 int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);

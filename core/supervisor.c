@@ -308,6 +308,7 @@ static void summarise(struct supervisor *sup, const struct cf_summary *summary)
 	static char line[1 << 20];
 	size_t len = 0;
 
+	cf_log_last_patience(CF_LOG_LAST_PATIENCE_MS);
 	if (sup->options->summary_record)
 		len = cf_summary_json(summary, line, sizeof(line));
 	if (len)
