@@ -110,9 +110,11 @@ void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *ti
 	set_times(collect);
 }
 
-static uint32_t *nflog_seq(struct cf_collect *collect, uint32_t slot)
+/* A predecessor may have read it: then what it could not tell any more comes out as lost. */
+static void go_on(struct cf_nflog *nflog, const struct cf_collected_socket *left)
 {
-	return &collect->config->numbers->nflog_seq[slot % CF_CELLS_MAX];
+	nflog->next_seq = left->next_seq;
+	nflog->numbers.unsettled = left->unsettled;
 }
 
 static void close_source(struct cf_collect *collect, struct cf_collect_source *source)
@@ -150,8 +152,8 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 	source->nflog.fd = nflog_fd;
 	if (nflog_fd >= 0) {
 		cf_nflog_init(&source->nflog, nflog_fd, about->slot, about->ifindex);
-		/* A predecessor may have read it: then what it could not tell any more comes out as lost. */
-		source->nflog.next_seq = about->is_known ? *nflog_seq(collect, about->slot) : 0;
+		if (about->is_known)
+			go_on(&source->nflog, &collect->config->numbers->sockets[about->slot % CF_CELLS_MAX]);
 		collect->nflog_count++;
 	}
 	if (ring_fd >= 0 && cf_own_ring_open(&source->ring, ring_fd, about->ring_size, &origin, error) < 0) {

@@ -119,6 +119,7 @@ static void count_nflog(struct cf_collected_nflog *to, const struct cf_nflog_num
 	to->unparsed += (now->packets - now->parsed) - (before->packets - before->parsed);
 	to->lost += now->lost - before->lost;
 	to->overruns += now->overruns - before->overruns;
+	to->unsettled += now->unsettled - before->unsettled; /* may be less than before */
 	to->refused += now->refused - before->refused;
 }
 
@@ -140,7 +141,8 @@ static int read_nflog(struct cf_collect *collect, struct cf_collect_source *sour
 			break;
 	}
 	count_nflog(&reading.nflog, &before, &source->nflog.numbers);
-	cf_note_nflog(numbers, &reading.nflog, source->about.slot, source->nflog.next_seq);
+	cf_note_nflog(numbers, &reading.nflog, source->about.slot,
+		      (struct cf_collected_socket){ source->nflog.next_seq, (uint32_t)source->nflog.numbers.unsettled });
 	return more;
 }
 

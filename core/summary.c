@@ -68,7 +68,7 @@ static int output_adds_up(const struct cf_output_numbers *out)
 static uint64_t lost_collecting(const struct cf_collected *collected)
 {
 	return collected->untold + collected->own_refused + collected->nflog.flow_full + collected->nflog.lost +
-	       collected->nflog.refused;
+	       collected->nflog.unsettled + collected->nflog.refused;
 }
 
 /* Flows of which no event got into the ring. */

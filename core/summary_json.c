@@ -111,6 +111,7 @@ static void collector_numbers(struct cf_json *json, const struct cf_summary *sum
 	number(json, "nflog_flow_full", n->nflog.flow_full);
 	number(json, "nflog_lost", n->nflog.lost);
 	number(json, "nflog_overruns", n->nflog.overruns);
+	number(json, "nflog_unsettled", n->nflog.unsettled);
 	number(json, "nflog_refused", n->nflog.refused);
 	number(json, "joined", n->joined);
 	number(json, "conflicts", n->conflicts);
