@@ -128,6 +128,7 @@ static int read_nflog(struct cf_collect *collect, struct cf_collect_source *sour
 	struct cf_collected *numbers = collect->config->numbers;
 	struct reading reading;
 	struct cf_nflog_numbers before = source->nflog.numbers;
+	struct cf_collected_socket left;
 	int more = 0;
 
 	reading.collect = collect;
@@ -141,8 +142,9 @@ static int read_nflog(struct cf_collect *collect, struct cf_collect_source *sour
 			break;
 	}
 	count_nflog(&reading.nflog, &before, &source->nflog.numbers);
-	cf_note_nflog(numbers, &reading.nflog, source->about.slot,
-		      (struct cf_collected_socket){ source->nflog.next_seq, (uint32_t)source->nflog.numbers.unsettled });
+	left.next_seq = source->nflog.next_seq;
+	left.unsettled = (uint32_t)source->nflog.numbers.unsettled;
+	cf_note_nflog(numbers, &reading.nflog, source->about.slot, left);
 	return more;
 }
 

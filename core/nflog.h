@@ -39,7 +39,7 @@ struct cf_nflog_numbers {
 	uint64_t unparsed[CF_NFLOG_UNPARSED]; /* by CF_STAT_UNPARSED_* - CF_STAT_UNPARSED_NOT_IP */
 	uint64_t lost; /* gaps in the kernel's numbers: packets that it logged and could not deliver */
 	uint64_t overruns; /* times that the kernel said so (ENOBUFS); one may stand for thousands of lost packets */
-	uint64_t unsettled; /* of these, those after which no packet came yet: one or more lost in each, not in `lost` */
+	uint64_t unsettled; /* of these, those after which no packet came yet: in each, one or more that `lost` lacks */
 	uint64_t refused; /* netlink messages that are malformed, no NFLOG packet, or not from the kernel */
 };
 
