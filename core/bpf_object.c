@@ -215,7 +215,8 @@ static int load_fail(struct load *load, int cause)
 
 static int open_object(struct load *load, const char *path)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "cellflow", .kernel_log_buf = load->log,
+	const char *base = path && strrchr(path, '/') ? strrchr(path, '/') + 1 : path; /* libbpf's messages name it */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = path ? base : "cellflow", .kernel_log_buf = load->log,
 		    .kernel_log_size = VERIFIER_LOG_LEN);
 	const void *bytes = cf_bpf_embedded;
 	size_t len = (size_t)(cf_bpf_embedded_end - cf_bpf_embedded);
