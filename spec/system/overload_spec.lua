@@ -60,6 +60,21 @@ describe("a ring that is too small", function()
       run:stderr(), 1, true)
   end)
 
+  -- The ring of a cell with both sources is its own, and read by the collector.
+  for size, fits in pairs({ ["1"] = false, ["4"] = true }) do
+    it("is one of a cell with both sources too, as large as --ring-size says: " .. size .. " MiB", function()
+      local run = cellflow.start({ args = { "--netns", here.cell, "--sources", "ebpf,nflog", "--ring-size", size,
+        "--summary-record" } }):ready()
+      local collector = run:collector()
+      assert.is_true(cellflow.kill(collector, "STOP"))
+      here:send(("--mix udp4 --flows %d"):format(FLOWS))
+      assert.is_true(cellflow.kill(collector, "CONT"))
+      assert.equal(0, run:finish())
+      local k = identities.check(run:summary()).kernel
+      assert.equal(fits and 0 or FLOWS - math.floor((RING - 1) / RECORD), k.ring_full)
+    end)
+  end
+
   it("is no failure unless asked to be one", function()
     local _, code = overload()
     assert.equal(0, code)
