@@ -62,10 +62,11 @@ describe("both sources", function()
     here:stop(knocking)
     list(path)
     assert.equal(0, run:finish())
-    local seen, count = {}, 0
+    local seen, count, allowed = {}, 0, 0
     for _, record in ipairs(run:records()) do
       local flow = flow_list.of(record)
       if expected[flow] then
+        allowed = allowed + (record.decision == "allow" and 1 or 0)
         assert.is_nil(seen[flow], "two records of " .. flow)
         seen[flow] = true
         count = count + 1
@@ -87,6 +88,9 @@ describe("both sources", function()
     assert.equal(FLOWS, count)
     local summary = identities.check(run:summary())
     assert.equal(0, summary.lost)
+    assert.equal(FLOWS, summary.flows)
+    assert.same({ allowed, "exact" }, { summary.exercised_egress_connections,
+      summary.exercised_egress_connections_are })
     assert.same({ "ebpf", "nflog" }, summary.cells[1].sources)
   end)
 
