@@ -110,11 +110,15 @@ void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *ti
 	set_times(collect);
 }
 
-/* A predecessor may have read it: then what it could not tell any more comes out as lost. */
-static void go_on(struct cf_nflog *nflog, const struct cf_collected_socket *left)
+/* The socket may have been read before, for this cell: then what could not be told any more comes out as lost. */
+static void go_on(struct cf_collect *collect, struct cf_collect_source *source)
 {
-	nflog->next_seq = left->next_seq;
-	nflog->numbers.unsettled = left->unsettled;
+	struct cf_collected_socket *left = &collect->config->numbers->sockets[source->about.slot % CF_CELLS_MAX];
+
+	if (left->cookie != source->about.nflog_cookie)
+		cf_note_socket(left, source->about.nflog_cookie);
+	source->nflog.next_seq = left->next_seq;
+	source->nflog.numbers.unsettled = left->unsettled;
 }
 
 static void close_source(struct cf_collect *collect, struct cf_collect_source *source)
@@ -152,8 +156,7 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 	source->nflog.fd = nflog_fd;
 	if (nflog_fd >= 0) {
 		cf_nflog_init(&source->nflog, nflog_fd, about->slot, about->ifindex);
-		if (about->is_known)
-			go_on(&source->nflog, &collect->config->numbers->sockets[about->slot % CF_CELLS_MAX]);
+		go_on(collect, source);
 		collect->nflog_count++;
 	}
 	if (ring_fd >= 0 && cf_own_ring_open(&source->ring, ring_fd, about->ring_size, &origin, error) < 0) {

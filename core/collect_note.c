@@ -59,6 +59,14 @@ static void finish_nflog(struct cf_collected *numbers)
 	FENCE();
 }
 
+void cf_note_socket(struct cf_collected_socket *place, uint64_t cookie)
+{
+	place->next_seq = 0;
+	place->unsettled = 0;
+	STORE(place->cookie, cookie);
+	FENCE();
+}
+
 void cf_note_nflog(struct cf_collected *numbers, const struct cf_collected_nflog *next, uint32_t slot,
 		   struct cf_collected_socket socket)
 {

@@ -142,6 +142,7 @@ static int read_nflog(struct cf_collect *collect, struct cf_collect_source *sour
 			break;
 	}
 	count_nflog(&reading.nflog, &before, &source->nflog.numbers);
+	left.cookie = source->about.nflog_cookie;
 	left.next_seq = source->nflog.next_seq;
 	left.unsettled = (uint32_t)source->nflog.numbers.unsettled;
 	cf_note_nflog(numbers, &reading.nflog, source->about.slot, left);

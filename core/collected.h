@@ -43,8 +43,9 @@ struct cf_collected_closed {
 	uint64_t produced; /* of the host ring, before it was told */
 };
 
-/* What a successor needs of a socket, by slot. */
+/* How far a slot's socket was read, for a collector that comes after, or a cell that takes the other's place. */
 struct cf_collected_socket {
+	uint64_t cookie; /* of which socket this is true */
 	uint32_t next_seq; /* number of the next packet */
 	uint32_t unsettled; /* overruns, as above, of this one */
 };

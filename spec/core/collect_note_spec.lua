@@ -109,7 +109,7 @@ describe("a collector killed", function()
 
   it("while it counts a read of NFLOG: all of it is counted, or nothing", function()
     local steps, seen, unfinished = 0, {}
-    local socket = ffi.new("struct cf_collected_socket", { 77, 3 })
+    local socket = ffi.new("struct cf_collected_socket", { cookie = 9, next_seq = 77, unsettled = 3 })
     local next_numbers = ffi.new("struct cf_collected_nflog", { packets = 7, parsed = 6, unparsed = 1, flow_new = 6 })
     repeat
       open()
