@@ -54,6 +54,8 @@ void cf_cell_detach(struct cf_cells *cells, struct cf_cell *cell)
 	if (cell->is_watched)
 		cf_cell_watch_remove(&cells->watch, &cell->watched);
 	cell->is_watched = false;
+	if (!cell->gone)
+		cf_cell_note_taken_off(cell);
 	if (cf_bypass_detach(&cell->bypass, &error) < 0 && !cell->gone)
 		cf_warn("%s", error.text);
 	if (cf_detach(&cell->attachment, &cell->stand.at, &error) < 0 && !cell->gone)

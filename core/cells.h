@@ -32,6 +32,8 @@ struct cf_cell {
 	char interface[CF_IFNAME_LEN];
 	bool counted; /* `stats` says something: there is an object, and it counts */
 	bool missed; /* before this one, or in between, its way out was not watched as cf_cell_misses has it */
+	uint32_t taken_off; /* how often somebody took its clsact filter off */
+	bool is_off; /* and it could not be put back yet, as was said */
 	bool gone; /* its namespace or interface went */
 	bool leaving; /* gone, and still to be detached */
 	bool is_watched;

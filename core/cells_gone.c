@@ -54,7 +54,8 @@ static void check(struct cf_cells *cells, struct cf_cell *cell, uint32_t *by_nam
 		--*by_name_left;
 		cells->next_check = cell->slot + 1;
 	}
-	cf_cell_check(&cell->watched);
+	if (cf_cell_check(&cell->watched) == CF_CELL_ALIVE)
+		cf_cell_look_after(cell);
 }
 
 uint32_t cf_cells_check(struct cf_cells *cells, bool all)

@@ -268,6 +268,8 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
+		if (cell->taken_off)
+			number(json, "taken_off", cell->taken_off);
 		cf_summary_connections(summary, cell, &count);
 		connections(json, "connections", &count);
 		if (cell->bypass.counts)

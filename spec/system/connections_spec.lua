@@ -116,8 +116,8 @@ describe("the count of connections", function()
     end)
   end
 
-  -- Of a cell as it was and as it is after a reload (nil: no longer there): what the counts of the run and of cell "one"
-  -- are. Another cell is there all the time.
+  -- Of a cell as it was and as it is after a reload (nil: no longer there): what the counts of the run and of that cell
+  -- are. Another one is there all the time.
   for name, case in pairs({
     ["by eBPF all the time"] = { 'run_id = "a"', 'run_id = "b"', "exact", "exact" },
     ["and was removed"] = { 'run_id = "a"', nil, "exact" },

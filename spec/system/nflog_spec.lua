@@ -137,7 +137,8 @@ describe("NFLOG", function()
     local path = policy_run.write(policy_run.directory() .. "/policy.lua", CELL:format(here.cell, 'sources = "nflog"'))
     local run = cellflow.start({ args = { "-c", path, "--summary-record" } }):ready()
     local generation = 1
-    for seed, words in ipairs({ 'sources = "nflog"', 'sources = "nflog", events = { "opened", "closed", "logged" }',
+    for seed, words in ipairs({ 'sources = "nflog"',
+      'sources = "nflog", events = { "opened", "closed", "logged" }',
       'sources = { "ebpf", "nflog" }', OTHER, 'sources = "nflog", hooks = "ingress"', OTHER }) do
       send(100, "--seed " .. seed)
       local fails = words == OTHER
