@@ -160,7 +160,9 @@ static __always_inline void cf_flow_pause(void)
 static __always_inline int cf_flow_lock(struct cf_flow_set *set)
 {
 	for (uint32_t i = 0; i < CF_LOCK_TRIES; i++) {
-		if (!__sync_val_compare_and_swap(&set->lock, 0, 1))
+		uint32_t free = *(volatile uint32_t *)&set->lock & ~CF_SET_LOCKED;
+
+		if (__sync_val_compare_and_swap(&set->lock, free, free | CF_SET_LOCKED) == free)
 			return 1;
 		cf_flow_pause();
 	}
@@ -169,7 +171,7 @@ static __always_inline int cf_flow_lock(struct cf_flow_set *set)
 
 static __always_inline void cf_flow_unlock(struct cf_flow_set *set)
 {
-	__sync_val_compare_and_swap(&set->lock, 1, 0);
+	__sync_fetch_and_and(&set->lock, ~(uint32_t)CF_SET_LOCKED);
 }
 
 static __always_inline uint32_t cf_bloom_bit(uint32_t half)
@@ -198,6 +200,7 @@ static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag, 
 {
 	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
 
+	__sync_fetch_and_or(&set->lock, CF_SET_EVICTED);
 	set->evictions++;
 	set->evicted = (uint32_t)(now >> 30);
 	set->bloom[a / 64] |= 1ULL << (a % 64);
@@ -255,14 +258,20 @@ static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_en
 	}
 }
 
-/* Counters are added to: they are 0 in a free way, and what is in them otherwise must not be lost. */
-static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction)
+/* Into a way that was free nobody else counts, and a plain store need not wait for memory. In another's place counters
+ * are added to: what others add to them in this moment must not be lost. */
+static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction, int was_free)
 {
 	__builtin_memcpy(&flow->key, &fresh->key, sizeof(flow->key));
 	flow->first_seen_ns = fresh->first_seen_ns;
 	flow->last_seen_ns = fresh->last_seen_ns;
-	__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
-	__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	if (was_free) {
+		flow->packets[direction] = fresh->packets[direction];
+		flow->bytes[direction] = fresh->bytes[direction];
+	} else {
+		__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
+		__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	}
 	__builtin_memcpy(flow->tcp_flags, fresh->tcp_flags, sizeof(*flow) - offsetof(struct cf_flow, tcp_flags));
 }
 
@@ -294,12 +303,15 @@ static __always_inline int cf_flow_replace(struct cf_flow_set *set, uint32_t tag
 			reason = CF_CLOSE_FIN;
 		cf_flow_take(flow, ended, reason, is_reuse ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED);
 	}
-	cf_bloom_age(set, fresh->first_seen_ns);
-	if (cf_bloom_has(set, tag))
-		fresh->flags |= CF_EVENT_REOPENED;
+	/* Most sets never overflow, and need not have that line fetched from memory. */
+	if (set->lock & CF_SET_EVICTED) {
+		cf_bloom_age(set, fresh->first_seen_ns);
+		if (cf_bloom_has(set, tag))
+			fresh->flags |= CF_EVENT_REOPENED;
+	}
 	if (held != CF_TAG_FREE && !is_reuse)
 		cf_bloom_put(set, held, fresh->first_seen_ns);
-	cf_flow_put(flow, fresh, direction);
+	cf_flow_put(flow, fresh, direction, held == CF_TAG_FREE);
 	__sync_val_compare_and_swap(&set->tag[way], CF_TAG_CLAIMED, tag);
 	return CF_STAT_FLOW_NEW;
 }

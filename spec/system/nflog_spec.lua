@@ -131,7 +131,7 @@ describe("NFLOG", function()
     assert.matches("collector killed by signal 9, another one takes over", run:stderr(), 1, true)
   end)
 
-  it("goes on with its socket over reloads that change the cell, or fail: nothing is lost or counted as lost", function()
+  it("goes on with its socket over reloads that change the cell, or fail, and nothing is lost for that", function()
     local CELL = 'cell "one" { netns = "%s", interface = "eth0", %s }\n'
     local OTHER = 'cell "other" { netns = "/nowhere/ns" }\n'
     local path = policy_run.write(policy_run.directory() .. "/policy.lua", CELL:format(here.cell, 'sources = "nflog"'))
