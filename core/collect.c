@@ -34,6 +34,10 @@ int cf_collect_flow(void *context, const struct cf_flow *flow, uint32_t kind, ui
 	struct cf_event event;
 
 	cf_flow_event(flow, kind, close_reason, &event);
+	/* Its beginning may wait for the other witness yet. */
+	if (cf_join_precede(collect->join, &event, collect->now_ns) < 0)
+		return -1;
+	cf_collect_count_join(collect);
 	if (kind == CF_KIND_CLOSED)
 		cf_note_closed(collect->config->numbers, cf_host_ring_produced(&collect->producer), flow);
 	return cf_collect_put(collect, &event);
