@@ -84,7 +84,8 @@ struct cf_message_source {
 	uint32_t has_nflog; /* 1: first descriptor is its NFLOG socket */
 	uint32_t has_ring; /* 1: the last one is its own ring */
 	uint32_t is_joined; /* 1: both sources, told as one */
-	uint32_t is_known; /* 1: an earlier collector was told of it */
+	uint32_t pad0; /* zero */
+	uint64_t nflog_cookie; /* that no other socket has: who read it before left a note of how far (collected.h) */
 	uint64_t ring_size; /* bytes */
 	char name[CF_NAME_LEN];
 };

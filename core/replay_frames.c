@@ -61,14 +61,13 @@ static int take_recorded_moment(struct cf_replay *replay, const struct cf_frame_
 static int take_loss(struct cf_replay *replay, const struct cf_frame_loss *frame, struct cf_error *error)
 {
 	const struct cf_loss *losses = (const struct cf_loss *)(frame + 1);
-	struct cf_script_moment moment = { .moment = CF_MOMENT_LOST, .now_ns = frame->now_ns };
+	struct cf_script_moment moment = { .moment = CF_MOMENT_LOST,
+					   .now_ns = frame->now_ns,
+					   .lost = cf_replay_lost(frame) };
 
-	for (uint32_t i = 0; i < frame->count; i++) {
+	for (uint32_t i = 0; i < frame->count; i++)
 		if (losses[i].what < CF_LOSSES)
 			replay->numbers.losses[losses[i].what] += losses[i].lost;
-		if (losses[i].what == CF_LOSS_RING_FULL || losses[i].what == CF_LOSS_FLOW_FULL)
-			moment.lost += losses[i].lost;
-	}
 	if (replay->is_same || !moment.lost || !replay->plan->limits.wants_lost)
 		return 0;
 	moment.lost_total = cf_outcome_current(replay->shared)->lost_told + moment.lost;

@@ -114,3 +114,15 @@ uint32_t cf_replay_refuse(const struct cf_replay_recorded *recorded, struct cf_b
 	batch->count = kept;
 	return refused;
 }
+
+uint64_t cf_replay_lost(const struct cf_frame_loss *frame)
+{
+	const struct cf_loss *losses = (const struct cf_loss *)(frame + 1);
+	uint64_t lost = 0;
+
+	for (uint32_t i = 0; i < frame->count; i++)
+		if (losses[i].what == CF_LOSS_RING_FULL || losses[i].what == CF_LOSS_FLOW_FULL ||
+		    losses[i].what == CF_LOSS_NFLOG_LOST)
+			lost += losses[i].lost;
+	return lost;
+}

@@ -34,4 +34,6 @@ void cf_replay_plan_fill(struct cf_plan *plan, const struct cf_replay_recorded *
 			 const struct cf_plan_metadata *declared, const struct cf_plan_metadata *given);
 /* Take away the events of cells that the recording does not name; returns how many there were. */
 uint32_t cf_replay_refuse(const struct cf_replay_recorded *recorded, struct cf_batch *batch);
+/* How much of it handlers of `lost` are told, as those of a live run were (lost.h). */
+uint64_t cf_replay_lost(const struct cf_frame_loss *frame);
 #endif
