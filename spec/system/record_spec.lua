@@ -183,6 +183,27 @@ describe("a run that is recorded", function()
     end
   end)
 
+  it("goes on in other parts once one is large enough", function()
+    local run = start("--record-size", "1")
+    -- Datagrams of which nothing compresses: ports, lengths and moments.
+    local datagrams = here:start("cell", ([[timeout 60 python3 -c '
+import os, random, socket
+all = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(200)]
+while not os.path.exists("%s.1"):
+    for _ in range(1000):
+        random.choice(all).sendto(b"x" * random.randrange(1200), ("%s", random.randrange(1, 65536)))
+']]):format(path, lab.peer4))
+    wait_for(datagrams)
+    local all, summary, records = finish(run)
+    recorded.same(records, all.events)
+    assert.is_true(summary.recording.parts >= 2)
+    for i, part in ipairs(recorded.parts(path)) do
+      local size = lab.must("stat -c %s " .. part) + 0
+      assert.is_true(i == #all.files or size >= 2 ^ 20 and size < 2 ^ 21, size)
+      assert.equal(i < #all.files, all.files[i].continues)
+    end
+  end)
+
   it("stays in the part that there is where another one cannot be made", function()
     lab.must(("printf %%s \"somebody's\" >%s.1"):format(path))
     local run = start("--record-time", "1")
