@@ -150,13 +150,29 @@ describe("replay", function()
     it("refuses what is no recording", function()
       place:write("empty.rec", "")
       place:write("text.rec", ("not a recording\n"):rep(100))
+      local other = made.bytes(10)
+      place:write("other.rec", other:sub(1, 8) .. "\9\0" .. other:sub(11))
       os.execute("mkfifo " .. place.path .. "/fifo.rec")
       for name, why in pairs({ ["empty.rec"] = "is empty", ["text.rec"] = "is no recording", ["."] = "a directory",
-        ["fifo.rec"] = "fifo.rec", ["none.rec"] = "cannot be opened" }) do
-        local code, out, err = place:run("replay -c p.lua " .. name)
-        assert.same({ 1, "" }, { code, out })
+        ["fifo.rec"] = "is a FIFO, want a recording", ["/dev/zero"] = "is no regular file, want a recording",
+        ["other.rec"] = "is a recording of version 9.0, and this cellflow reads version 1",
+        ["none.rec"] = "cannot be opened" }) do
+        for _, words in ipairs({ "replay -c p.lua ", "summary ", "coverage p.lua ", "suggest " }) do
+          local code, out, err = place:run(words .. name)
+          assert.same({ 1, "" }, { code, out }, words .. name)
+          assert.truthy(err:find(why, 1, true), err)
+          assert.is_nil(err:find("summary:", 1, true))
+        end
+        local code, out, err = place:run("diff p.lua p.lua " .. name)
+        assert.same({ 2, "" }, { code, out }, name)
         assert.truthy(err:find(why, 1, true), err)
-        assert.is_nil(err:find("summary", 1, true))
+      end
+      -- Behind one that is whole, it ends there.
+      for name, why in pairs({ ["other.rec"] = "of version 9.0", ["fifo.rec"] = "is a FIFO", ["."] = "a directory" }) do
+        local code, out, err = place:run("replay -q --summary-record -c p.lua a.rec " .. name)
+        assert.equal(1, code)
+        assert.truthy(err:find(name .. ": ", 1, true) and err:find(why, 1, true), err)
+        assert.is_true(#out > 1000 and out:sub(1, #expected - 2000) == expected:sub(1, #expected - 2000))
       end
     end)
 
@@ -174,6 +190,22 @@ describe("replay", function()
       assert.is_nil(on_terminal("-q -c p.lua"):find("%", 1, true))
       local _, _, err = place:run("replay --pace 1x -c p.lua a.rec")
       assert.is_nil(err:find("\r", 1, true))
+    end)
+
+    it("colours decisions on a terminal, unless NO_COLOR is set or it is told not to", function()
+      local function on_terminal(before, words)
+        sh("script -qec 'env %s %s replay -q -o compact --limit 3 %s a.rec' tty </dev/null >/dev/null", before,
+          place.program, words)
+        local file = assert(io.open(place.path .. "/tty"))
+        local text = file:read("*a")
+        file:close()
+        assert.truthy(text:find("allow", 1, true), text)
+        return text:find("\27[32mallow\27[0m", 1, true) ~= nil
+      end
+      assert.same({ true, false, false, true }, { on_terminal("-u NO_COLOR", ""), on_terminal("NO_COLOR=1", ""),
+        on_terminal("-u NO_COLOR", "--color never"), on_terminal("NO_COLOR=1", "--color always") })
+      local _, out = place:run("replay -q -o compact --limit 3 a.rec")
+      assert.is_nil(out:find("\27", 1, true))
     end)
 
     it("ends on a signal with what was decided so far", function()
