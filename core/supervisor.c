@@ -301,7 +301,11 @@ static void record_rest(struct supervisor *sup)
 /* Let what is under way arrive: no new events, then a worker to decide what is there, then the outputs. */
 static void drain(struct supervisor *sup)
 {
+	struct cf_message_number ms = { .value = sup->options->drain_ms };
+
 	cf_cells_detach(&sup->gen.cells);
+	if (sup->gen.worker.pid && sup->ending != END_QUIET)
+		cf_channel_try_send(sup->gen.worker.channel, CF_MSG_DRAINING, &ms, sizeof(ms));
 	collect_rest(sup);
 	cf_lost_tell(&sup->lost, &sup->gen); /* before the order to finish, so that it is heard */
 	cf_keeper_finish(&sup->keeper, sup->ending == END_QUIET ? 0 : sup->options->drain_ms);
