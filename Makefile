@@ -13,7 +13,7 @@ msg = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(patsubst $(abspath .)/%,%,$(2))
 
 PKGS     := libbpf libelf libmd luajit libmnl libnetfilter_log libzstd libxxhash libpcap
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
-CFLAGS   ?= -O2 -g
+CFLAGS   ?= -O3 -g
 comma := ,
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fPIC -pthread -D_GNU_SOURCE -DCF_VERSION='"$(VERSION)"' -Icore \
 	$(shell pkg-config --cflags $(PKGS)) $(CFLAGS) \

@@ -133,10 +133,11 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 		stats->n[CF_STAT_FLOW_FULL]++;
 		return 0;
 	}
-	flow = cf_flow_find(set, tag, key);
+	/* Before the look-up: what comes after it the verifier walks once for each way. */
 	cf_load_measure(skb, packet, key->protocol, &load);
 	if (direction == CF_FLOW_EGRESS)
 		stats->n[CF_STAT_EGRESS_PACKETS] += load.packets;
+	flow = cf_flow_find(set, tag, key);
 	if (flow && !cf_flow_is_reuse(flow, packet->tcp_flags)) {
 		load.now = cf_clock_coarse(stats);
 		cf_flow_add(flow, &load, packet->tcp_flags, direction);
@@ -156,20 +157,34 @@ static __always_inline __u64 cf_segments(struct __sk_buff *skb)
 	return skb->gso_size && skb->gso_segs ? skb->gso_segs : 1;
 }
 
+/* The parser keeps what it finds in registers, whose bounds the verifier knows, and gives out a copy. */
+__noinline int cf_observe_parse(struct __sk_buff *skb, struct cf_packet *packet, struct cf_flow_key *key)
+{
+	struct cf_packet found = {};
+	int result;
+
+	if (!packet || !key)
+		return CF_STAT_UNPARSED_TRUNCATED;
+	result = cf_parse(skb, &found, key);
+	__builtin_memcpy(packet, &found, sizeof(*packet));
+	return result;
+}
+
 /* Counters are plain additions: the programs run with bottom halves off, one at a time on a CPU. */
 static __always_inline int cf_observe(struct __sk_buff *skb, int hook)
 {
 	struct cf_flow_key key = { .cell = cf_config.cell };
-	struct cf_packet packet = {}, facts;
+	struct cf_packet packet;
 	struct cf_stats *stats;
-	__u32 zero = 0;
-	int result;
+	__u32 zero = 0, result;
 
 	stats = bpf_map_lookup_elem(&STATS, &zero);
 	if (!stats)
 		return TC_ACT_UNSPEC;
 	stats->n[CF_STAT_PACKETS]++;
-	result = cf_parse(skb, &packet, &key);
+	result = cf_observe_parse(skb, &packet, &key);
+	if (result >= CF_STAT_COUNT) /* never: for the verifier */
+		return TC_ACT_UNSPEC;
 	stats->n[result]++;
 	if (result != CF_STAT_PARSED) {
 		if ((cf_config.flags & CF_BPF_FLIPPED ? !hook : hook) == CF_FLOW_EGRESS)
@@ -180,10 +195,7 @@ static __always_inline int cf_observe(struct __sk_buff *skb, int hook)
 		stats->n[CF_STAT_LATER_FRAGMENTS]++;
 	if (packet.copied)
 		stats->n[CF_STAT_NON_LINEAR]++;
-	/* A copy: a pointer to the parser's would keep that one out of registers, and offsets that were in memory
-	 * have lost the bounds that the verifier asks for. */
-	facts = packet;
-	cf_observe_flow(skb, stats, &facts, &key, hook);
+	cf_observe_flow(skb, stats, &packet, &key, hook);
 	return TC_ACT_UNSPEC;
 }
 

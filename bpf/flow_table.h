@@ -23,7 +23,7 @@ enum {
 	CF_TCP_RST = 4,
 	CF_TCP_ACK = 16,
 	CF_TCP_NUMBER = 6, /* IPPROTO_TCP */
-	CF_LOCK_TRIES = 1024, /* tens of microseconds: enough for a holder that is interrupted, if its CPU stays ours */
+	CF_LOCK_TRIES = 128, /* about ten microseconds: enough for a holder that is interrupted, if its CPU stays ours */
 	CF_BLOOM_KEEP = 80467, /* of 2^30 ns, a day (CF_IDLE_S_MAX): so old, a flow would have been over anyway */
 	CF_BLOOM_BITS = CF_BLOOM_WORDS * 64,
 };
@@ -70,14 +70,46 @@ static __always_inline int cf_flow_key_equal(const struct cf_flow_key *a, const 
 	return !differ;
 }
 
-/* A key that is not the one its tag was set for cannot be taken for ours: the tag is a function of the key. */
+/* The same number, of which the verifier has forgotten what it knew: it would walk all that follows once for each value
+ * that it can have. `other` is a number that it knows nothing of. */
+static __always_inline uint64_t cf_forget(uint64_t number, uint64_t other)
+{
+#ifdef __bpf__
+	asm volatile("%0 ^= %1; %0 ^= %1" : "+r"(number) : "r"(other));
+#else
+	(void)other;
+#endif
+	return number;
+}
+
+/* The flow's way, or CF_FLOW_WAYS. A key that is not the one its tag was set for cannot be taken for ours: the tag is a
+ * function of the key. */
+static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_set *set, uint32_t tag,
+						 const struct cf_flow_key *key)
+{
+	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
+		uint64_t way = i;
+
+		if (*(const volatile uint32_t *)&set->tag[i] != tag)
+			continue;
+		way = cf_forget(way, tag);
+		if (way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key))
+			return way;
+	}
+	return CF_FLOW_WAYS;
+}
+
+/* Looks at the first way with that fingerprint only. A second one is met once in 2^28 flows; cf_flow_insert finds it. */
 static __always_inline struct cf_flow *cf_flow_find(struct cf_flow_set *set, uint32_t tag,
 						    const struct cf_flow_key *key)
 {
-	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++)
-		if (*(volatile uint32_t *)&set->tag[i] == tag && cf_flow_key_equal(&set->flow[i].key, key))
-			return &set->flow[i];
-	return NULL;
+	uint64_t way;
+
+	for (way = 0; way < CF_FLOW_WAYS; way++)
+		if (*(volatile uint32_t *)&set->tag[way] == tag)
+			break;
+	way = cf_forget(way, tag);
+	return way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key) ? &set->flow[way] : NULL;
 }
 
 /* Without the other direction ever seen, one FIN must do. */
@@ -113,17 +145,33 @@ static __always_inline void cf_flow_add(struct cf_flow *flow, const struct cf_lo
 		__sync_fetch_and_or(&flow->tcp_flags[direction], tcp_flags);
 }
 
+/* To wait is to try often, and the verifier walks each try: a clock takes long for one instruction. In user space one
+ * thread has a table for itself. */
+static __always_inline void cf_flow_pause(void)
+{
+#ifdef __bpf__
+	bpf_ktime_get_ns();
+	bpf_ktime_get_ns();
+	bpf_ktime_get_ns();
+	bpf_ktime_get_ns();
+#endif
+}
+
 static __always_inline int cf_flow_lock(struct cf_flow_set *set)
 {
-	for (uint32_t i = 0; i < CF_LOCK_TRIES; i++)
-		if (!__sync_val_compare_and_swap(&set->lock, 0, 1))
+	for (uint32_t i = 0; i < CF_LOCK_TRIES; i++) {
+		uint32_t free = *(volatile uint32_t *)&set->lock & ~CF_SET_LOCKED;
+
+		if (__sync_val_compare_and_swap(&set->lock, free, free | CF_SET_LOCKED) == free)
 			return 1;
+		cf_flow_pause();
+	}
 	return 0;
 }
 
 static __always_inline void cf_flow_unlock(struct cf_flow_set *set)
 {
-	__sync_val_compare_and_swap(&set->lock, 1, 0);
+	__sync_fetch_and_and(&set->lock, ~(uint32_t)CF_SET_LOCKED);
 }
 
 static __always_inline uint32_t cf_bloom_bit(uint32_t half)
@@ -152,36 +200,46 @@ static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag, 
 {
 	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
 
+	__sync_fetch_and_or(&set->lock, CF_SET_EVICTED);
 	set->evictions++;
 	set->evicted = (uint32_t)(now >> 30);
 	set->bloom[a / 64] |= 1ULL << (a % 64);
 	set->bloom[b / 64] |= 1ULL << (b % 64);
 }
 
+/* cf_flow_finish(), whether it says anything, without a branch: 0 or 1. */
+static __always_inline uint64_t cf_flow_is_finished(const struct cf_flow *flow)
+{
+	uint64_t egress = flow->tcp_flags[CF_FLOW_EGRESS], ingress = flow->tcp_flags[CF_FLOW_INGRESS];
+	uint64_t sent = flow->packets[CF_FLOW_EGRESS], received = flow->packets[CF_FLOW_INGRESS];
+	uint64_t both_seen = (sent | -sent) & (received | -received);
+
+	return ((egress | ingress) / CF_TCP_RST & 1) | ((egress | ingress) & ((egress & ingress) | ~both_seen >> 63) & 1);
+}
+
 /* Which way a new flow gets: a free one, else that of a finished flow, else of any; of those the one least recently
  * seen. Not the ways that are being taken out: CF_FLOW_WAYS if there are no others. The number of the way is in the
- * lowest bits of its rank, and comes out by two bytes of stack, where the verifier forgets what it knew of a number: it
- * would walk all that follows once for each order that the ways can have. */
-static __always_inline uint32_t cf_flow_choose(const struct cf_flow_set *set)
+ * lowest bits of its rank, and there are few branches, because the verifier follows each of them for each way. `tag` is
+ * only what cf_forget wants. */
+static __always_inline uint32_t cf_flow_choose(const struct cf_flow_set *set, uint32_t tag)
 {
 	uint64_t best = CF_FLOW_WAYS | 1ULL << 63, rank;
-	volatile uint16_t way;
 
 	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
-		uint32_t tag = *(const volatile uint32_t *)&set->tag[i];
+		uint64_t held = *(const volatile uint32_t *)&set->tag[i];
 
-		if (tag == CF_TAG_FREE) {
+		if (held == CF_TAG_FREE) {
 			best = i;
 			break;
 		}
 		rank = (set->flow[i].last_seen_ns >> 2 & ~15ULL) | i;
-		if (!cf_flow_finish(&set->flow[i]))
-			rank |= 1ULL << 62;
-		if (tag >= CF_TAG_FIRST && rank < best)
+		rank |= (cf_flow_is_finished(&set->flow[i]) ^ 1) << 62;
+		rank |= (uint64_t)((int64_t)(held - CF_TAG_FIRST) >> 63);
+		if (rank < best)
 			best = rank;
+		best = cf_forget(best, tag);
 	}
-	way = best & 15;
-	return way;
+	return cf_forget(best, tag) & 15;
 }
 
 /* What others still add in this moment to the entry that they had found belongs to the flow that comes into it: it is
@@ -200,14 +258,20 @@ static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_en
 	}
 }
 
-/* Counters are added to: they are 0 in a free way, and what is in them otherwise must not be lost. */
-static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction)
+/* Into a way that was free nobody else counts, and a plain store need not wait for memory. In another's place counters
+ * are added to: what others add to them in this moment must not be lost. */
+static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction, int was_free)
 {
 	__builtin_memcpy(&flow->key, &fresh->key, sizeof(flow->key));
 	flow->first_seen_ns = fresh->first_seen_ns;
 	flow->last_seen_ns = fresh->last_seen_ns;
-	__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
-	__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	if (was_free) {
+		flow->packets[direction] = fresh->packets[direction];
+		flow->bytes[direction] = fresh->bytes[direction];
+	} else {
+		__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
+		__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	}
 	__builtin_memcpy(flow->tcp_flags, fresh->tcp_flags, sizeof(*flow) - offsetof(struct cf_flow, tcp_flags));
 }
 
@@ -215,13 +279,12 @@ static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_fl
 static __always_inline int cf_flow_replace(struct cf_flow_set *set, uint32_t tag, struct cf_flow *fresh, int direction,
 					   struct cf_flow_ended *ended, struct cf_flow **entry)
 {
-	struct cf_flow *flow = cf_flow_find(set, tag, &fresh->key);
-	volatile uint16_t found = flow ? flow - set->flow : CF_FLOW_WAYS; /* as in cf_flow_choose */
-	uint32_t way = found, held, reason;
+	uint32_t way = cf_flow_find_way(set, tag, &fresh->key), held, reason;
 	int is_reuse = way < CF_FLOW_WAYS;
+	struct cf_flow *flow;
 
 	if (!is_reuse)
-		way = cf_flow_choose(set);
+		way = cf_flow_choose(set, tag);
 	if (way >= CF_FLOW_WAYS)
 		return CF_STAT_FLOW_FULL;
 	flow = &set->flow[way];
@@ -240,12 +303,15 @@ static __always_inline int cf_flow_replace(struct cf_flow_set *set, uint32_t tag
 			reason = CF_CLOSE_FIN;
 		cf_flow_take(flow, ended, reason, is_reuse ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED);
 	}
-	cf_bloom_age(set, fresh->first_seen_ns);
-	if (cf_bloom_has(set, tag))
-		fresh->flags |= CF_EVENT_REOPENED;
+	/* Most sets never overflow, and need not have that line fetched from memory. */
+	if (set->lock & CF_SET_EVICTED) {
+		cf_bloom_age(set, fresh->first_seen_ns);
+		if (cf_bloom_has(set, tag))
+			fresh->flags |= CF_EVENT_REOPENED;
+	}
 	if (held != CF_TAG_FREE && !is_reuse)
 		cf_bloom_put(set, held, fresh->first_seen_ns);
-	cf_flow_put(flow, fresh, direction);
+	cf_flow_put(flow, fresh, direction, held == CF_TAG_FREE);
 	__sync_val_compare_and_swap(&set->tag[way], CF_TAG_CLAIMED, tag);
 	return CF_STAT_FLOW_NEW;
 }

@@ -29,13 +29,23 @@ static int listen_to(const struct cf_cell_watch *watch, int fd, uint32_t events,
 	return epoll_ctl(watch->fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+static struct mnl_socket *open_group(int group)
+{
+	struct mnl_socket *nl = cf_route_socket(SOCK_NONBLOCK);
+
+	if (nl && mnl_socket_setsockopt(nl, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
+		mnl_socket_close(nl);
+		nl = NULL;
+	}
+	return nl;
+}
+
 static int open_netlink(struct cf_cell_watch *watch)
 {
-	int group = RTNLGRP_NSID;
-
 	watch->requests = cf_route_socket(0);
-	watch->events = watch->requests ? cf_route_socket(SOCK_NONBLOCK) : NULL;
-	if (!watch->events || mnl_socket_setsockopt(watch->events, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+	watch->events = open_group(RTNLGRP_NSID);
+	watch->links = open_group(RTNLGRP_LINK);
+	if (!watch->requests || !watch->events || !watch->links)
 		return -1;
 	watch->netlink_fd = mnl_socket_get_fd(watch->events);
 	return 0;
@@ -43,7 +53,9 @@ static int open_netlink(struct cf_cell_watch *watch)
 
 static int listen_to_all(struct cf_cell_watch *watch)
 {
-	if (watch->fd < 0 || watch->again_fd < 0 || listen_to(watch, watch->netlink_fd, EPOLLIN, &watch->events) < 0 ||
+	if (watch->fd < 0 || watch->again_fd < 0 || 
+	    listen_to(watch, watch->netlink_fd, EPOLLIN, &watch->events) < 0 ||
+	    listen_to(watch, mnl_socket_get_fd(watch->links), EPOLLIN, &watch->links) < 0 ||
 	    listen_to(watch, watch->again_fd, EPOLLIN, &watch->again_fd) < 0)
 		return -1;
 	return watch->paths.fd < 0 ? 0 : listen_to(watch, watch->paths.fd, EPOLLIN, &watch->paths);
@@ -72,6 +84,8 @@ void cf_cell_watch_close(struct cf_cell_watch *watch)
 		cf_cell_watch_remove(watch, watch->first);
 	if (watch->events)
 		mnl_socket_close(watch->events);
+	if (watch->links)
+		mnl_socket_close(watch->links);
 	if (watch->requests)
 		mnl_socket_close(watch->requests);
 	if (watch->is_open) {
@@ -157,6 +171,30 @@ static void read_netlink(struct cf_cell_watch *watch)
 	}
 }
 
+static int link_news(const struct nlmsghdr *nlh, void *arg)
+{
+	struct cf_cell_watch *watch = arg;
+
+	watch->links_went |= nlh->nlmsg_type == RTM_DELLINK;
+	return MNL_CB_OK;
+}
+
+static void read_links(struct cf_cell_watch *watch)
+{
+	char buf[MESSAGE_LEN];
+	ssize_t len;
+
+	for (int i = 0; i < READS_MAX; i++) {
+		len = mnl_socket_recvfrom(watch->links, buf, sizeof(buf));
+		if (len > 0)
+			mnl_cb_run(buf, (size_t)len, 0, 0, link_news, watch);
+		else if (len < 0 && errno == ENOBUFS)
+			watch->links_went = true;
+		else
+			break;
+	}
+}
+
 /* A number is given again as soon as it is free: what is still unread is about whoever had it before, and would end the
  * one that has it now where its path is gone and something else keeps it. */
 static int32_t number_of_its_own(struct cf_cell_watch *watch, int nsfd)
@@ -233,6 +271,8 @@ static void take(struct cf_cell_watch *watch, void *what)
 
 	if (what == &watch->events)
 		read_netlink(watch);
+	else if (what == &watch->links)
+		read_links(watch);
 	else if (what == &watch->paths)
 		cf_path_watch_read(&watch->paths, path_news, watch);
 	else if (what == &watch->again_fd)

@@ -9,6 +9,8 @@
  *   by_name and clsact cells
  *   process of a pid cell, or of    pidfd                                   at once
  *   a path /proc/PID/ns/net
+ *   peer of the cell's interface,   RTM_DELLINK: links_went                 at once, then a check must say whose
+ *   in our own namespace
  *   interface, tcx                  cf_cell_check: the link has ifindex 0   at the next check
  *   interface, or namespace,        cf_cell_check: the namespace is opened  at the next check
  *   otherwise                       again, compared, and closed
@@ -52,11 +54,13 @@ struct cf_cell_watched {
 struct cf_cell_watch {
 	int fd; /* poll for POLLIN, then cf_cell_watch_read: an epoll descriptor with all that brings news */
 	bool is_open;
-	int netlink_fd; /* of `events` */
+	bool links_went; /* some interface of our own namespace, a cell's peer perhaps; whoever looks clears it */
 	int again_fd; /* eventfd: readable while there are suspects that nobody looked at */
 	uint32_t suspects; /* cells marked so */
 	struct cf_path_watch paths;
-	struct mnl_socket *events;
+	int netlink_fd; /* of `events` */
+	struct mnl_socket *events; /* of namespaces' numbers */
+	struct mnl_socket *links; /* of our own namespace */
 	struct mnl_socket *requests;
 	struct cf_cell_watched *first;
 };

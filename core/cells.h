@@ -37,7 +37,10 @@ struct cf_cell {
 };
 
 enum {
-	CF_CELLS_BY_NAME_MAX = 256, /* 45 us each */
+	/* Looks of one call. At four calls a second, what costs nothing to wait for costs a thousandth of a CPU. */
+	CF_CELLS_LINKS_SOME = 8, /* 1.5 us each */
+	CF_CELLS_BY_NAME_SOME = 4, /* 45 us each */
+	CF_CELLS_BY_NAME_MAX = 256,
 	CF_CELLS_LEAVE_MS = 20, /* of one call */
 };
 
@@ -92,12 +95,16 @@ void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell);
 /* Detach all and keep their numbers readable. */
 void cf_cells_detach(struct cf_cells *cells);
 
+enum cf_cells_look {
+	CF_CELLS_NEWS, /* only what the watch's descriptor has to say */
+	CF_CELLS_SOME, /* a few cells in turn as well, by system calls; as CF_CELLS_ALL where links went since the last time */
+	CF_CELLS_ALL, /* each cell, but of those that need their namespace opened for that CF_CELLS_BY_NAME_MAX */
+};
+
 /* Look whether cells went; every such one is logged at once, and detached. That may wait for the kernel, 10 ms for a
  * namespace that something pins, so of many a part is detached in one call, and the watch's descriptor stays readable
- * until all are. `all`: check each of them by system calls, but of those that need their namespace opened for that at
- * most CF_CELLS_BY_NAME_MAX, and the others next time; else only what the watch's descriptor has to say. Returns how
- * many cells are still there. */
-uint32_t cf_cells_check(struct cf_cells *cells, bool all);
+ * until all are. Returns how many cells are still there. */
+uint32_t cf_cells_check(struct cf_cells *cells, enum cf_cells_look look);
 
 /* Read the counters of all cells anew and add them up, removed ones included. */
 void cf_cells_stats(struct cf_cells *cells, struct cf_stats *sum);

@@ -45,25 +45,42 @@ static void leave_some(struct cf_cells *cells)
 		cf_cell_watch_again(&cells->watch);
 }
 
-/* A look at a tcx link is cheap; opening the namespace of each of thousands of cells would take all of the tick. */
-static void check(struct cf_cells *cells, struct cf_cell *cell, uint32_t *by_name_left)
+/* How many looks are left, in this call, of each kind. */
+struct looks {
+	uint32_t links;
+	uint32_t by_name;
+};
+
+static void check(struct cf_cells *cells, struct cf_cell *cell, struct looks *left)
 {
-	if (cell->attachment.mode != CF_ATTACH_TCX || cell->watched.by_name) {
-		if (*by_name_left == 0)
-			return;
-		--*by_name_left;
-		cells->next_check = cell->slot + 1;
-	}
+	uint32_t *looks = cell->attachment.mode != CF_ATTACH_TCX || cell->watched.by_name ? &left->by_name :
+											    &left->links;
+
+	if (*looks == 0)
+		return;
+	--*looks;
+	cells->next_check = (cell->slot + 1) % CF_CELLS_MAX;
 	cf_cell_check(&cell->watched);
 }
 
-uint32_t cf_cells_check(struct cf_cells *cells, bool all)
+static struct looks looks_of(struct cf_cells *cells, enum cf_cells_look look)
 {
-	uint32_t by_name_left = CF_CELLS_BY_NAME_MAX;
+	if (look == CF_CELLS_NEWS)
+		return (struct looks){ 0 };
+	if (look == CF_CELLS_SOME && !cells->watch.links_went)
+		return (struct looks){ .links = CF_CELLS_LINKS_SOME, .by_name = CF_CELLS_BY_NAME_SOME };
+	cells->watch.links_went = false;
+	return (struct looks){ .links = CF_CELLS_MAX, .by_name = CF_CELLS_BY_NAME_MAX };
+}
+
+uint32_t cf_cells_check(struct cf_cells *cells, enum cf_cells_look look)
+{
 	uint32_t first = cells->next_check;
 	uint32_t alive = 0;
+	struct looks left;
 
 	cf_cell_watch_read(&cells->watch);
+	left = looks_of(cells, look);
 	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
 		struct cf_cell *cell = cells->by_slot[(first + i) % CF_CELLS_MAX];
 
@@ -72,8 +89,7 @@ uint32_t cf_cells_check(struct cf_cells *cells, bool all)
 		seen++;
 		if (cell->gone || !cell->is_watched)
 			continue;
-		if (all)
-			check(cells, cell, &by_name_left);
+		check(cells, cell, &left);
 		if (cell->watched.state != CF_CELL_ALIVE)
 			note_gone(cells, cell);
 		else

@@ -184,7 +184,7 @@ static int conclude(struct replaying *self, int is_quiet)
 						.is_whole = self->files.at == self->files.count &&
 							    !self->files.is_damaged && !self->files.has_no_end &&
 							    !ending };
-	static struct cf_plan of_output = { .output_count = 1, .outputs[0].kind = CF_OUTPUT_STDOUT };
+	static struct cf_plan of_output; /* megabytes: set below, or they would be in the executable */
 	struct cf_summary_input input = { .recorded = &recorded,
 					  .shared = cf_replay_shared(self->replay),
 					  .connections = cf_replay_connections(self->replay),
@@ -196,6 +196,8 @@ static int conclude(struct replaying *self, int is_quiet)
 	struct cf_summary summary;
 	struct cf_error ignored;
 
+	of_output.output_count = 1;
+	of_output.outputs[0].kind = CF_OUTPUT_STDOUT;
 	if (plan) {
 		of_output.metadata = plan->metadata;
 		input.generation = plan->generation;

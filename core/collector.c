@@ -13,8 +13,14 @@
 #include "privilege.h"
 
 enum {
-	SWEEP_MS = 100, /* between two pieces of a round through the flow table */
-	SWEEP_PIECES = 8, /* of a round: it takes 0.8 s */
+	/* Between two pieces of a round through the flow table, and how many make a round: it takes 0.8 s. Few where
+	 * there is little to find, because waking up costs more than looking. */
+	SWEEP_MS = 100,
+	SWEEP_PIECES = 8,
+	QUIET_MS = 400,
+	QUIET_PIECES = 2,
+	QUIET_SETS = 8192, /* a longer piece would keep sockets waiting */
+	QUIET_FLOWS = 512, /* in a piece */
 	EVENTS_MAX = 64, /* descriptors of one wait */
 	FULL_MS = 5, /* until the host ring is looked at again when it has no room */
 	MEMORY_MB = 64,
@@ -32,6 +38,7 @@ struct collector {
 	uint32_t closing_count;
 	int ending; /* 1: the last words are to be said, and then DONE */
 	uint64_t end_ns;
+	int is_quiet; /* 1: the latest piece of a round had little to find */
 	int is_crowded; /* 1: a source has more than there is room for */
 };
 
@@ -150,22 +157,24 @@ static void close_gone(struct collector *collector)
 	}
 }
 
-static void sweep_piece(struct cf_sweep *sweep, uint64_t now_ns)
+/* Returns how many flows there were. */
+static uint32_t sweep_piece(struct cf_sweep *sweep, uint64_t now_ns, uint32_t pieces)
 {
-	if (sweep->table.sets)
-		cf_sweep_some(sweep, now_ns, (sweep->table.set_count + SWEEP_PIECES - 1) / SWEEP_PIECES);
+	return sweep->table.sets ? cf_sweep_some(sweep, now_ns, (sweep->table.set_count + pieces - 1) / pieces) : 0;
 }
 
 static void sweep(struct collector *collector)
 {
 	struct cf_collect *collect = &collector->collect;
+	uint32_t pieces = collector->is_quiet ? QUIET_PIECES : SWEEP_PIECES, flows;
 
 	if (collect->now_ns < collector->sweep_ns)
 		return;
-	collector->sweep_ns = collect->now_ns + SWEEP_MS * 1000000ULL;
-	sweep_piece(&collect->flows, collect->now_ns);
+	flows = sweep_piece(&collect->flows, collect->now_ns, pieces);
 	if (collect->nflog_count > 0)
-		sweep_piece(&collect->logged, collect->now_ns);
+		flows += sweep_piece(&collect->logged, collect->now_ns, pieces);
+	collector->is_quiet = flows <= QUIET_FLOWS && collect->flows.table.set_count <= QUIET_PIECES * QUIET_SETS;
+	collector->sweep_ns = collect->now_ns + (collector->is_quiet ? QUIET_MS : SWEEP_MS) * 1000000ULL;
 }
 
 static int read_all(struct collector *collector)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * Different connections: see connections.h. The set is a table of keyed hashes with open addressing, from which nothing
- * is ever removed. What one connection changes (its place, two sums) is noted first and then done: whoever finds a note
- * that is still due does it again, with the same numbers. */
+ * Different connections: see connections.h. What one connection changes (its place in the set, two sums) is noted first
+ * and then done: whoever finds a note that is still due does it again, with the same numbers. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include "connection_set.h"
 #include "connections.h"
+#include "hash.h"
 #include "plan.h"
-#include "siphash.h"
 #include "sketch.h"
 
 enum {
@@ -22,6 +22,7 @@ enum {
 	ICMP_ECHO = 8,
 	ICMPV6_ECHO = 128,
 	AGAIN = CF_EVENT_REOPENED | CF_EVENT_MIDSTREAM,
+	SEED_LEN = 32,
 	EXPECTED = 2 * CF_CONNECTIONS_AHEAD,
 };
 
@@ -38,11 +39,6 @@ enum mark { /* bits */
 	    MARK_MISSING = 2,
 };
 
-struct place {
-	uint64_t key; /* 0: free */
-	uint64_t instance; /* first_seen_ns of the latest connection of that key */
-};
-
 struct cell {
 	uint32_t slot; /* whose numbers these are, epoch included */
 	uint32_t marks; /* enum mark */
@@ -53,7 +49,7 @@ struct step { /* the values after it, so that doing it twice does no harm */
 	uint32_t is_due;
 	uint32_t slot;
 	uint64_t index;
-	struct place place;
+	struct cf_connection_place place; /* instance: first_seen_ns of the latest connection of that key */
 	uint64_t keys, count, cell_count;
 };
 
@@ -61,12 +57,12 @@ struct memory {
 	uint64_t keys; /* places taken */
 	uint64_t count; /* connections, without those in the sketches */
 	uint32_t marks; /* enum mark */
-	uint32_t pad0;
+	uint32_t area; /* of the set, in use */
 	struct step step;
 	struct cell cells[CF_CELLS_MAX];
 	uint8_t run[SKETCHES][1 << RUN_BITS];
 	uint8_t by_cell[CF_CELLS_MAX][SKETCHES][1 << CELL_BITS];
-	struct place places[];
+	struct cf_connection_place places[];
 };
 
 struct expected {
@@ -78,8 +74,9 @@ struct expected {
 struct cf_connections {
 	struct memory *memory;
 	uint64_t cap;
-	uint64_t place_count;
-	uint8_t key[CF_SIPHASH_KEY_LEN];
+	size_t size; /* of memory */
+	struct cf_connection_set set;
+	struct cf_hash_secret secret;
 	struct expected expected[EXPECTED]; /* by the event's address */
 };
 
@@ -87,38 +84,35 @@ struct cf_connections {
 #define STORE(place, value) __atomic_store_n(&(place), value, __ATOMIC_RELEASE)
 #define LOAD(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
 
-static size_t memory_size(const struct cf_connections *c)
-{
-	return sizeof(struct memory) + c->place_count * sizeof(struct place);
-}
-
 struct cf_connections *cf_connections_new(uint64_t cap)
 {
 	struct cf_connections *c = calloc(1, sizeof(*c));
+	uint8_t seed[SEED_LEN];
 
 	if (!c)
 		return NULL;
 	c->cap = cap;
-	c->place_count = cap + cap / 3 + 1; /* three quarters full at most: a search ends soon, and always */
-	c->memory =
-		mmap(NULL, memory_size(c), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	c->size = sizeof(struct memory) + cf_connection_set_plan(&c->set, cap);
+	c->memory = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	c->memory = c->memory == MAP_FAILED ? NULL : c->memory;
-	if (c->memory && getrandom(c->key, sizeof(c->key), 0) == (ssize_t)sizeof(c->key))
-		return c;
-	cf_connections_free(c);
-	return NULL;
+	if (!c->memory || getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+		cf_connections_free(c);
+		return NULL;
+	}
+	cf_hash_secret_make(&c->secret, seed, sizeof(seed));
+	cf_connection_set_bind(&c->set, c->memory->places);
+	return c;
 }
 
 void cf_connections_seed(struct cf_connections *c, uint64_t seed)
 {
-	memset(c->key, 0, sizeof(c->key));
-	memcpy(c->key, &seed, sizeof(seed));
+	cf_hash_secret_make(&c->secret, &seed, sizeof(seed));
 }
 
 void cf_connections_free(struct cf_connections *c)
 {
 	if (c && c->memory)
-		munmap(c->memory, memory_size(c));
+		munmap(c->memory, c->size);
 	free(c);
 }
 
@@ -156,13 +150,8 @@ static uint64_t key_of(const struct cf_connections *c, const struct cf_event *ev
 	} else if (event->flags & CF_EVENT_ICMP_ID) {
 		tuple.src_port = event->icmp_id;
 	}
-	key = cf_siphash64(c->key, &tuple, sizeof(tuple));
+	key = cf_hash64(&c->secret, &tuple, sizeof(tuple));
 	return key ? key : 1;
-}
-
-static uint64_t first_place(const struct cf_connections *c, uint64_t key)
-{
-	return (uint64_t)((unsigned __int128)key * c->place_count >> 64);
 }
 
 static struct expected *expected_of(struct cf_connections *c, const struct cf_event *event)
@@ -178,7 +167,7 @@ void cf_connections_expect(struct cf_connections *c, const struct cf_event *even
 	if (!opens_connection(event))
 		return;
 	*expected = (struct expected){ event, key_of(c, event) };
-	__builtin_prefetch(&c->memory->places[first_place(c, expected->key)]);
+	__builtin_prefetch(&c->set.places[cf_connection_first_place(expected->key, c->set.place_count)]);
 }
 
 /* What was expected is taken out again: the next event at that address is another one. */
@@ -192,15 +181,15 @@ static uint64_t expected_key(struct cf_connections *c, const struct cf_event *ev
 	return expected->key;
 }
 
-/* Where the key is, or the free place where it belongs. */
-static uint64_t find(const struct cf_connections *c, uint64_t key)
+/* Killed before the store, it is done again; after it, whoever takes over finds the new area. */
+static void grow(struct cf_connections *c)
 {
-	const struct place *places = c->memory->places;
-	uint64_t i = first_place(c, key);
+	uint32_t area = c->set.area;
 
-	for (uint64_t n = 0; n < c->place_count && places[i].key != 0 && places[i].key != key; n++)
-		i = i + 1 == c->place_count ? 0 : i + 1;
-	return i;
+	cf_connection_set_copy(&c->set);
+	STORE(c->memory->area, area + 1);
+	cf_connection_set_use(&c->set, area + 1);
+	cf_connection_set_forget(&c->set, area);
 }
 
 /* The numbers of the cell that has the slot now; an earlier one's go. */
@@ -227,9 +216,9 @@ static void do_step(const struct cf_connections *c)
 	const struct step *step = &m->step;
 	uint64_t index = step->index;
 
-	if (index < c->place_count) {
-		STORE(m->places[index].instance, step->place.instance);
-		STORE(m->places[index].key, step->place.key);
+	if (index < c->set.place_count) {
+		STORE(c->set.places[index].instance, step->place.instance);
+		STORE(c->set.places[index].key, step->place.key);
 		STORE(m->keys, step->keys);
 		STORE(m->count, step->count);
 		STORE(m->cells[step->slot % CF_CELLS_MAX].count, step->cell_count);
@@ -245,8 +234,8 @@ static void count(const struct cf_connections *c, uint64_t index, uint64_t key, 
 
 	step->slot = event->cell;
 	step->index = index;
-	step->place = (struct place){ .key = key, .instance = event->first_seen_ns };
-	step->keys = m->keys + (m->places[index].key == 0);
+	step->place = (struct cf_connection_place){ .key = key, .instance = event->first_seen_ns };
+	step->keys = m->keys + (c->set.places[index].key == 0);
 	step->count = m->count + 1;
 	step->cell_count = cell_of(m, event->cell)->count + 1;
 	STORE(step->is_due, 1);
@@ -261,7 +250,7 @@ static void add_to_sketches(const struct cf_connections *c, uint8_t *sketches, i
 	cf_sketch_add(sketches + (SKETCH_KEYS << bits), bits, key);
 	if (event->flags & AGAIN)
 		return;
-	cf_sketch_add(sketches + (SKETCH_OPENED << bits), bits, cf_siphash64(c->key, opened, sizeof(opened)));
+	cf_sketch_add(sketches + (SKETCH_OPENED << bits), bits, cf_hash64(&c->secret, opened, sizeof(opened)));
 	cf_sketch_add(sketches + (SKETCH_KEYS_OPENED << bits), bits, key);
 }
 
@@ -275,17 +264,21 @@ void cf_connections_add(struct cf_connections *c, const struct cf_event *event)
 {
 	struct memory *m = c->memory;
 	int again = event->flags & AGAIN;
-	struct place *place;
+	struct cf_connection_place *place;
 	struct cell *cell;
 	uint64_t key, i;
 
+	if (m->area != c->set.area)
+		cf_connection_set_use(&c->set, m->area);
 	if (m->step.is_due)
 		do_step(c);
 	if (!opens_connection(event))
 		return;
+	if (cf_connection_set_is_full(&c->set, m->keys))
+		grow(c);
 	key = expected_key(c, event);
-	i = find(c, key);
-	place = &m->places[i];
+	i = cf_connection_set_find(&c->set, key);
+	place = &c->set.places[i];
 	/* Not "another time": when a batch is done again, the set may know a later connection of the same tuple. */
 	if (place->key == key && event->first_seen_ns <= place->instance)
 		return;

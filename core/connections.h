@@ -11,7 +11,7 @@
 #include "event.h"
 
 enum {
-	CF_CONNECTIONS_CAP = 1000000, /* default; 64/3 bytes for each, touched as they come: 21 MB */
+	CF_CONNECTIONS_CAP = 1000000, /* default; 64/3 bytes for each in the end: 21 MB */
 	CF_CONNECTIONS_CAP_MAX = 1 << 26,
 };
 

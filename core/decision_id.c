@@ -5,8 +5,6 @@
 #include "decision_id.h"
 #include "plan.h"
 
-static const uint8_t public_key[CF_SIPHASH_KEY_LEN] = "cellflow-id-key";
-
 void cf_id_scope_make(struct cf_id_scope *scope, const char *run_id, const char *cell_name)
 {
 	char text[CF_TEXT_LEN + CF_NAME_LEN];
@@ -17,31 +15,32 @@ void cf_id_scope_make(struct cf_id_scope *scope, const char *run_id, const char 
 	memcpy(text, run_id, run_len);
 	text[run_len] = '\0';
 	memcpy(text + run_len + 1, cell_name, name_len);
-	cf_siphash128(public_key, text, run_len + 1 + name_len, scope->key);
+	cf_hash128(text, run_len + 1 + name_len, scope->name);
 }
 
 /* Bytes of an absent field are not part of what the event is: they may hold anything. */
-static size_t gather(const struct cf_event *event, uint64_t *words)
+static size_t gather(const struct cf_id_scope *scope, const struct cf_event *event, uint64_t *words)
 {
 	unsigned int flags = event->flags;
 	uint64_t ports = flags & CF_EVENT_PORTS ? event->src_port | (uint64_t)event->dst_port << 16 : 0;
 	uint64_t icmp = flags & CF_EVENT_ICMP ? event->icmp_type << 8 | event->icmp_code : 0;
 	uint64_t icmp_id = flags & CF_EVENT_ICMP_ID ? event->icmp_id : 0;
 
-	words[0] = htole64(event->first_seen_ns);
-	words[1] = htole64(event->last_seen_ns);
-	words[2] = htole64(event->seq);
-	words[3] = htole64((uint64_t)event->kind | (uint64_t)event->source << 8 | (uint64_t)event->cpu << 16 |
+	memcpy(words, scope->name, sizeof(scope->name));
+	words[2] = htole64(event->first_seen_ns);
+	words[3] = htole64(event->last_seen_ns);
+	words[4] = htole64(event->seq);
+	words[5] = htole64((uint64_t)event->kind | (uint64_t)event->source << 8 | (uint64_t)event->cpu << 16 |
 			   (uint64_t)event->family << 32 | (uint64_t)event->protocol << 40);
-	words[4] = htole64(ports | icmp << 32 | icmp_id << 48);
+	words[6] = htole64(ports | icmp << 32 | icmp_id << 48);
 	if (event->family == CF_FAMILY_IPV4) {
-		memcpy(&words[5], event->src_addr, 4);
-		memcpy((char *)&words[5] + 4, event->dst_addr, 4);
-		return 6 * sizeof(*words);
+		memcpy(&words[7], event->src_addr, 4);
+		memcpy((char *)&words[7] + 4, event->dst_addr, 4);
+		return 8 * sizeof(*words);
 	}
-	memcpy(&words[5], event->src_addr, sizeof(event->src_addr));
-	memcpy(&words[7], event->dst_addr, sizeof(event->dst_addr));
-	return 9 * sizeof(*words);
+	memcpy(&words[7], event->src_addr, sizeof(event->src_addr));
+	memcpy(&words[9], event->dst_addr, sizeof(event->dst_addr));
+	return 11 * sizeof(*words);
 }
 
 /* Eight hex digits for four bytes, all at once: each nibble gets a byte of its own, and those past 9 are moved from
@@ -63,11 +62,11 @@ static void put_hex8(char *out, const uint8_t *bytes)
 
 void cf_id_format(const struct cf_id_scope *scope, const struct cf_event *event, char *out)
 {
-	uint64_t words[9];
-	uint8_t id[CF_SIPHASH_128_LEN];
+	uint64_t words[11];
+	uint8_t id[CF_HASH_128_LEN];
 	char hex[16];
 
-	cf_siphash128(scope->key, words, gather(event, words), id);
+	cf_hash128(words, gather(scope, event, words), id);
 	id[6] = 0x80 | (id[6] & 0x0f); /* version: 8, made in a way of our own */
 	id[8] = 0x80 | (id[8] & 0x3f); /* variant: RFC 9562 */
 	put_hex8(out, id);

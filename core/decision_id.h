@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
  * The decision id: a UUID (version 8) derived from what the event is, never drawn, so that the same event of the
- * same run has the same id wherever and however often it is written. The key is public on purpose: the id
+ * same run has the same id wherever and however often it is written. There is no secret in it: the id
  * identifies a record, it does not protect or prove one.
  */
 #ifndef CF_DECISION_ID_H
 #define CF_DECISION_ID_H
 #include "api.h"
-#include "siphash.h"
+#include "hash.h"
 
 /* What all events of one cell and run have in common. */
 struct cf_id_scope {
-	uint8_t key[CF_SIPHASH_KEY_LEN];
+	uint8_t name[CF_HASH_128_LEN];
 };
 
 /* Texts are NUL-terminated, shorter than CF_TEXT_LEN and CF_NAME_LEN. */

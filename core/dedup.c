@@ -4,10 +4,11 @@
 #include <string.h>
 #include <sys/random.h>
 #include "dedup.h"
-#include "siphash.h"
+#include "hash.h"
 
 enum {
 	WAYS = 8,
+	SEED_LEN = 16,
 };
 
 #define MAGIC UINT64_C(0x3170756465646663) /* "cfdedup1" */
@@ -23,13 +24,14 @@ struct table {
 	uint64_t magic; /* written last: without it the rest means nothing */
 	uint64_t set_count;
 	uint64_t evictions;
-	uint8_t key[CF_SIPHASH_KEY_LEN];
+	uint8_t seed[SEED_LEN]; /* of the hash; tags of a dead worker are those of its successor */
 	uint64_t pad[3]; /* sets begin on a cache line when the memory does */
 	struct set sets[];
 };
 
 static struct table *table;
 static uint64_t set_count; /* from the size, not from the memory: that may hold anything */
+static struct cf_hash_secret secret;
 static uint32_t current_attempt;
 
 /* A kill lands between two stores, so their order is the protocol: the compiler must not change it. */
@@ -48,7 +50,7 @@ static int create(struct table *made, uint64_t sets)
 	memset(made->sets, 0, sets * sizeof(struct set));
 	made->evictions = 0;
 	made->set_count = sets;
-	if (getrandom(made->key, sizeof(made->key), 0) != (ssize_t)sizeof(made->key))
+	if (getrandom(made->seed, sizeof(made->seed), 0) != (ssize_t)sizeof(made->seed))
 		return errno ? -errno : -EIO;
 	STORE(made->magic, MAGIC);
 	return 0;
@@ -73,6 +75,7 @@ int cf_dedup_bind(void *mem, size_t size)
 	}
 	table = found;
 	set_count = sets;
+	cf_hash_secret_make(&secret, table->seed, sizeof(table->seed));
 	return 0;
 }
 
@@ -81,8 +84,9 @@ void cf_dedup_seed(uint64_t seed)
 	if (!table)
 		return;
 	memset(table->sets, 0, set_count * sizeof(struct set));
-	memset(table->key, 0, sizeof(table->key));
-	memcpy(table->key, &seed, sizeof(seed));
+	memset(table->seed, 0, sizeof(table->seed));
+	memcpy(table->seed, &seed, sizeof(seed));
+	cf_hash_secret_make(&secret, table->seed, sizeof(table->seed));
 	table->evictions = 0;
 }
 
@@ -128,7 +132,7 @@ int cf_dedup_seen(const char *key, size_t len, double seconds, uint64_t now_ns)
 
 	if (!table || !window)
 		return 0;
-	tag = cf_siphash64(table->key, key, len);
+	tag = cf_hash64(&secret, key, len);
 	set = &table->sets[(uint64_t)((unsigned __int128)tag * set_count >> 64)];
 	expires_ns = now_ns > UINT64_MAX - window ? UINT64_MAX : now_ns + window;
 	for (way = 0; way < WAYS; way++)

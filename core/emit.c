@@ -53,7 +53,7 @@ void cf_emit_bind(struct cf_shared *shared, struct cf_sink *sinks, uint32_t sink
 
 void cf_emit_formats(const struct cf_plan *plan, int color)
 {
-	for (uint32_t i = 0; i < plan->output_count; i++) {
+	for (uint32_t i = 0; i < plan->output_count && i < CF_OUTPUTS_MAX; i++) {
 		const struct cf_plan_output *output = &plan->outputs[i];
 
 		out.styles[i] = (uint8_t)cf_style(output->format, color && output->kind == CF_OUTPUT_STDOUT);

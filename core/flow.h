@@ -66,8 +66,13 @@ enum {
 	CF_FLOW_CLOSING_NS = 10000000,
 };
 
+enum cf_set_lock {
+	CF_SET_LOCKED = 1, /* somebody is putting a flow in */
+	CF_SET_EVICTED = 2, /* some flow had to make room: what is said of that, in the line after this, has a meaning */
+};
+
 struct cf_flow_set {
-	uint32_t lock; /* 1: somebody is putting a flow in */
+	uint32_t lock; /* enum cf_set_lock, or-ed; here because it is in the line that is read anyway */
 	uint32_t tag[15]; /* by way */
 	uint64_t bloom[7]; /* fingerprints of flows that had to make room, two bits for each */
 	uint32_t evictions; /* how many they were */

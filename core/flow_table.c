@@ -36,7 +36,7 @@ void cf_flow_table_repair(struct cf_flow_table *table)
 	for (uint32_t i = 0; i < table->set_count; i++) {
 		struct cf_flow_set *set = &table->sets[i];
 
-		set->lock = 0;
+		set->lock &= ~CF_SET_LOCKED;
 		for (int way = 0; way < CF_FLOW_WAYS; way++) {
 			if (set->tag[way] != CF_TAG_CLAIMED)
 				continue;
@@ -69,7 +69,6 @@ void cf_flow_table_expect(const struct cf_flow_table *table, const struct cf_flo
 	const struct cf_flow_set *set = set_of(table, cf_flow_hash(key, &table->secret));
 
 	__builtin_prefetch(set, 1);
-	__builtin_prefetch(set->bloom, 1);
 }
 
 void cf_flow_table_expect_entry(const struct cf_flow_table *table, const struct cf_flow_key *key)

@@ -23,7 +23,7 @@
 #include "supervisor.h"
 
 enum {
-	TICK_MS = 250, /* how soon a vanished interface is noticed; a vanished namespace is told at once */
+	TICK_MS = 250, /* how soon a vanished interface is noticed, of few cells; a vanished namespace is told at once */
 	LAST_FLUSH_MS = 1000,
 	HURRY_MS = 300, /* for the recording, when asked to end at once: its last second and its end are worth it */
 	LOSSES_MS = 1000, /* between two looks at what was lost, for the recording */
@@ -224,7 +224,8 @@ static void turn(struct supervisor *sup)
 		sup->recorded_ms = sup->ticked_ms;
 		cf_lost_record(&sup->gen);
 	}
-	if (sup->ending == GO_ON && (tick || fds[1].revents) && cf_cells_check(&sup->gen.cells, tick) == 0)
+	if (sup->ending == GO_ON && (tick || fds[1].revents) &&
+	    cf_cells_check(&sup->gen.cells, tick ? CF_CELLS_SOME : CF_CELLS_NEWS) == 0)
 		sup->ending = END_CELLS_GONE;
 	if (sup->ending == GO_ON && tick && sup->options->watch && cf_policy_watch_changed(&sup->gen.watch))
 		reload(sup);

@@ -10,6 +10,7 @@ _Static_assert((int)CF_SWEEP_IDLES == (int)CF_IDLE_COUNT, "one time for each kin
 
 enum {
 	CLOSING_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */
+	AHEAD = 16, /* sets whose tags are on their way from memory: a round is nothing but waiting for that */
 	CLOSING_UNITS = (CF_FLOW_CLOSING_NS >> CLOSING_SHIFT) + 2, /* both ends are rounded down */
 };
 
@@ -164,6 +165,7 @@ uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_set
 	for (uint32_t i = 0; i < max_sets; i++, next_set(sweep)) {
 		struct cf_flow_set *set = &sweep->table.sets[sweep->next_set];
 
+		__builtin_prefetch(&sweep->table.sets[(sweep->next_set + AHEAD) & (sweep->table.set_count - 1)]);
 		if (is_empty(set))
 			continue;
 		for (int way = 0; way < CF_FLOW_WAYS; way++) {

@@ -9,7 +9,7 @@ local core = helper.core
 local killed_at = require("killed_at")
 local recording_core = require("recording_core")
 local seeded = require("seeded")
-require("core_headers")("siphash", "sketch", "connections")
+require("core_headers")("hash", "sketch", "connection_set", "connections")
 ffi.cdef("int usleep(unsigned int microseconds);")
 
 local C = ffi.C
@@ -66,6 +66,22 @@ describe("connections", function()
     for port = 40000, 40099 do add({ src_port = port }) end
     assert.equal(100, (run()))
     assert.equal(100, (of_cell(0)))
+  end)
+
+  it("are counted exactly while the set grows from area to area, and known in each of them", function()
+    make(200000)
+    for n = 1, 4 do
+      local last = n * 50000
+      add_numbers(last - 49999, last)
+      assert.equal(last, (run()))
+    end
+    add_numbers(1, 200000)
+    assert.equal(200000, (run()))
+    local again = numbered(7) -- in the third area by now
+    again.first_seen_ns = 500000
+    core.cf_connections_add(set, again)
+    local count, out = run()
+    assert.same({ 200001, 0, 0 }, { count, out.is_estimate, out.is_missing })
   end)
 
   it("differ by anything in the tuple, and by cell", function()
@@ -259,7 +275,7 @@ describe("connections", function()
       while true do
         fresh()
         local before = numbers()
-        local unfinished = killed_at.after(steps, core.cf_siphash64, core.cf_connections_add, set, last)
+        local unfinished = killed_at.after(steps, core.cf_hash64, core.cf_connections_add, set, last)
         if steps == 0 then assert.same(before, numbers()) end
         local got = finish()
         if expected[5] == 0 then assert.same(expected, got, "killed after " .. steps) end
@@ -288,6 +304,27 @@ describe("connections", function()
     it("at any instruction of the first of another cell in its slot", function()
       at_every_instruction(2, { numbered(1, { cell = 5 }), numbered(2, { cell = 5 }), numbered(3, { cell = 5 }) },
         numbered(4, { cell = 5 + 4096 }))
+    end)
+
+    it("at any instant while the set moves into a larger area", function()
+      make(200000)
+      local first = C.CF_CONNECTION_FIRST / 4 * 3
+      add_numbers(1, first)
+      local next = numbered(first + 1)
+      for round = 1, 12 do
+        local pid = C.fork()
+        if pid == 0 then
+          core.cf_connections_add(set, next) -- which moves 24,576 of them
+          C._exit(0)
+        end
+        C.usleep(round * 60)
+        C.kill(pid, SIGKILL)
+        assert(C.waitpid(pid, ffi.new("int[1]"), 0) == pid)
+      end
+      core.cf_connections_add(set, next)
+      add_numbers(1, first + 1)
+      assert.equal(first + 1, (run()))
+      assert.equal(first + 1, (of_cell(0)))
     end)
 
     it("at any instant of a batch with tuples used again, again and again", function()

@@ -67,7 +67,7 @@ function World:pair(cell)
   return tonumber(cell.bypass.packets), inside, tonumber(core.cf_bypass_count(cell.bypass, cell.stats))
 end
 
-function World:check() return core.cf_cells_check(self.cells, true) end
+function World:check() return core.cf_cells_check(self.cells, core.CF_CELLS_ALL) end
 
 function World:close()
   if self.ring then core.cf_ring_close(self.ring) end

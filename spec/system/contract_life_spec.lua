@@ -14,7 +14,7 @@ local privileged = require("privileged")
 local recording_core = require("recording_core")
 local system = require("system")
 local talk = require("talk")
-require("core_headers")("error", "ring", "frozen_record", "own_ring", "siphash", "sketch", "connections")
+require("core_headers")("error", "ring", "frozen_record", "own_ring", "hash", "sketch", "connections")
 
 local C, core = ffi.C, helper.core
 local COUNT = "exercised_egress_connections"
