@@ -45,12 +45,15 @@ describe("cellflow record", function()
 
   it("takes cells from a policy, whose outputs are left alone, and records whose policy it was", function()
     local policy = desk:write("p.lua", ('cell "web" { netns = "%s" }\noutput "json" { path = "%s" }\n'
-      .. 'deny "all" {}\nfunction format() return "mine" end\n'):format(here.cell, desk:at("out.jsonl")))
+      .. 'deny "all" {}\nfunction format() return "mine" end\n'
+      .. 'on("start", function() emit("extra") end)\n'):format(here.cell, desk:at("out.jsonl")))
     local run = start(path, "-c", policy):ready()
     here:send("--flows 20 --mix udp4")
     assert.equal(0, run:finish())
     assert.equal("", run:stdout())
     assert.is_nil(lab.read_file(desk:at("out.jsonl")))
+    assert.matches(" + 0 failed + ", run:stderr(), 1, true) -- what goes nowhere is no failure
+    assert.matches(", nothing lost", run:stderr(), 1, true)
     local all = recorded.read(path)
     assert.same({ "web" }, all.cells)
     assert.is_true(#all.events >= 20)

@@ -148,9 +148,11 @@ describe("a replay of a recorded run", function()
   end)
 
   it("gives those of a run at 50,000 flows a second that lost events and whose workers were killed", function()
-    local run = live("-c", policy, "--ring-size", "1", "--summary-record")
+    local run = live("-c", policy, "--ring-size", "1", "--record-time", "1", "--summary-record")
     send(50000, function()
       local worker = run:worker()
+      system.sleep(0.5)
+      cellflow.kill(cellflow.child(run.pid, "cf-recorder"), "KILL")
       for _ = 1, 2 do
         system.sleep(0.2)
         assert.is_true(cellflow.kill(worker, "STOP"))
@@ -166,12 +168,13 @@ describe("a replay of a recorded run", function()
     local out = run:stdout():gsub("[^\n]*\n$", "")
     assert_same(out, replay("-c " .. policy))
     local replayed = dkjson.decode((replay("--summary-record -c " .. policy):match("([^\n]*)\n$")))
-    assert.same({ summary.lost, true, summary.worker.records }, { replayed.lost, replayed.adds_up,
-      replayed.worker.records })
+    assert.same({ summary.lost, true, summary.worker.records, 1 }, { replayed.lost, replayed.adds_up,
+      replayed.worker.records, replayed.recording.recordings })
+    assert.is_true(replayed.recording.files >= 2)
   end)
 
   it("gives those of a run whose workers were killed and whose policy was read again", function()
-    local run = live("-c", policy)
+    local run = live("-c", policy, "--record-time", "1")
     send(10000, function()
       local worker
       for _ = 1, 3 do

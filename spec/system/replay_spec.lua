@@ -454,6 +454,22 @@ describe("replay", function()
         "stop" }, told(out))
     end)
 
+    it("goes on over a part in which another worker took over", function()
+      local it = recordings.new(place.path .. "/a.rec")
+      it:batch(0.1, { { at = 0.1 } })
+      it:generation({ generation = 1, digest = recordings.DIGEST, at = 0.2 })
+      it:batch(0.2, { { at = 0.2 } })
+      it:close(0.2, { continues = true })
+      local code, out, err = place:run("replay --summary-record -c p.lua a.rec a.rec.1")
+      assert.equal(0, code, err)
+      local list = lines(out)
+      local summary = table.remove(list).recording
+      assert.same({ 1, 2, 4 }, { summary.recordings, summary.files, summary.events })
+      assert.is_nil(err:find("begins with its part", 1, true))
+      assert.same({ "start", "event 1 at 0.1", "event 2 at 0.2", "event 3 at 0.3", "tick at 1", "event 4 at 1.4",
+        "stop", "cellflow_summary" }, told(out))
+    end)
+
     it("begins anew with another recording: as if each were replayed by itself", function()
       local _, first = place:run("replay -q -c p.lua a.rec a.rec.1")
       local _, second = place:run("replay -q -c p.lua b.rec")
