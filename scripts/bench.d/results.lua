@@ -49,6 +49,7 @@ local function verdict(check)
   if not value then return "not measured" end
   local function reaches(goal) return goal and (check.more and value >= goal or not check.more and value <= goal) end
   if reaches(check.aim) then return "met, and what it aims for" end
+  if not check.must then return "" end
   return reaches(check.must) and "met" or "**missed**"
 end
 M.verdict = verdict
