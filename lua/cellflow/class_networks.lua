@@ -9,10 +9,11 @@ local compiler = require("cellflow.compiler")
 local network = require("cellflow.network")
 local perfect_hash = require("cellflow.perfect_hash")
 
-local band, rshift = bit.band, bit.rshift
+local band, lshift = bit.band, bit.lshift
 
 local M = {}
 
+local BATCH = ffi.C.CF_BATCH_MAX + 1 -- what is not of the family is written behind the last one that is
 local NODE = 8 -- words of a length: its mask, the nodes of the shorter and the longer lengths, two unused
 local int_array = ffi.typeof("int32_t[?]")
 local words_type = ffi.typeof("const int32_t *")
@@ -39,16 +40,16 @@ local function collect(holders)
   return entries, lengths
 end
 
--- A balanced tree over lengths; returns its root, 0 when there is none.
-local function add_nodes(nodes, lengths, from, to, depth)
+-- A search tree over lengths, as flat as may be; returns its root, 0 when there is none. Of the flat trees it is the one
+-- that is full to the left: a length leaves markers where the search goes right, so as few as may be lie there.
+local function add_nodes(nodes, lengths, from, to, levels)
   if from > to then return 0 end
-  nodes.depth = math.max(nodes.depth, depth)
-  local middle = rshift(from + to, 1)
+  local middle = math.min(to, from + lshift(1, levels - 1) - 1)
   local node = { len = lengths[middle], mask = network.mask_words(lengths[middle]) }
   nodes[#nodes + 1] = node
   local number = #nodes
-  node.left = add_nodes(nodes, lengths, from, middle - 1, depth + 1)
-  node.right = add_nodes(nodes, lengths, middle + 1, to, depth + 1)
+  node.left = add_nodes(nodes, lengths, from, middle - 1, levels - 1)
+  node.right = add_nodes(nodes, lengths, middle + 1, to, levels - 1)
   return number
 end
 
@@ -56,7 +57,8 @@ local function make_tree(used)
   local nodes, list = { depth = 0 }, {}
   for len in pairs(used) do list[#list + 1] = len end
   table.sort(list)
-  add_nodes(nodes, list, 1, #list, 1)
+  while lshift(1, nodes.depth) <= #list do nodes.depth = nodes.depth + 1 end
+  add_nodes(nodes, list, 1, #list, nodes.depth)
   return nodes
 end
 
@@ -114,6 +116,7 @@ local function give_classes(sets, base, entries)
     end
     around[#around + 1] = entry
   end
+  for _, entry in pairs(entries) do entry.class = sets.place(entry.class) end
 end
 
 -- The classes of the networks that rules name; the rest of the entries need not outlive the making.
@@ -148,55 +151,99 @@ local function flatten(nodes)
   return flat
 end
 
--- A look-up without a branch: whether there is an entry depends on the traffic, and a compiled loop that has to guess
--- that is several times slower than one that goes all the way each time.
-local LOOK_UP = { [4] = [[
-      do
-        local a = band(a, nodes[node])
-        local h, g = hash(a, 0, 0, 0, node)
-        local at = lshift(slot(g, displacements[band(h, last_bucket)], last), 2)
-        local unlike = bor(bxor(slots[at], a), bxor(slots[at + 1], node))
-        unlike = rshift(bor(unlike, 0 - unlike), 31)
-        class = bxor(class, band(bxor(class, slots[at + 2]), unlike - 1))
-        node = nodes[node + 5 - unlike]
-      end
-]], [6] = [[
-      do
-        local a, b = band(a, nodes6[node]), band(b, nodes6[node + 1])
-        local c, d = band(c, nodes6[node + 2]), band(d, nodes6[node + 3])
-        local h, g = hash(a, b, c, d, node)
-        local at = lshift(slot(g, displacements6[band(h, last_bucket6)], last6), 3)
-        local unlike = bor(bxor(slots6[at], a), bxor(slots6[at + 1], b), bxor(slots6[at + 2], c),
-          bxor(slots6[at + 3], d), bxor(slots6[at + 4], node))
-        unlike = rshift(bor(unlike, 0 - unlike), 31)
-        class = bxor(class, band(bxor(class, slots6[at + 5]), unlike - 1))
-        node = nodes6[node + 5 - unlike]
-      end
-]] }
-local SEARCH = [[
-local bit, ffi, hash, slot, table, nodes, table6, nodes6, base, offset = ...
+-- Loops over a batch, each short, so that the processor has many events in hand while memory answers for the first of
+-- them. `split` puts the addresses of the two families into arrays of their own; `level4` and `level6` take each
+-- address one node further, once for each level of the tree; `settle` puts the classes where they belong. None has a
+-- branch: which family it is and whether there is an entry depends on the traffic, and a compiled loop that has to
+-- guess is several times slower than one that goes all the way each time.
+local LOOPS = [=[
+local bit, ffi, hash, slot, table4, nodes4, table6, nodes6, base, offset, at4, at6 = ...
 local band, bor, bxor, lshift, rshift = bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift
-local slots, last, displacements, last_bucket = table.slots, table.last, table.displacements, table.last_bucket
-local slots6, last6, displacements6 = table6.slots, table6.last, table6.displacements
-local last_bucket6 = table6.last_bucket
+local slots4, last4, displacements4, last_bucket4 = table4.slots, table4.last, table4.displacements, table4.last_bucket
+local slots6, last6, displacements6, last_bucket6 = table6.slots, table6.last, table6.displacements, table6.last_bucket
+local index4, keys4, found4, turn4 = at4.index, at4.keys, at4.classes, at4.nodes
+local index6, keys6, found6, turn6 = at6.index, at6.keys, at6.classes, at6.nodes
 local cast, words = ffi.cast, ffi.typeof("const int32_t *")
-return function(...) -- see compiler.lua
-  local raws, count, out = ...
-  for i = 0, count - 1 do
-    local raw = raws[i]
-    local w = cast(words, raw)
-    local a, b, c, d = w[offset], w[offset + 1], w[offset + 2], w[offset + 3]
-    local class, node = base, 8
-    if raw.family == 4 then
-%s
-    elseif raw.family == 6 then
-%s
-    end
-    out[i] = class
-  end
-end]]
 
---- { search = function(offset), class_of = function(net) }. search makes a function (count, raws, count, out) that
+local function split(...) -- see compiler.lua
+  local events, count, out = ...
+  local n4, n6 = 0, 0
+  for i = 0, count - 1 do
+    local event = events[i]
+    local w, family = cast(words, event), event.family
+    local a = w[offset]
+    index4[n4], keys4[n4], found4[n4], turn4[n4] = i, a, base, ROOT
+    index6[n6], found6[n6], turn6[n6] = i, base, ROOT
+    local at = lshift(n6, 2)
+    keys6[at], keys6[at + 1], keys6[at + 2], keys6[at + 3] = a, w[offset + 1], w[offset + 2], w[offset + 3]
+    n4 = n4 + rshift(bxor(family, 4) - 1, 31)
+    n6 = n6 + rshift(bxor(family, 6) - 1, 31)
+    out[i] = base
+  end
+  return n4, n6
+end
+
+local function level4(...)
+  local count = ...
+  for k = 0, count - 1 do
+    local node = turn4[k]
+    local a = band(keys4[k], nodes4[node])
+    local h, g = hash(a, 0, 0, 0, node)
+    local at = lshift(slot(g, displacements4[band(h, last_bucket4)], last4), 2)
+    local unlike = bor(bxor(slots4[at], a), bxor(slots4[at + 1], node))
+    unlike = rshift(bor(unlike, 0 - unlike), 31)
+    local class = found4[k]
+    found4[k] = bxor(class, band(bxor(class, slots4[at + 2]), unlike - 1))
+    turn4[k] = nodes4[node + 5 - unlike]
+  end
+end
+
+local function level6(...)
+  local count = ...
+  for k = 0, count - 1 do
+    local key = lshift(k, 2)
+    local node = turn6[k]
+    local a, b = band(keys6[key], nodes6[node]), band(keys6[key + 1], nodes6[node + 1])
+    local c, d = band(keys6[key + 2], nodes6[node + 2]), band(keys6[key + 3], nodes6[node + 3])
+    local h, g = hash(a, b, c, d, node)
+    local at = lshift(slot(g, displacements6[band(h, last_bucket6)], last6), 3)
+    local unlike = bor(bxor(slots6[at], a), bxor(slots6[at + 1], b), bxor(slots6[at + 2], c),
+      bxor(slots6[at + 3], d), bxor(slots6[at + 4], node))
+    unlike = rshift(bor(unlike, 0 - unlike), 31)
+    local class = found6[k]
+    found6[k] = bxor(class, band(bxor(class, slots6[at + 5]), unlike - 1))
+    turn6[k] = nodes6[node + 5 - unlike]
+  end
+end
+
+local function settle(...)
+  local count, index, classes, out = ...
+  for k = 0, count - 1 do out[index[k]] = classes[k] end
+end
+return split, level4, level6, settle]=]
+LOOPS = LOOPS:gsub("ROOT", NODE)
+
+-- What is known of the addresses of one family in a batch: where each stands in it, its words, the class so far, and
+-- the node it has got to.
+local function in_hand(width)
+  return { index = int_array(BATCH), keys = int_array(BATCH * width), classes = int_array(BATCH),
+    nodes = int_array(BATCH) }
+end
+
+local function make_search(text_of, depth4, depth6)
+  local at4, at6 = in_hand(1), in_hand(4)
+  local loops = text_of(at4, at6)
+  local split, level4, level6, settle = loops[1].by_rounds, loops[2].by_rounds, loops[3].by_rounds, loops[4].by_rounds
+  return compiler.once(function(count, events, _, out)
+    local n4, n6 = split(count, events, count, out)
+    for _ = 1, depth4 do level4(n4, n4) end
+    for _ = 1, depth6 do level6(n6, n6) end
+    if depth4 > 0 then settle(n4, n4, at4.index, at4.classes, out) end
+    if depth6 > 0 then settle(n6, n6, at6.index, at6.classes, out) end
+  end)
+end
+
+--- { search = function(offset), class_of = function(net) }. search makes a function (count, events, count, out) that
 --- finds the classes of a batch, by the address that lies `offset` bytes into an event; class_of gives the class of a
 --- network that a rule names: the rules that hold all of it.
 function M.new(sets, base, holders)
@@ -205,15 +252,15 @@ function M.new(sets, base, holders)
   add_markers(entries, trees)
   give_classes(sets, base, entries)
   local table4, table6 = make_table(entries, 4, 1), make_table(entries, 6, 4)
-  local text = SEARCH:format(LOOK_UP[4]:rep(trees[4].depth), LOOK_UP[6]:rep(trees[6].depth))
   local flat4, flat6 = flatten(trees[4]), flatten(trees[6])
   local self, classes = {}, classes_by_key(entries)
 
   function self.class_of(net) return classes[key_of(net.family, net.bytes, net.len)] end
   function self.search(offset)
-    local loops = compiler.loops(text, "=networks", bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flat4,
-      table6, flat6, base, offset / 4)
-    return loops[1].by_rounds
+    return make_search(function(at4, at6)
+      return compiler.loops(LOOPS, "=networks", bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flat4,
+        table6, flat6, sets.place(base), offset / 4, at4, at6)
+    end, trees[4].depth, trees[6].depth)
   end
   return self
 end

@@ -10,7 +10,7 @@ local class_values = require("cellflow.class_values")
 local compiler = require("cellflow.compiler")
 local event = require("cellflow.event")
 
-local C = ffi.C
+local C, lshift = ffi.C, bit.lshift
 local M = {}
 
 -- Where the byte of a field stands in an event; 256: absent. `raw` and the functions are locals of the loop below.
@@ -43,22 +43,23 @@ flagged(SHORTS, "vlan", C.CF_EVENT_VLAN, 65536)
 
 local CELLS = { cell_id = "name", interface = "interface" } -- field -> member of a cell
 
--- A part of the index that gives classes straight from a table: the expression is a line of the loop.
-local function by_table(self, name, map, expression)
-  self.parts[#self.parts + 1] = { name = name, array = map, index = expression }
+-- A part of the index that gives classes straight from a table: the expression is a line of the loop. What is in the
+-- table is to be shifted left by `shift`.
+local function by_table(self, name, map, expression, shift)
+  self.parts[#self.parts + 1] = { name = name, array = map, index = expression, shift = shift or 0 }
 end
 
 -- A part whose classes a loop of its own finds first, for the whole batch: search(count, events, count, found).
 local function by_search(self, name, search, over)
   local found = ffi.new("int32_t[?]", C.CF_BATCH_MAX)
-  self.parts[#self.parts + 1] = { name = name, array = found, index = "i" }
+  self.parts[#self.parts + 1] = { name = name, array = found, index = "i", shift = 0 }
   self.searches[#self.searches + 1] = compiler.once(function(raws, handles, count)
     search(count, over == "handles" and handles or raws, count, found)
   end)
 end
 
-local function add_cells(self, name, base, holders)
-  local by_text = class_values.texts(self.sets, base, holders)
+local function add_cells(self, name, draft, holders)
+  local by_text, base = class_values.texts(self.sets, draft, holders), self.bases[name]
   local map, member = ffi.new("int32_t[?]", C.CF_CELLS_MAX + 1), CELLS[name]
   by_table(self, name, map, ("min(raw.cell, %d)"):format(C.CF_CELLS_MAX))
   self.binds[#self.binds + 1] = function(cells)
@@ -70,44 +71,49 @@ local function add_cells(self, name, base, holders)
   return function(cond) return by_text[cond.list[1]] end
 end
 
-local function add_networks(self, name, base, holders)
-  local networks = class_networks.new(self.sets, base, holders)
+local function add_networks(self, name, draft, holders)
+  local networks = class_networks.new(self.sets, draft, holders)
   by_search(self, name, networks.search(ffi.offsetof("struct cf_event", name)), "raws")
   return function(cond) return networks.class_of(cond.list[1]) end
 end
 
-local function add_prefixes(self, name, base, holders)
-  local by_text = class_values.texts(self.sets, base, holders)
-  by_search(self, name, class_values.prefixes(by_text, base), "raws")
+local function add_prefixes(self, name, draft, holders)
+  local by_text = class_values.texts(self.sets, draft, holders)
+  by_search(self, name, class_values.prefixes(by_text, self.bases[name]), "raws")
   return function(cond) return by_text[cond.list[1]] end
 end
 
-local function add_texts(self, name, base, holders)
-  local by_text = class_values.texts(self.sets, base, holders)
-  by_search(self, name, class_values.shown(by_text, base, event.get[name]), "handles")
+local function add_texts(self, name, draft, holders)
+  local by_text = class_values.texts(self.sets, draft, holders)
+  by_search(self, name, class_values.shown(by_text, self.bases[name], event.get[name]), "handles")
   return function(cond) return by_text[cond.list[1]] end
 end
 
-local function add_numbers(self, name, base, holders)
-  local ranges = class_values.ranges(self.sets, base, holders)
-  by_search(self, name, class_values.search(ranges, base, event.get[name]), "handles")
+local function add_numbers(self, name, draft, holders)
+  local ranges = class_values.ranges(self.sets, draft, holders)
+  by_search(self, name, class_values.search(ranges, self.bases[name], event.get[name]), "handles")
   return function(cond) return class_values.class_of(ranges, cond.list[1][1]) end
 end
 
--- Returns a function from a condition of a rule to the class of a value that meets it.
-local function add_field(self, name, base, holders)
-  if name == "src_addr" or name == "dst_addr" then return add_networks(self, name, base, holders) end
-  if CELLS[name] then return add_cells(self, name, base, holders) end
-  if name == "prefix" then return add_prefixes(self, name, base, holders) end
-  if name == "nft_rule" then return add_texts(self, name, base, holders) end
-  if not BYTES[name] and not SHORTS[name] then return add_numbers(self, name, base, holders) end
-  local make = BYTES[name] and class_values.bytes or class_values.shorts
-  local map = make(self.sets, base, holders)
-  by_table(self, name, map, BYTES[name] or SHORTS[name])
-  return function(cond)
-    local first = cond.list[1]
-    return map[BYTES[name] and first or first[1]]
-  end
+local function add_bytes(self, name, draft, holders)
+  local map = class_values.bytes(self.sets, draft, holders)
+  by_table(self, name, map, BYTES[name])
+  return function(cond) return map[cond.list[1]] end
+end
+
+local function add_shorts(self, name, draft, holders)
+  local map, shift = class_values.shorts(self.sets, draft, holders)
+  by_table(self, name, map, SHORTS[name], shift)
+  return function(cond) return lshift(map[cond.list[1][1]], shift) end
+end
+
+-- Returns a function from a condition of a rule to the class of a value that meets it. `draft`: of the rules that leave
+-- the field open.
+local function add_field(self, name, draft, holders)
+  local add = (name == "src_addr" or name == "dst_addr") and add_networks or CELLS[name] and add_cells
+    or name == "prefix" and add_prefixes or name == "nft_rule" and add_texts or BYTES[name] and add_bytes
+    or SHORTS[name] and add_shorts or add_numbers
+  return add(self, name, draft, holders)
 end
 
 -- The rules that leave a field open are in the sets of all its values, and of its absence.
@@ -149,11 +155,12 @@ local STEP = [[
     local first = band(pages, 0 - pages, turn)
     page = bxor(page, band(bxor(page, low[band(first, 0xffff)] + high[rshift(first, 16)]), turn))
     pages = bxor(pages, first)
-    local at = 1 + 2 * page
-    filled = bxor(filled, band({rows[c$ + at + 1], }, turn))
+    local at = lshift(page, 1)
+    local {p$, } = {band(rows[c$ + 1] + at, any), }
+    filled = bxor(filled, band({rows[p$ + 1], }, turn))
     first = band(filled, 0 - filled)
     local word = low[band(first, 0xffff)] + high[rshift(first, 16)]
-    local both = band({words[rows[c$ + at] + word], })
+    local both = band({rows[rows[p$] + word], })
     both = band(both, 0 - rshift(bor(filled, 0 - filled), 31)) -- where nothing is filled, what was read is no one's
     filled = bxor(filled, first)
     first = band(both, 0 - both)
@@ -163,17 +170,18 @@ local STEP = [[
     local waits = band(rshift(bor(rest, 0 - rest), 31), 1 - found)
 ]]
 local LOOPS = [[
-local bit, min, rows, words, low, high, line, pages_of, page_of, filled_of, kept, a, parts = ...
+local bit, min, rows, low, high, line, pages_of, page_of, filled_of, kept, a, parts = ...
 local band, bnot, bor, bxor, lshift, rshift = bit.band, bit.bnot, bit.bor, bit.bxor, bit.lshift, bit.rshift
 local {m$, } = {a[$], }
 
 local function first_word(...)
-  local raws, count, out = ...
+  local events, count, out = ...
   local tail = 0
   for i = 0, count - 1 do
-    local raw = raws[i]
-    local {c$, } = {m$[$index], }
+    local raw = events[i]
+    local {c$, } = {lshift(m$[$index], $shift), }
     local pages, page, filled = band({rows[c$], }), 0, 0
+    local any = 0 - rshift(bor(pages, 0 - pages), 31) -- where there is no page, those of class 0 are looked at
 STEP
     local own = i * parts
     {kept[own + $], } = {c$, }
@@ -185,7 +193,7 @@ end
 
 local function all_words(...)
   local tail, out = ...
-  local head = 0
+  local head, any = 0, -1
   while head ~= tail do
     local i = line[band(head, LAST)]
     local own = i * parts
@@ -205,7 +213,8 @@ local function spread(template, parts)
   return (template:gsub("{([^{}]*), }", function(pattern)
     local out = {}
     for i, part in ipairs(parts) do
-      out[i] = pattern:gsub("%$index", function() return part.index end):gsub("%$", function() return tostring(i) end)
+      out[i] = pattern:gsub("%$index", function() return part.index end)
+        :gsub("%$shift", function() return tostring(part.shift) end):gsub("%$", function() return tostring(i) end)
     end
     return table.concat(out, ", ")
   end))
@@ -216,7 +225,7 @@ local function for_batch(width) return ffi.new("int32_t[?]", (C.CF_BATCH_MAX + 1
 local function make_loops(self)
   local arrays, count = {}, #self.parts
   for i, part in ipairs(self.parts) do arrays[i] = part.array end
-  local loops = compiler.loops(spread(LOOPS, self.parts), "=rules", bit, math.min, self.sets.rows, self.sets.words,
+  local loops = compiler.loops(spread(LOOPS, self.parts), "=rules", bit, math.min, self.sets.rows,
     class_sets.low, class_sets.high, for_batch(1), for_batch(1), for_batch(1), for_batch(1), for_batch(count),
     arrays, count)
   return loops[1], loops[2]
@@ -240,11 +249,12 @@ end
 function M.new(rules)
   local self = { sets = class_sets.new(#rules), parts = {}, searches = {}, binds = {}, classes = {}, bases = {} }
   for _, name in ipairs(fields_in_use(rules)) do
-    self.bases[name] = base_class(self.sets, rules, name)
-    self.classes[name] = add_field(self, name, self.bases[name], holders_of(rules, name))
+    local draft = base_class(self.sets, rules, name)
+    self.bases[name] = self.sets.place(draft)
+    self.classes[name] = add_field(self, name, draft, holders_of(rules, name))
   end
   if #self.parts == 0 then
-    by_table(self, "", ffi.new("int32_t[1]", base_class(self.sets, rules, "")), "0")
+    by_table(self, "", ffi.new("int32_t[1]", self.sets.place(base_class(self.sets, rules, ""))), "0")
   end
   self.sets.pack()
   local first, others = make_loops(self)
