@@ -174,17 +174,25 @@ local bit, min, rows, low, high, line, pages_of, page_of, filled_of, kept, a, pa
 local band, bnot, bor, bxor, lshift, rshift = bit.band, bit.bnot, bit.bor, bit.bxor, bit.lshift, bit.rshift
 local {m$, } = {a[$], }
 
+local function look_up(...)
+  local events, count = ...
+  for i = 0, count - 1 do
+    local raw, own = events[i], i * parts
+    local {c$, } = {lshift(m$[$index], $shift), }
+    {kept[own + $], } = {c$, }
+    pages_of[i] = band({rows[c$], })
+  end
+end
+
 local function first_word(...)
-  local events, count, out = ...
+  local count, out = ...
   local tail = 0
   for i = 0, count - 1 do
-    local raw = events[i]
-    local {c$, } = {lshift(m$[$index], $shift), }
-    local pages, page, filled = band({rows[c$], }), 0, 0
+    local own = i * parts
+    local {c$, } = {kept[own + $], }
+    local pages, page, filled = pages_of[i], 0, 0
     local any = 0 - rshift(bor(pages, 0 - pages), 31) -- where there is no page, those of class 0 are looked at
 STEP
-    local own = i * parts
-    {kept[own + $], } = {c$, }
     pages_of[i], page_of[i], filled_of[i], line[tail] = pages, page, filled, i
     tail = tail + waits
   end
@@ -205,7 +213,7 @@ STEP
     tail = tail + waits
   end
 end
-return first_word, all_words]]
+return look_up, first_word, all_words]]
 LOOPS = LOOPS:gsub("STEP\n", function() return STEP end):gsub("LAST", C.CF_BATCH_MAX - 1)
 
 -- {TEXT, } stands for TEXT, TEXT, ...: once for each field, $ being its number.
@@ -228,13 +236,15 @@ local function make_loops(self)
   local loops = compiler.loops(spread(LOOPS, self.parts), "=rules", bit, math.min, self.sets.rows,
     class_sets.low, class_sets.high, for_batch(1), for_batch(1), for_batch(1), for_batch(1), for_batch(count),
     arrays, count)
-  return loops[1], loops[2]
+  return loops
 end
 
-local function run_with(first_word, all_words, searches)
+local function run_with(loops, searches)
+  local look_up, first_word, all_words = loops[1].by_rounds, loops[2].by_rounds, loops[3].by_rounds
   return compiler.once(function(raws, handles, count, out)
     for i = 1, #searches do searches[i](raws, handles, count) end
-    local waits = first_word(count, raws, count, out)
+    look_up(count, raws, count)
+    local waits = first_word(count, count, out)
     all_words(waits, waits, out)
   end)
 end
@@ -257,8 +267,8 @@ function M.new(rules)
     by_table(self, "", ffi.new("int32_t[1]", self.sets.place(base_class(self.sets, rules, ""))), "0")
   end
   self.sets.pack()
-  local first, others = make_loops(self)
-  self.first_word, self.run = first.loop, run_with(first.by_rounds, others.by_rounds, self.searches)
+  local loops = make_loops(self)
+  self.first_word, self.run = loops[2].loop, run_with(loops, self.searches)
   function self.bind(cells)
     for _, bind in ipairs(self.binds) do bind(cells) end
   end
