@@ -5,15 +5,17 @@
 -- longest network that holds it (Waldvogel and others, 1997). 33 lengths of IPv4 are 6 look-ups, 129 of IPv6 are 8.
 local bit = require("bit")
 local ffi = require("ffi")
+local class_sets = require("cellflow.class_sets")
 local compiler = require("cellflow.compiler")
 local network = require("cellflow.network")
 local perfect_hash = require("cellflow.perfect_hash")
 
-local band, lshift = bit.band, bit.lshift
+local band, bor, lshift = bit.band, bit.bor, bit.lshift
 
 local M = {}
 
 local BATCH = ffi.C.CF_BATCH_MAX + 1 -- what is not of the family is written behind the last one that is
+local TAG_NODE, TAG_SHIFT = 255, 8 - class_sets.UNIT_SHIFT -- classes have UNIT_SHIFT bits to spare, nodes need 8
 local NODE = 8 -- words of a length: its mask, the nodes of the shorter and the longer lengths, two unused
 local int_array = ffi.typeof("int32_t[?]")
 local words_type = ffi.typeof("const int32_t *")
@@ -128,13 +130,17 @@ local function classes_by_key(entries)
   return classes
 end
 
+-- Class and node in one word: what is found, and whether it is what was looked for.
+local function tag_of(class, node) return bor(lshift(class, TAG_SHIFT), node) end
+
 local function make_table(entries, family, width)
   local list = {}
   for _, entry in pairs(entries) do
     if entry.net.family == family then
       local w, words = ffi.cast(words_type, entry.net.bytes), {}
       for i = 1, width do words[i] = w[i - 1] end
-      list[#list + 1] = { words = words, number = entry.node * NODE, value = entry.class }
+      list[#list + 1] = { words = words, number = entry.node * NODE,
+        value = tag_of(entry.class, entry.node) }
     end
   end
   return perfect_hash.new(list, width)
@@ -161,8 +167,9 @@ local bit, ffi, hash, slot, table4, nodes4, table6, nodes6, base, offset, at4, a
 local band, bor, bxor, lshift, rshift = bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift
 local slots4, last4, displacements4, last_bucket4 = table4.slots, table4.last, table4.displacements, table4.last_bucket
 local slots6, last6, displacements6, last_bucket6 = table6.slots, table6.last, table6.displacements, table6.last_bucket
-local index4, keys4, found4, turn4 = at4.index, at4.keys, at4.classes, at4.nodes
-local index6, keys6, found6, turn6 = at6.index, at6.keys, at6.classes, at6.nodes
+local index4, keys4, found4, turn4 = at4.index, at4.keys, at4.tags, at4.nodes
+local index6, keys6, found6, turn6 = at6.index, at6.keys, at6.tags, at6.nodes
+local none = lshift(base, TAG_SHIFT)
 local cast, words = ffi.cast, ffi.typeof("const int32_t *")
 
 local function split(...) -- see compiler.lua
@@ -172,8 +179,8 @@ local function split(...) -- see compiler.lua
     local event = events[i]
     local w, family = cast(words, event), event.family
     local a = w[offset]
-    index4[n4], keys4[n4], found4[n4], turn4[n4] = i, a, base, ROOT
-    index6[n6], found6[n6], turn6[n6] = i, base, ROOT
+    index4[n4], keys4[n4], found4[n4], turn4[n4] = i, a, none, ROOT
+    index6[n6], found6[n6], turn6[n6] = i, none, ROOT
     local at = lshift(n6, 2)
     keys6[at], keys6[at + 1], keys6[at + 2], keys6[at + 3] = a, w[offset + 1], w[offset + 2], w[offset + 3]
     n4 = n4 + rshift(bxor(family, 4) - 1, 31)
@@ -189,11 +196,11 @@ local function level4(...)
     local node = turn4[k]
     local a = band(keys4[k], nodes4[node])
     local h, g = hash(a, 0, 0, 0, node)
-    local at = lshift(slot(g, displacements4[band(h, last_bucket4)], last4), 2)
-    local unlike = bor(bxor(slots4[at], a), bxor(slots4[at + 1], node))
+    local at = lshift(slot(g, displacements4[band(h, last_bucket4)], last4), 1)
+    local tag, found = slots4[at + 1], found4[k]
+    local unlike = bor(bxor(slots4[at], a), band(bxor(tag, rshift(node, 3)), TAG_NODE))
     unlike = rshift(bor(unlike, 0 - unlike), 31)
-    local class = found4[k]
-    found4[k] = bxor(class, band(bxor(class, slots4[at + 2]), unlike - 1))
+    found4[k] = bxor(found, band(bxor(found, tag), unlike - 1))
     turn4[k] = nodes4[node + 5 - unlike]
   end
 end
@@ -206,27 +213,31 @@ local function level6(...)
     local a, b = band(keys6[key], nodes6[node]), band(keys6[key + 1], nodes6[node + 1])
     local c, d = band(keys6[key + 2], nodes6[node + 2]), band(keys6[key + 3], nodes6[node + 3])
     local h, g = hash(a, b, c, d, node)
-    local at = lshift(slot(g, displacements6[band(h, last_bucket6)], last6), 3)
+    local n = slot(g, displacements6[band(h, last_bucket6)], last6)
+    local at = lshift(n, 2) + n
+    local tag, found = slots6[at + 4], found6[k]
     local unlike = bor(bxor(slots6[at], a), bxor(slots6[at + 1], b), bxor(slots6[at + 2], c),
-      bxor(slots6[at + 3], d), bxor(slots6[at + 4], node))
+      bxor(slots6[at + 3], d), band(bxor(tag, rshift(node, 3)), TAG_NODE))
     unlike = rshift(bor(unlike, 0 - unlike), 31)
-    local class = found6[k]
-    found6[k] = bxor(class, band(bxor(class, slots6[at + 5]), unlike - 1))
+    found6[k] = bxor(found, band(bxor(found, tag), unlike - 1))
     turn6[k] = nodes6[node + 5 - unlike]
   end
 end
 
 local function settle(...)
-  local count, index, classes, out = ...
-  for k = 0, count - 1 do out[index[k]] = classes[k] end
+  local count, index, tags, out = ...
+  for k = 0, count - 1 do
+    local tag = tags[k]
+    out[index[k]] = lshift(rshift(tag, 8), 8 - TAG_SHIFT)
+  end
 end
 return split, level4, level6, settle]=]
-LOOPS = LOOPS:gsub("ROOT", NODE)
+LOOPS = LOOPS:gsub("ROOT", NODE):gsub("TAG_NODE", TAG_NODE):gsub("TAG_SHIFT", TAG_SHIFT)
 
 -- What is known of the addresses of one family in a batch: where each stands in it, its words, the class so far, and
 -- the node it has got to.
 local function in_hand(width)
-  return { index = int_array(BATCH), keys = int_array(BATCH * width), classes = int_array(BATCH),
+  return { index = int_array(BATCH), keys = int_array(BATCH * width), tags = int_array(BATCH),
     nodes = int_array(BATCH) }
 end
 
@@ -238,8 +249,8 @@ local function make_search(text_of, depth4, depth6)
     local n4, n6 = split(count, events, count, out)
     for _ = 1, depth4 do level4(n4, n4) end
     for _ = 1, depth6 do level6(n6, n6) end
-    if depth4 > 0 then settle(n4, n4, at4.index, at4.classes, out) end
-    if depth6 > 0 then settle(n6, n6, at6.index, at6.classes, out) end
+    if depth4 > 0 then settle(n4, n4, at4.index, at4.tags, out) end
+    if depth6 > 0 then settle(n6, n6, at6.index, at6.tags, out) end
   end)
 end
 
