@@ -46,6 +46,7 @@ end
 -- that is full to the left: a length leaves markers where the search goes right, so as few as may be lie there.
 local function add_nodes(nodes, lengths, from, to, levels)
   if from > to then return 0 end
+  nodes.longest[levels] = math.max(nodes.longest[levels] or 0, lengths[to])
   local middle = math.min(to, from + lshift(1, levels - 1) - 1)
   local node = { len = lengths[middle], mask = network.mask_words(lengths[middle]) }
   nodes[#nodes + 1] = node
@@ -56,7 +57,7 @@ local function add_nodes(nodes, lengths, from, to, levels)
 end
 
 local function make_tree(used)
-  local nodes, list = { depth = 0 }, {}
+  local nodes, list = { depth = 0, longest = {} }, {}
   for len in pairs(used) do list[#list + 1] = len end
   table.sort(list)
   while lshift(1, nodes.depth) <= #list do nodes.depth = nodes.depth + 1 end
@@ -162,6 +163,26 @@ end
 -- address one node further, once for each level of the tree; `settle` puts the classes where they belong. None has a
 -- branch: which family it is and whether there is an entry depends on the traffic, and a compiled loop that has to
 -- guess is several times slower than one that goes all the way each time.
+local LEVEL6 = [[
+local function LEVEL6(...)
+  local count = ...
+  for k = 0, count - 1 do
+    local key = lshift(k, 2)
+    local node = turn6[k]
+    local a, b = band(keys6[key], nodes6[node]), band(keys6[key + 1], nodes6[node + 1])
+    local c, d = WORD3, WORD4
+    local h, g = hash(a, b, c, d, node)
+    local n = slot(g, displacements6[band(h, last_bucket6)], last6)
+    local at = lshift(n, 2) + n
+    local tag, found = slots6[at + 4], found6[k]
+    local unlike = bor(bxor(slots6[at], a), bxor(slots6[at + 1], b), UNLIKE3_4
+      band(bxor(tag, rshift(node, 3)), TAG_NODE))
+    unlike = rshift(bor(unlike, 0 - unlike), 31)
+    found6[k] = bxor(found, band(bxor(found, tag), unlike - 1))
+    turn6[k] = nodes6[node + 5 - unlike]
+  end
+end
+]]
 local LOOPS = [=[
 local bit, ffi, hash, slot, table4, nodes4, table6, nodes6, base, offset, at4, at6 = ...
 local band, bor, bxor, lshift, rshift = bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift
@@ -205,25 +226,8 @@ local function level4(...)
   end
 end
 
-local function level6(...)
-  local count = ...
-  for k = 0, count - 1 do
-    local key = lshift(k, 2)
-    local node = turn6[k]
-    local a, b = band(keys6[key], nodes6[node]), band(keys6[key + 1], nodes6[node + 1])
-    local c, d = band(keys6[key + 2], nodes6[node + 2]), band(keys6[key + 3], nodes6[node + 3])
-    local h, g = hash(a, b, c, d, node)
-    local n = slot(g, displacements6[band(h, last_bucket6)], last6)
-    local at = lshift(n, 2) + n
-    local tag, found = slots6[at + 4], found6[k]
-    local unlike = bor(bxor(slots6[at], a), bxor(slots6[at + 1], b), bxor(slots6[at + 2], c),
-      bxor(slots6[at + 3], d), band(bxor(tag, rshift(node, 3)), TAG_NODE))
-    unlike = rshift(bor(unlike, 0 - unlike), 31)
-    found6[k] = bxor(found, band(bxor(found, tag), unlike - 1))
-    turn6[k] = nodes6[node + 5 - unlike]
-  end
-end
-
+WIDE
+NARROW
 local function settle(...)
   local count, index, tags, out = ...
   for k = 0, count - 1 do
@@ -231,8 +235,13 @@ local function settle(...)
     out[index[k]] = lshift(rshift(tag, 8), 8 - TAG_SHIFT)
   end
 end
-return split, level4, level6, settle]=]
-LOOPS = LOOPS:gsub("ROOT", NODE):gsub("TAG_NODE", TAG_NODE):gsub("TAG_SHIFT", TAG_SHIFT)
+return split, level4, wide6, narrow6, settle]=]
+-- Where no network has more than 64 bits, the rest of the address is nothing to look at.
+local WIDE = LEVEL6:gsub("%u%u+%d?_?%d?", { LEVEL6 = "wide6", WORD3 = "band(keys6[key + 2], nodes6[node + 2])",
+  WORD4 = "band(keys6[key + 3], nodes6[node + 3])", UNLIKE3_4 = "bxor(slots6[at + 2], c), bxor(slots6[at + 3], d),"})
+local NARROW = LEVEL6:gsub("%u%u+%d?_?%d?", { LEVEL6 = "narrow6", WORD3 = "0", WORD4 = "0", UNLIKE3_4 = "" })
+LOOPS = LOOPS:gsub("%u[%u_]+", { WIDE = WIDE, NARROW = NARROW }):gsub("%u[%u_]+",
+  { ROOT = NODE, TAG_NODE = TAG_NODE, TAG_SHIFT = TAG_SHIFT })
 
 -- What is known of the addresses of one family in a batch: where each stands in it, its words, the class so far, and
 -- the node it has got to.
@@ -241,16 +250,23 @@ local function in_hand(width)
     nodes = int_array(BATCH) }
 end
 
-local function make_search(text_of, depth4, depth6)
-  local at4, at6 = in_hand(1), in_hand(4)
-  local loops = text_of(at4, at6)
-  local split, level4, level6, settle = loops[1].by_rounds, loops[2].by_rounds, loops[3].by_rounds, loops[4].by_rounds
+-- The loops of the levels of a tree in their order.
+local function loops_of_levels(tree, wide, narrow)
+  local list = {}
+  for levels = tree.depth, 1, -1 do list[#list + 1] = tree.longest[levels] > 64 and wide or narrow end
+  return list
+end
+
+local function make_search(trees, at4, at6, loops)
+  local split, settle = loops[1].by_rounds, loops[5].by_rounds
+  local levels4 = loops_of_levels(trees[4], nil, loops[2].by_rounds)
+  local levels6 = loops_of_levels(trees[6], loops[3].by_rounds, loops[4].by_rounds)
   return compiler.once(function(count, events, _, out)
     local n4, n6 = split(count, events, count, out)
-    for _ = 1, depth4 do level4(n4, n4) end
-    for _ = 1, depth6 do level6(n6, n6) end
-    if depth4 > 0 then settle(n4, n4, at4.index, at4.tags, out) end
-    if depth6 > 0 then settle(n6, n6, at6.index, at6.tags, out) end
+    for i = 1, #levels4 do levels4[i](n4, n4) end
+    for i = 1, #levels6 do levels6[i](n6, n6) end
+    settle(n4, n4, at4.index, at4.tags, out)
+    settle(n6, n6, at6.index, at6.tags, out)
   end)
 end
 
@@ -268,10 +284,9 @@ function M.new(sets, base, holders)
 
   function self.class_of(net) return classes[key_of(net.family, net.bytes, net.len)] end
   function self.search(offset)
-    return make_search(function(at4, at6)
-      return compiler.loops(LOOPS, "=networks", bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flat4,
-        table6, flat6, sets.place(base), offset / 4, at4, at6)
-    end, trees[4].depth, trees[6].depth)
+    local at4, at6 = in_hand(1), in_hand(4)
+    return make_search(trees, at4, at6, compiler.loops(LOOPS, "=networks", bit, ffi, perfect_hash.hash,
+      perfect_hash.slot, table4, flat4, table6, flat6, sets.place(base), offset / 4, at4, at6))
   end
   return self
 end

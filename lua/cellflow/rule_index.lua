@@ -170,14 +170,15 @@ local STEP = [[
     local waits = band(rshift(bor(rest, 0 - rest), 31), 1 - found)
 ]]
 local LOOPS = [[
-local bit, min, rows, low, high, line, pages_of, page_of, filled_of, kept, a, parts = ...
-local band, bnot, bor, bxor, lshift, rshift = bit.band, bit.bnot, bit.bor, bit.bxor, bit.lshift, bit.rshift
+local bit, min, rows, low, high, line, pages_of, page_of, filled_of, kept, a = ...
+local band, bnot, bor, bxor = bit.band, bit.bnot, bit.bor, bit.bxor
+local lshift, rshift, tobit = bit.lshift, bit.rshift, bit.tobit
 local {m$, } = {a[$], }
 
 local function look_up(...)
   local events, count = ...
   for i = 0, count - 1 do
-    local raw, own = events[i], i * parts
+    local raw, own = events[i], lshift(i, STRIDE)
     local {c$, } = {lshift(m$[$index], $shift), }
     {kept[own + $], } = {c$, }
     pages_of[i] = band({rows[c$], })
@@ -188,13 +189,13 @@ local function first_word(...)
   local count, out = ...
   local tail = 0
   for i = 0, count - 1 do
-    local own = i * parts
+    local own = lshift(i, STRIDE)
     local {c$, } = {kept[own + $], }
     local pages, page, filled = pages_of[i], 0, 0
     local any = 0 - rshift(bor(pages, 0 - pages), 31) -- where there is no page, those of class 0 are looked at
 STEP
     pages_of[i], page_of[i], filled_of[i], line[tail] = pages, page, filled, i
-    tail = tail + waits
+    tail = tobit(tail + waits)
   end
   return tail
 end
@@ -204,13 +205,13 @@ local function all_words(...)
   local head, any = 0, -1
   while head ~= tail do
     local i = line[band(head, LAST)]
-    local own = i * parts
+    local own = lshift(i, STRIDE)
     local {c$, } = {kept[own + $], }
     local pages, page, filled = pages_of[i], page_of[i], filled_of[i]
 STEP
     pages_of[i], page_of[i], filled_of[i], line[band(tail, LAST)] = pages, page, filled, i
-    head = head + 1
-    tail = tail + waits
+    head = tobit(head + 1)
+    tail = tobit(tail + waits)
   end
 end
 return look_up, first_word, all_words]]
@@ -230,12 +231,19 @@ end
 
 local function for_batch(width) return ffi.new("int32_t[?]", (C.CF_BATCH_MAX + 1) * width + 1) end
 
+-- The smallest power of 2 that is not below n, as the power.
+local function power_for(n)
+  local power = 0
+  while lshift(1, power) < n do power = power + 1 end
+  return power
+end
+
 local function make_loops(self)
-  local arrays, count = {}, #self.parts
+  local arrays, stride = {}, power_for(#self.parts)
   for i, part in ipairs(self.parts) do arrays[i] = part.array end
-  local loops = compiler.loops(spread(LOOPS, self.parts), "=rules", bit, math.min, self.sets.rows,
-    class_sets.low, class_sets.high, for_batch(1), for_batch(1), for_batch(1), for_batch(1), for_batch(count),
-    arrays, count)
+  local text = spread(LOOPS, self.parts):gsub("STRIDE", stride)
+  local loops = compiler.loops(text, "=rules", bit, math.min, self.sets.rows, class_sets.low, class_sets.high,
+    for_batch(1), for_batch(1), for_batch(1), for_batch(1), for_batch(lshift(1, stride)), arrays)
   return loops
 end
 
