@@ -10,11 +10,12 @@ local compiler = require("cellflow.compiler")
 local network = require("cellflow.network")
 local perfect_hash = require("cellflow.perfect_hash")
 
+local fill_up = compiler.fill_up
 local band, bor, lshift = bit.band, bit.bor, bit.lshift
 
 local M = {}
 
-local BATCH = ffi.C.CF_BATCH_MAX + 1 -- what is not of the family is written behind the last one that is
+local BATCH = ffi.C.CF_BATCH_MAX
 local TAG_NODE, TAG_SHIFT = 255, 8 - class_sets.UNIT_SHIFT -- classes have UNIT_SHIFT bits to spare, nodes need 8
 local NODE = 8 -- words of a length: its mask, the nodes of the shorter and the longer lengths, two unused
 local int_array = ffi.typeof("int32_t[?]")
@@ -246,8 +247,8 @@ LOOPS = LOOPS:gsub("%u[%u_]+", { WIDE = WIDE, NARROW = NARROW }):gsub("%u[%u_]+"
 -- What is known of the addresses of one family in a batch: where each stands in it, its words, the class so far, and
 -- the node it has got to.
 local function in_hand(width)
-  return { index = int_array(BATCH), keys = int_array(BATCH * width), tags = int_array(BATCH),
-    nodes = int_array(BATCH) }
+  local room = BATCH + 1 -- what is not of the family is written behind the last one that is
+  return { index = int_array(room), keys = int_array(room * width), tags = int_array(room), nodes = int_array(room) }
 end
 
 -- The loops of the levels of a tree in their order.
@@ -263,6 +264,7 @@ local function make_search(trees, at4, at6, loops)
   local levels6 = loops_of_levels(trees[6], loops[3].by_rounds, loops[4].by_rounds)
   return compiler.once(function(count, events, _, out)
     local n4, n6 = split(count, events, count, out)
+    n4, n6 = fill_up(at4.index, n4, BATCH), fill_up(at6.index, n6, BATCH)
     for i = 1, #levels4 do levels4[i](n4, n4) end
     for i = 1, #levels6 do levels6[i](n6, n6) end
     settle(n4, n4, at4.index, at4.tags, out)

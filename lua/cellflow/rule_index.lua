@@ -51,7 +51,7 @@ end
 
 -- A part whose classes a loop of its own finds first, for the whole batch: search(count, events, count, found).
 local function by_search(self, name, search, over)
-  local found = ffi.new("int32_t[?]", C.CF_BATCH_MAX)
+  local found = ffi.new("int32_t[?]", C.CF_BATCH_MAX + 1)
   self.parts[#self.parts + 1] = { name = name, array = found, index = "i", shift = 0 }
   self.searches[#self.searches + 1] = compiler.once(function(raws, handles, count)
     search(count, over == "handles" and handles or raws, count, found)
@@ -238,27 +238,29 @@ local function power_for(n)
   return power
 end
 
-local function make_loops(self)
+local function make_loops(self, line)
   local arrays, stride = {}, power_for(#self.parts)
   for i, part in ipairs(self.parts) do arrays[i] = part.array end
   local text = spread(LOOPS, self.parts):gsub("STRIDE", stride)
   local loops = compiler.loops(text, "=rules", bit, math.min, self.sets.rows, class_sets.low, class_sets.high,
-    for_batch(1), for_batch(1), for_batch(1), for_batch(1), for_batch(lshift(1, stride)), arrays)
+    line, for_batch(1), for_batch(1), for_batch(1), for_batch(lshift(1, stride)), arrays)
   return loops
 end
 
-local function run_with(loops, searches)
+local function run_with(loops, searches, line)
+  local fill_up, behind = compiler.fill_up, C.CF_BATCH_MAX
   local look_up, first_word, all_words = loops[1].by_rounds, loops[2].by_rounds, loops[3].by_rounds
   return compiler.once(function(raws, handles, count, out)
     for i = 1, #searches do searches[i](raws, handles, count) end
     look_up(count, raws, count)
-    local waits = first_word(count, count, out)
+    local waits = fill_up(line, first_word(count, count, out), behind)
     all_words(waits, waits, out)
   end)
 end
 
 --- An index of `rules`, a list of { match = conditions of match.lua }, not empty:
----   run(raws, handles, count, out)  out[i] = number of the first rule (from 1) of event i, 0: none
+---   run(events, handles, count, out)  out[i] = number of the first rule (from 1) of event i, 0: none; out has room for
+---                                one more than a batch
 ---   bind(cells)                     cells is a table by index of { name =, interface = }; to be called before run
 ---   classes                         { field = function(cond) -> class of a value that a rule's condition allows }
 ---   bases                           { field = class of an event that lacks it }
@@ -275,8 +277,9 @@ function M.new(rules)
     by_table(self, "", ffi.new("int32_t[1]", self.sets.place(base_class(self.sets, rules, ""))), "0")
   end
   self.sets.pack()
-  local loops = make_loops(self)
-  self.first_word, self.run = loops[2].loop, run_with(loops, self.searches)
+  local line = for_batch(1)
+  local loops = make_loops(self, line)
+  self.first_word, self.run = loops[2].loop, run_with(loops, self.searches, line)
   function self.bind(cells)
     for _, bind in ipairs(self.binds) do bind(cells) end
   end
