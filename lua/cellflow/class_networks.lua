@@ -185,7 +185,7 @@ local function LEVEL6(...)
 end
 ]]
 local LOOPS = [=[
-local bit, ffi, hash, slot, table4, nodes4, table6, nodes6, base, offset, at4, at6 = ...
+local bit, ffi, hash, slot, table4, nodes4, table6, nodes6, sets, base, offset, at4, at6 = ...
 local band, bor, bxor, lshift, rshift = bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift
 local slots4, last4, displacements4, last_bucket4 = table4.slots, table4.last, table4.displacements, table4.last_bucket
 local slots6, last6, displacements6, last_bucket6 = table6.slots, table6.last, table6.displacements, table6.last_bucket
@@ -231,10 +231,13 @@ WIDE
 NARROW
 local function settle(...)
   local count, index, tags, out = ...
+  local rows, seen = sets.rows, 0
   for k = 0, count - 1 do
-    local tag = tags[k]
-    out[index[k]] = lshift(rshift(tag, 8), 8 - TAG_SHIFT)
+    local class = lshift(rshift(tags[k], 8), 8 - TAG_SHIFT)
+    out[index[k]] = class
+    seen = bxor(seen, rows[class])
   end
+  return seen
 end
 return split, level4, wide6, narrow6, settle]=]
 -- Where no network has more than 64 bits, the rest of the address is nothing to look at.
@@ -288,7 +291,7 @@ function M.new(sets, base, holders)
   function self.search(offset)
     local at4, at6 = in_hand(1), in_hand(4)
     return make_search(trees, at4, at6, compiler.loops(LOOPS, "=networks", bit, ffi, perfect_hash.hash,
-      perfect_hash.slot, table4, flat4, table6, flat6, sets.place(base), offset / 4, at4, at6))
+      perfect_hash.slot, table4, flat4, table6, flat6, sets, sets.place(base), offset / 4, at4, at6))
   end
   return self
 end
