@@ -43,8 +43,8 @@ local function collect(holders)
   return entries, lengths
 end
 
--- A search tree over lengths, as flat as may be; returns its root, 0 when there is none. Of the flat trees it is the one
--- that is full to the left: a length leaves markers where the search goes right, so as few as may be lie there.
+-- A search tree over lengths, as flat as may be; returns its root, 0 when there is none. Of the flat trees it is the
+-- one that is full to the left: a length leaves markers where the search goes right, so as few as may be lie there.
 local function add_nodes(nodes, lengths, from, to, levels)
   if from > to then return 0 end
   nodes.longest[levels] = math.max(nodes.longest[levels] or 0, lengths[to])
