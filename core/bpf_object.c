@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include "bpf_file.h"
@@ -12,6 +13,7 @@
 #include "flow_table.h"
 #include "libbpf_log.h"
 #include "plan.h"
+#include "privilege.h"
 
 enum {
 	/* Old kernels fail a load whose log does not fit, and we only want its end; untouched pages cost nothing. */
@@ -184,17 +186,26 @@ static int prepare_maps(struct load *load, const struct cf_bpf_maps *maps, const
 	return write_config(load, options);
 }
 
+/* To those without it the verifier allows less: of what is on the stack, of arithmetic with pointers. */
+static const char *strictness(void)
+{
+	uint64_t either = 1ULL << CAP_PERFMON | 1ULL << CAP_SYS_ADMIN;
+
+	return cf_privilege_capabilities() & either ? "" : " (it is stricter without CAP_PERFMON)";
+}
+
 static int load_fail(struct load *load, int cause)
 {
 	char words[VERIFIER_WORDS_LEN];
 
 	cf_verifier_reason(load->log, words, sizeof(words));
 	if (words[0] && cause != EMFILE && cause != ENFILE && cause != ENOMEM)
-		return cf_fail(load->err, CF_FAIL_LOAD, cause, "BPF object %s: the kernel's verifier refused it: %s",
-			       load->name, words);
+		return cf_fail(load->err, CF_FAIL_LOAD, cause, "BPF object %s: the kernel's verifier refused it%s: %s",
+			       load->name, strictness(), words);
 	if (cause == EPERM)
 		return cf_fail(load->err, CF_FAIL_UNSUPPORTED_HOST, cause,
-			       "loading BPF object %s is not permitted: needs root, or CAP_BPF and CAP_NET_ADMIN",
+			       "loading BPF object %s is not permitted: needs root, or CAP_BPF, CAP_PERFMON and "
+			       "CAP_NET_ADMIN",
 			       load->name);
 	if (cause == ENOSYS)
 		return cf_fail(load->err, CF_FAIL_UNSUPPORTED_HOST, cause,
@@ -205,7 +216,8 @@ static int load_fail(struct load *load, int cause)
 
 static int open_object(struct load *load, const char *path)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "cellflow", .kernel_log_buf = load->log,
+	const char *base = path && strrchr(path, '/') ? strrchr(path, '/') + 1 : path; /* libbpf's messages name it */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = path ? base : "cellflow", .kernel_log_buf = load->log,
 		    .kernel_log_size = VERIFIER_LOG_LEN);
 	const void *bytes = cf_bpf_embedded;
 	size_t len = (size_t)(cf_bpf_embedded_end - cf_bpf_embedded);

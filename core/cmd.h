@@ -5,6 +5,7 @@
 #include "options.h"
 
 extern const struct cf_verb cf_verb_run;
+extern const struct cf_verb cf_verb_record;
 extern const struct cf_verb cf_verb_check;
 extern const struct cf_verb cf_verb_explain;
 extern const struct cf_verb cf_verb_test;

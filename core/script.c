@@ -244,16 +244,21 @@ static void push_texts(const char *const *texts)
 	}
 }
 
-int cf_script_select(const char *const *words, struct cf_error *error)
+int cf_script_select(const struct cf_selection *selection, uint64_t *until_ns, struct cf_error *error)
 {
-	if (!words[0])
+	*until_ns = 0;
+	if (!selection->words[0])
 		return 0;
 	push_host("select");
-	push_texts(words);
-	if (lua_pcall(script.L, 1, 1, 0) != 0)
+	push_texts(selection->words);
+	lua_pushnumber(script.L, selection->now);
+	lua_pushboolean(script.L, selection->is_live);
+	if (lua_pcall(script.L, 3, 1, 0) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
-	if (lua_isstring(script.L, -1))
+	if (lua_type(script.L, -1) == LUA_TSTRING)
 		return fail(error, CF_FAIL_USAGE, "");
+	if (lua_type(script.L, -1) == LUA_TNUMBER)
+		*until_ns = (uint64_t)(lua_tonumber(script.L, -1) * 1e9);
 	lua_settop(script.L, 0);
 	return 0;
 }

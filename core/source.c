@@ -13,7 +13,7 @@
 #include "source.h"
 
 enum {
-	OWN_RING_BYTES = 1 << 20, /* of one cell: with 16 MiB as for all together, a thousand would take 16 GiB */
+	OWN_RING_BYTES = 1 << 20, /* of one cell by default: with 16 MiB as for all, a thousand would take 16 GiB */
 };
 
 static int entries(int map_fd, const char *what, uint32_t *count, struct cf_error *error)
@@ -78,7 +78,7 @@ static int open_ebpf(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 		.seed = cells->seed,
 		.flow_entries = cells->options.flow_entries,
 		.events = cell->plan.events ? cell->plan.events : CF_EVENTS_DEFAULT,
-		.ring_bytes = both ? OWN_RING_BYTES : cells->options.ring_bytes,
+		.ring_bytes = both && !cells->options.ring_bytes ? OWN_RING_BYTES : cells->options.ring_bytes,
 		.hooks = cell->plan.hooks,
 		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
 		.own_ring = both, /* the collector joins what is in it */

@@ -111,6 +111,7 @@ static void collector_numbers(struct cf_json *json, const struct cf_summary *sum
 	number(json, "nflog_flow_full", n->nflog.flow_full);
 	number(json, "nflog_lost", n->nflog.lost);
 	number(json, "nflog_overruns", n->nflog.overruns);
+	number(json, "nflog_unsettled", n->nflog.unsettled);
 	number(json, "nflog_refused", n->nflog.refused);
 	number(json, "joined", n->joined);
 	number(json, "conflicts", n->conflicts);
@@ -267,6 +268,8 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
+		if (cell->taken_off)
+			number(json, "taken_off", cell->taken_off);
 		cf_summary_connections(summary, cell, &count);
 		connections(json, "connections", &count);
 		if (cell->bypass.counts)

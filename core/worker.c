@@ -63,18 +63,20 @@ int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener
 {
 	struct loading loading = { .opener = opener };
 	struct cf_opener including = { .read = read_include, .context = &loading };
+	uint64_t until_ns = 0;
 
 	cf_digest_begin(&loading.digest);
 	if (config->policy.text)
 		cf_digest_part(&loading.digest, "file", config->policy.text, config->policy.len);
 	if (cf_script_open(error) < 0)
 		return -1;
-	if (config->selection && cf_script_select(config->selection->words, error) < 0)
+	if (config->selection && cf_script_select(config->selection, &until_ns, error) < 0)
 		return -1;
 	cf_script_limit(CF_MEMORY_MB_DEFAULT); /* what the policy says of it counts from when it was read */
 	if (cf_script_load(&config->policy, &including, plan, error) < 0)
 		return -1;
 	cf_script_limit(plan->limits.memory_mb);
+	plan->limits.until_ns = until_ns;
 	cf_digest_args(&loading.digest, config->policy.args);
 	if (config->policy.text && !plan->metadata.policy_digest[0])
 		cf_digest_end(&loading.digest, plan->metadata.policy_digest);

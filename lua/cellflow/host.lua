@@ -135,7 +135,8 @@ end
 ---   load(text, file, args, plan, read_include)  read a policy; text nil: the default mapping. args: table of texts.
 ---     plan: a struct cf_plan * or its address as a number; not kept. read_include(path) -> text, or nil and why not.
 ---     Raises one line "file:line: what".
----   select(words)  before load: what of the output to show (selection.lua); returns nil, or what is wrong
+---   select(words[, now, is_live])  before load: what of the output to show (selection.lua); returns what is wrong, or
+---     the time of --until, or nil
 ---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
 ---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
 ---   slow(seconds, bound)  a batch took that long (slow.lua); true: tell me of the next one as well
@@ -169,10 +170,11 @@ function M.new(core, purpose)
     assemble(self, box, encoder, plain, more, rules)
     self.given = nil
   end
-  function host.select(given)
-    local ok, found = pcall(selection.read, self.core, given, os.time())
+  function host.select(given, now, is_live)
+    local ok, found = pcall(selection.read, self.core, given, now or os.time(), is_live)
     if ok then
       self.selection = found
+      return found and found.before
     elseif type(found) == "table" and found.usage then
       return found.usage
     else

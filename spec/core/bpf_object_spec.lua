@@ -99,7 +99,16 @@ describe("the built-in object", function()
     local output = netns.must("setpriv --bounding-set=-all --inh-caps=-all --reuid=65534 --regid=65534 " ..
       "--clear-groups luajit spec/support/load_unprivileged.lua")
     assert.equal(ffi.C.CF_FAIL_UNSUPPORTED_HOST .. "\tloading BPF object (built in) is not permitted: " ..
-      "needs root, or CAP_BPF and CAP_NET_ADMIN\n", output)
+      "needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN\n", output)
+  end)
+
+  it("says that the verifier is stricter where it is", function()
+    for dropped, says in pairs({ ["-perfmon"] = "refused it: ", ["-sys_admin,-perfmon"] = "refused it (it is stricter "
+      .. "without CAP_PERFMON): " }) do
+      local output = netns.must(("setpriv --bounding-set=%s luajit spec/support/load_unprivileged.lua "
+        .. "%s/bpf/test/refused.bpf.o"):format(dropped, helper.build))
+      assert.matches("the kernel's verifier " .. says, output, 1, true)
+    end
   end)
 end)
 
