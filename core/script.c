@@ -263,37 +263,6 @@ int cf_script_select(const struct cf_selection *selection, uint64_t *until_ns, s
 	return 0;
 }
 
-int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
-		   struct cf_error *error)
-{
-	script.opener = opener;
-	push_host("load");
-	if (policy->text)
-		lua_pushlstring(script.L, policy->text, policy->len);
-	else
-		lua_pushnil(script.L);
-	lua_pushstring(script.L, policy->name);
-	push_args(policy->args);
-	push_pointer(plan);
-	lua_pushcfunction(script.L, read_include);
-	if (lua_pcall(script.L, 5, 0, 0) != 0)
-		return fail(error, CF_FAIL_POLICY, "");
-	if (is_over_limit())
-		return cf_fail(error, CF_FAIL_POLICY, 0,
-			       "%s: holds %llu MB when it was just read, and %u MB is its limit", policy->name,
-			       (unsigned long long)(bytes_held() >> 20), script.memory_mb);
-	return 0;
-}
-
-int cf_script_bind(const struct cf_plan *plan, struct cf_error *error)
-{
-	push_host("bind");
-	push_pointer(plan);
-	if (lua_pcall(script.L, 1, 0, 0) != 0)
-		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
-	return 0;
-}
-
 /* ", 31 MB of it in \"kept\" of verdict at p.lua:3", or "". */
 static void name_holder(char *text, size_t size)
 {
@@ -308,6 +277,39 @@ static void name_holder(char *text, size_t size)
 		snprintf(text, size, ", %s", named);
 	lua_settop(script.L, 0);
 	cf_memory_lift(0);
+}
+
+int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
+		   struct cf_error *error)
+{
+	char where[512];
+
+	script.opener = opener;
+	push_host("load");
+	if (policy->text)
+		lua_pushlstring(script.L, policy->text, policy->len);
+	else
+		lua_pushnil(script.L);
+	lua_pushstring(script.L, policy->name);
+	push_args(policy->args);
+	push_pointer(plan);
+	lua_pushcfunction(script.L, read_include);
+	if (lua_pcall(script.L, 5, 0, 0) != 0)
+		return fail(error, CF_FAIL_POLICY, "");
+	if (!is_over_limit())
+		return 0;
+	name_holder(where, sizeof(where));
+	return cf_fail(error, CF_FAIL_POLICY, 0, "%s: holds %llu MB%s, when it was just read, and %u MB is its limit",
+		       policy->name, (unsigned long long)(bytes_held() >> 20), where, script.memory_mb);
+}
+
+int cf_script_bind(const struct cf_plan *plan, struct cf_error *error)
+{
+	push_host("bind");
+	push_pointer(plan);
+	if (lua_pcall(script.L, 1, 0, 0) != 0)
+		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
+	return 0;
 }
 
 static void look_at_memory(void)
