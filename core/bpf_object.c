@@ -110,7 +110,8 @@ static struct bpf_map *find_flows(const struct load *load)
 {
 	struct bpf_map *map = find_map(load->object, "FLOWS", sizeof(uint32_t), sizeof(struct cf_flow_set));
 
-	return map && bpf_map__type(map) == BPF_MAP_TYPE_ARRAY ? map : NULL;
+	return map && bpf_map__type(map) == BPF_MAP_TYPE_ARRAY && cf_flow_sets_in(bpf_map__max_entries(map)) ? map
+														    : NULL;
 }
 
 static int reuse(struct bpf_map *map, int fd)
@@ -154,7 +155,7 @@ static int write_config(struct load *load, const struct cf_bpf_options *options)
 	struct bpf_map *flows = find_flows(load);
 
 	cf_flow_secret_make(options->seed, &config.secret);
-	config.set_mask = flows ? bpf_map__max_entries(flows) - 1 : 0;
+	config.set_mask = flows ? cf_flow_sets_in(bpf_map__max_entries(flows)) - 1 : 0;
 	if (map && bpf_map__set_initial_value(map, &config, sizeof(config)) < 0)
 		return cf_fail(load->err, CF_FAIL_LOAD, EINVAL,
 			       "BPF object %s: section .rodata.config has %u bytes, not the %zu of struct "
@@ -172,7 +173,7 @@ static int prepare_maps(struct load *load, const struct cf_bpf_maps *maps, const
 	if (options->ring_bytes && maps->ring_fd < 0)
 		ret = bpf_map__set_max_entries(load->ring, options->ring_bytes);
 	if (!ret && options->flow_entries && flows && maps->flows_fd < 0)
-		ret = bpf_map__set_max_entries(flows, cf_flow_sets_for(options->flow_entries));
+		ret = bpf_map__set_max_entries(flows, cf_flow_entries_of(cf_flow_sets_for(options->flow_entries)));
 	if (!ret)
 		ret = reuse(load->ring, maps->ring_fd);
 	if (!ret)

@@ -38,6 +38,8 @@ enum cf_message_type {
 	CF_MSG_INCLUDED, /* struct cf_message_number: size in bytes; descriptor: the file's text */
 	CF_MSG_INCLUDE_FAILED, /* struct cf_message_text: why not */
 	CF_MSG_LOST, /* struct cf_message_number: events that the kernel could not hand over, in all */
+	CF_MSG_DRAINING, /* struct cf_message_number: milliseconds that a CF_MSG_FINISH to come will have. Nothing new
+			    comes from now on, and what is there is to get into the recording as well */
 	/* supervisor to collector */
 	CF_MSG_FLOWS, /* struct cf_message_number: how many sets; descriptor: the flow table's map */
 	CF_MSG_TIMES, /* struct cf_plan_flows */

@@ -89,14 +89,15 @@ int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config
 
 int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, struct cf_error *error)
 {
-	struct cf_flow_table table = { .set_count = (uint32_t)set_count };
-	size_t size = (size_t)set_count * sizeof(struct cf_flow_set);
+	size_t size = cf_flow_entries_of((uint32_t)set_count) * sizeof(struct cf_flow_set);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct cf_flow_table table = { 0 };
 
-	table.sets = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
-	if (table.sets == MAP_FAILED)
+	if (memory == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "collector: mapping the flow table: %s",
 			       strerror(errno));
+	cf_flow_table_place(&table, memory, (uint32_t)set_count);
 	begin_sweep(collect, &collect->flows, &table);
 	return 0;
 }

@@ -89,20 +89,21 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 {
 	uint32_t sets = cf_flow_sets_for(LOGGED_FLOWS);
 	int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *logged;
 
 	memset(collecting, 0, sizeof(*collecting));
 	cf_member_init(&collecting->member);
 	collecting->cells = cells;
-	collecting->logged_size = (size_t)sets * sizeof(struct cf_flow_set);
+	collecting->logged_size = cf_flow_entries_of(sets) * sizeof(struct cf_flow_set);
 	collecting->config = (struct cf_collector_config){
 		.numbers = mmap(NULL, sizeof(struct cf_collected), PROT_READ | PROT_WRITE, flags, -1, 0),
 		.ring = &collecting->ring,
-		.logged = { .sets = mmap(NULL, collecting->logged_size, PROT_READ | PROT_WRITE, flags, -1, 0),
-			    .set_count = sets },
 		.uid = uid,
 		.gid = gid,
 	};
-	if (collecting->config.numbers == MAP_FAILED || collecting->config.logged.sets == MAP_FAILED)
+	logged = mmap(NULL, collecting->logged_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+	cf_flow_table_place(&collecting->config.logged, logged, sets);
+	if (collecting->config.numbers == MAP_FAILED || logged == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the collector: %s", strerror(errno));
 	cf_flow_secret_make(cells->seed, &collecting->config.logged.secret);
 	if (cf_host_ring_new(&collecting->ring, CF_HOST_RING_BYTES, error) < 0)

@@ -133,7 +133,7 @@ static int take_meta(struct cf_replay *replay, const struct cf_frame *frame, str
 		goes_on = cf_replay_goes_on(&replay->recorded, &meta, error);
 	if (goes_on < 0 || (goes_on == 0 && begin_recording(replay, frame, &meta, error) < 0))
 		return -1;
-	cf_replay_take_meta(&replay->recorded, &meta);
+	cf_replay_take_meta(&replay->recorded, frame->type, &meta);
 	replay->is_same = cf_replay_is_recorded_policy(&replay->recorded, &replay->declared);
 	replay->is_bound = 0;
 	return 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "error.h"
+#include "flow_table.h"
 #include "log.h"
 #include "nflog.h"
 #include "source.h"
@@ -31,13 +32,18 @@ static int entries(int map_fd, const char *what, uint32_t *count, struct cf_erro
 /* The maps that all cells share are made with the first of them. */
 static int measure_maps(struct cf_cells *cells, struct cf_error *error)
 {
-	uint32_t bytes = 0;
+	uint32_t bytes = 0, count = 0;
 
 	if (cells->ring_size == 0 && entries(cells->maps.ring_fd, "ring", &bytes, error) < 0)
 		return -1;
 	if (bytes)
 		cells->ring_size = bytes;
-	return cells->flow_sets ? 0 : entries(cells->maps.flows_fd, "flow table", &cells->flow_sets, error);
+	if (cells->flow_sets)
+		return 0;
+	if (entries(cells->maps.flows_fd, "flow table", &count, error) < 0)
+		return -1;
+	cells->flow_sets = cf_flow_sets_in(count);
+	return 0;
 }
 
 int cf_sources_attach(struct cf_cell *cell, int nsfd, struct cf_error *error)

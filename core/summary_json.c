@@ -298,6 +298,7 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	key(&json, "adds_up");
 	cf_json_bytes(&json, summary->adds_up ? "true" : "false", summary->adds_up ? 4 : 5);
 	number(&json, "generation", summary->from->generation);
+	number(&json, "log_lost", atomic_load(&summary->from->shared->log_lost));
 	key(&json, "decisions");
 	cf_json_literal(&json, "{");
 	number(&json, "allow", summary->outcome.decisions[CF_ALLOW]);

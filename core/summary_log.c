@@ -277,6 +277,13 @@ static void log_recorded(const struct cf_summary *summary)
 		cf_info("  policy    %" PRIu64 " script errors", outcome->script_errors);
 }
 
+static void log_lost_lines(uint64_t lost)
+{
+	if (lost)
+		cf_info("  log       %" PRIu64 " line%s lost: nobody read stderr in time", lost,
+			lost == 1 ? " was" : "s were");
+}
+
 static void log_live(const struct cf_summary *summary)
 {
 	const struct cf_summary_input *from = summary->from;
@@ -295,6 +302,7 @@ static void log_live(const struct cf_summary *summary)
 	cf_info("  worker    %" PRIu64 " script errors, %u restarts, policy generation %u, %" PRIu64 " clock steps",
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));
+	log_lost_lines(atomic_load(&from->shared->log_lost));
 	log_cells(summary);
 }
 

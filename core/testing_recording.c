@@ -70,7 +70,7 @@ static int take_meta(struct cf_testing_recording *recording, const struct cf_fra
 		return cf_fail(&wrong, CF_FAIL_RECORDING, 0,
 			       "another recording begins (give its files to a replay of their own)");
 	recording->is_begun = 1;
-	cf_replay_take_meta(&recording->recorded, &recording->meta);
+	cf_replay_take_meta(&recording->recorded, frame->type, &recording->meta);
 	step->what = goes_on ? CF_TESTING_PLAN : CF_TESTING_BEGIN;
 	step->now_ns = recording->meta.now_ns;
 	return 0;

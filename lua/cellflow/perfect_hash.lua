@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- A hash table in which no two entries meet: a look-up is one small read and one compare, without a loop. Entries are
 -- put into buckets, and each bucket gets the displacement that moves all of its entries to free slots (Belazzougui and
--- others, 2009: "hash, displace"). Keys are one word or four, and a small number; made once, never changed.
+-- others, 2009: "hash, displace"). Keys are one word or four, and a small number, which is hashed but not kept: the
+-- value may tell it. Made once, never changed.
 local bit = require("bit")
 local ffi = require("ffi")
 
@@ -10,6 +11,7 @@ local lshift, rol, rshift, tobit = bit.lshift, bit.rol, bit.rshift, bit.tobit
 
 local M = {}
 
+local FULL = 0.95 -- of the slots at most: what is small is cached
 local BUCKET = 3 -- entries, on average
 local TRIES = 4096 -- displacements; more means that the table is too full
 local int_array = ffi.typeof("int32_t[?]")
@@ -82,32 +84,29 @@ local function power_above(n)
   return power
 end
 
---- `entries`: list of { words = (`width` of them, 1 or 4), number =, value = }, keys all different, numbers not
---- negative. Returns { slots =, shift =, last =, displacements =, last_bucket = }; slot n is at lshift(n, shift): the
---- words, the number (-1 in an empty slot) and the value.
+--- `entries`: list of { words = (`width` of them, 1 or 4), number =, value = }, keys all different. Returns { slots =,
+--- last =, displacements =, last_bucket = }; slot n is at n * (width + 1): the words, and the value; that is -1 in an
+--- empty slot.
 function M.new(entries, width)
   for _, entry in ipairs(entries) do
     local w = entry.words
     entry.h, entry.g = M.hash(w[1], w[2] or 0, w[3] or 0, w[4] or 0, entry.number)
   end
-  local size, buckets_count = power_above(1.25 * #entries), power_above(#entries / BUCKET)
+  local size, buckets_count = power_above(#entries / FULL), power_above(#entries / BUCKET)
   local taken, displacements = attempt(entries, size, buckets_count)
   while not taken do
     size, buckets_count = 2 * size, 2 * buckets_count
     taken, displacements = attempt(entries, size, buckets_count)
   end
-  local shift = width == 1 and 2 or 3
-  local slots = int_array(lshift(size, shift))
+  local slots = int_array(size * (width + 1))
   for slot = 0, size - 1 do
-    local entry, at = entries[taken[slot]], lshift(slot, shift)
-    slots[at + width] = entry and entry.number or -1
+    local entry, at = entries[taken[slot]], slot * (width + 1)
+    slots[at + width] = entry and entry.value or -1
     if entry then
       for i = 1, width do slots[at + i - 1] = entry.words[i] end
-      slots[at + width + 1] = entry.value
     end
   end
-  return { slots = slots, shift = shift, last = size - 1, displacements = displacements,
-    last_bucket = buckets_count - 1 }
+  return { slots = slots, last = size - 1, displacements = displacements, last_bucket = buckets_count - 1 }
 end
 
 return M

@@ -50,8 +50,9 @@ local function fill(r, raw, near)
   local rule = r:pick(near)
   local miss = r:below(4)
   local _, elsewhere = network(r)
-  recording.fill(raw, { dst = miss == 0 and elsewhere() or rule.address(), protocol = rule.protocol,
-    dst_port = miss == 1 and 1 or rule.port, seq = 1 })
+  local address = miss == 0 and elsewhere() or rule.address()
+  recording.fill(raw, { src = address:find(":", 1, true) and "fd00::1" or "10.0.0.1", dst = address,
+    protocol = rule.protocol, dst_port = miss == 1 and 1 or rule.port, seq = 1 })
 end
 
 local function prepare(count)
