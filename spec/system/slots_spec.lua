@@ -66,7 +66,7 @@ describe("a slot", function()
     end
     local alive = {}
     descriptors.without_stderr(function()
-      for i = 1, 3 do alive[i] = core.cf_cells_check(cells, true) end
+      for i = 1, 3 do alive[i] = core.cf_cells_check(cells, ffi.C.CF_CELLS_ALL) end
     end)
     for i = 1, #fakes do cells.by_slot[i * 5] = nil end
     cells.count = 0
