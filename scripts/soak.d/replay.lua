@@ -83,7 +83,8 @@ local function is_same(live, parts, policy, path)
   return os.execute(command) == 0 and select(2, lab.run(("cmp -s %s %s"):format(live, path))) == 0
 end
 
--- One run; returns whether it was the same, what was done to it, and its summary.
+-- One run; returns whether it was the same (nil: what the recorder had no time for cannot come again), what was done to
+-- it, and its summary.
 local function round(number, here, paths)
   local random, done = seeded.new(seed + number), {}
   lab.must(("cat >%s <<'LUA'\n%sLUA"):format(paths.policy, POLICY:format(here.cell)))
@@ -102,14 +103,13 @@ local function round(number, here, paths)
   assert(run:finish(60) == 0, run:stderr())
   local summary = run:summary()
   lab.must(("sed -i '$d' %s"):format(paths.live)) -- the summary is of the run
-  -- What the recorder had no time for cannot come again.
-  assert(summary.recording.unrecorded == 0, "not all of it was recorded: the machine is too busy for this")
+  if summary.recording.unrecorded > 0 then return nil, done, summary end
   return is_same(paths.live, recorded.parts(paths.recording), paths.policy, paths.replayed), done, summary
 end
 
 io.stdout:setvbuf("line")
 print(("soak replay: seed %d, %d runs"):format(seed, rounds))
-local records, lost, different = 0, 0, 0
+local records, lost, different, compared = 0, 0, 0, 0
 for number = 1, rounds do
   local here, directory = lab.up(), lab.must("mktemp -d"):match("%S+")
   local paths = {}
@@ -117,16 +117,19 @@ for number = 1, rounds do
   local ok, same, done, summary = xpcall(round, debug.traceback, number, here, paths)
   cellflow.stop_all()
   here:down()
-  if not (ok and same) then
+  if ok and same == nil then
+    lab.must("rm -r " .. directory)
+    print(("  run %d: not compared, %d events went unrecorded"):format(number, summary.recording.unrecorded))
+  elseif not (ok and same) then
     different = different + 1
     print(("  run %d: NOT THE SAME, see %s: %s"):format(number, directory, ok and table.concat(done, ", ") or same))
   else
     lab.must("rm -r " .. directory)
-    records, lost = records + summary.worker.records, lost + summary.lost
+    records, lost, compared = records + summary.worker.records, lost + summary.lost, compared + 1
     print(("  run %d: the same, %d records, %d lost: %s"):format(number, summary.worker.records, summary.lost,
       table.concat(done, ", ")))
   end
 end
-print(("soak replay: %d records, %d lost in the runs, %s"):format(records, lost,
+print(("soak replay: %d runs compared, %d records, %d lost in them, %s"):format(compared, records, lost,
   different == 0 and "all replays the same" or ("%d runs FAILED"):format(different)))
-os.exit(different == 0 and 0 or 1)
+os.exit(different == 0 and compared > 0 and 0 or 1)
