@@ -58,6 +58,8 @@ void cf_cell_detach(struct cf_cells *cells, struct cf_cell *cell)
 		cf_cell_note_taken_off(cell);
 	if (cf_bypass_detach(&cell->bypass, &error) < 0 && !cell->gone)
 		cf_warn("%s", error.text);
+	if (cell->before) /* which goes on */
+		cf_attach_return(&cell->attachment, &cell->before->attachment);
 	if (cf_detach(&cell->attachment, &cell->stand.at, &error) < 0 && !cell->gone)
 		cf_warn("%s", error.text);
 	read_stats(cell);

@@ -91,7 +91,7 @@ void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
 void cf_cells_listen(struct cf_cells *cells, cf_cells_listener *listener, void *context);
 
 /* Open the cell's sources (source.h) and watch it. On failure nothing is left. The returned cell is owned by `cells`.
- * `before`, if not NULL, is a cell that this one takes the place of: both are attached until that one is removed, and
+ * `before`, if not NULL, is a cell that this one takes the place of: both are there until that one is removed, and
  * share slot and flows, so that no flow is missed and none is opened twice. (By clsact only one can be attached:
  * `before` is then detached first.) */
 struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,

@@ -28,7 +28,7 @@ static void put_back(struct cf_cell *cell)
 {
 	struct cf_error error = { 0 };
 	int nsfd = cf_netns_open(&cell->plan, &error);
-	int rc = nsfd < 0 ? -1 : cf_stand_attach(&cell->stand, nsfd, &cell->object, &cell->attachment, &error);
+	int rc = nsfd < 0 ? -1 : cf_stand_attach(&cell->stand, nsfd, &cell->object, NULL, &cell->attachment, &error);
 
 	if (nsfd >= 0)
 		close(nsfd);

@@ -48,9 +48,15 @@ static int measure_maps(struct cf_cells *cells, struct cf_error *error)
 
 int cf_sources_attach(struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
-	if (cf_stand_attach(&cell->stand, nsfd, &cell->object, &cell->attachment, error) < 0)
+	/* Where the one before is compared with its peer, it has to count as long as that does. */
+	const struct cf_attachment *before =
+		cell->before && !cell->before->bypass.counts ? &cell->before->attachment : NULL;
+
+	if (cf_stand_attach(&cell->stand, nsfd, &cell->object, before, &cell->attachment, error) < 0)
 		return -1;
 	if (cf_bypass_attach(&cell->bypass, nsfd, error) < 0) {
+		if (before)
+			cf_attach_return(&cell->attachment, before);
 		cf_detach(&cell->attachment, &cell->stand.at, NULL);
 		return -1;
 	}

@@ -44,6 +44,10 @@ describe("an NFLOG socket that is full", function()
     end)
     assert.is_true(cellflow.kill(collector, "CONT"))
     cellflow.wait_for("the loss to be told", 20, function() return run:stdout():find('"type":"lost"', 1, true) end)
+    -- Until it was emptied the kernel puts nothing more into a socket that was full. (12: netfilter's; then its bytes.)
+    cellflow.wait_for("the socket to be empty", 20, function()
+      return here:exec("cell", "awk '$2 == 12 && $5 > 0' /proc/net/netlink") == ""
+    end)
     return run
   end
 
