@@ -161,8 +161,26 @@ static int open_both(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 	return 0;
 }
 
+/* What is required and not even tried would be a run that is not what was asked for. */
+static int refuse_required(const struct cf_cells *cells, const struct cf_cell *cell, struct cf_error *error)
+{
+	static const char *const names[] = { "auto", "ebpf", "nflog", "ebpf,nflog", "noop" };
+	uint32_t sources = cell->plan.sources;
+	uint32_t tried = sources == CF_SOURCES_AUTO ? CF_SOURCES_EBPF : sources & CF_SOURCES_BOTH;
+	uint32_t missing = cells->options.required & ~tried;
+
+	if (!missing)
+		return 0;
+	return cf_fail(error, CF_FAIL_USAGE, 0,
+		       "cell \"%s\": --require %s, but its sources are %s; name it there, or leave --require out",
+		       cell->plan.name, names[missing & CF_SOURCES_EBPF ? CF_SOURCES_EBPF : CF_SOURCES_NFLOG],
+		       sources <= CF_SOURCES_NOOP ? names[sources] : "others");
+}
+
 int cf_sources_open(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
+	if (refuse_required(cells, cell, error) < 0)
+		return -1;
 	switch (cell->plan.sources) {
 	case CF_SOURCES_NOOP:
 		return 0;

@@ -118,6 +118,14 @@ describe("without eBPF, because of", function()
     end
   end
 
+  it("nothing: a source that is required and not among the cell's is no run", function()
+    for sources, required in pairs({ nflog = "ebpf", noop = "ebpf", ebpf = "nflog", auto = "nflog" }) do
+      local run = start({ args = { "--sources", sources, "--require", required } })
+      assert.equal(2, run:wait())
+      assert.matches(("--require %s, but its sources are %s"):format(required, sources), run:stderr(), 1, true)
+    end
+  end)
+
   it("a BPF object that is not there", function()
     expect_fallback({ args = { "--bpf-object", "/nonexistent/cell.bpf.o" } }, "BPF object /nonexistent/cell.bpf.o")
   end)
