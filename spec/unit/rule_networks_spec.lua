@@ -78,12 +78,13 @@ describe("the hash table", function()
     for _, count in ipairs({ 0, 1, 2, 15, 16, 17, 1000, 20000 }) do
       local entries = {}
       for i = 1, count do
-        entries[i] = { words = { bit.tobit(i % 7), bit.tobit(r:below(3)), i, 0 }, number = r:below(130), value = i }
+        entries[i] = { words = ffi.new("int32_t[4]", r:below(7), r:below(3), i, 0), number = r:below(130), value = i }
       end
       local t = perfect_hash.new(entries, 4)
       for _, entry in ipairs(entries) do
-        local h, g = perfect_hash.hash(entry.words[1], entry.words[2], entry.words[3], 0, entry.number)
-        local slot = perfect_hash.slot(g, t.displacements[bit.band(h, t.last_bucket)], t.last)
+        local key = ffi.cast("const uint64_t *", entry.words)
+        local h, g = perfect_hash.hash(key[0], key[1], perfect_hash.salt(entry.number))
+        local slot = perfect_hash.slot(g, t.displacements[bit.rshift(h, t.bucket_shift)], t.last)
         assert.equal(entry.value, t.slots[5 * slot + 4])
       end
       assert.is_true(t.last + 1 <= math.max(16, 8 * count), "is no larger than it should be")
