@@ -17,7 +17,7 @@ local M = {}
 
 local BATCH = ffi.C.CF_BATCH_MAX
 local TAG_NODE, TAG_SHIFT = 255, 8 - class_sets.UNIT_SHIFT -- classes have UNIT_SHIFT bits to spare, nodes need 8
-local node_array = ffi.typeof("struct { uint64_t mask[2], salt; int32_t next[2]; }[?]") -- next: shorter, longer
+local node_array = ffi.typeof("struct { uint64_t mask[2], salt; int32_t next[2]; }[?]") -- next: shorter and longer ones
 local int_array = ffi.typeof("int32_t[?]")
 local words_type, int_pointer = ffi.typeof("const int32_t *"), ffi.typeof("int32_t *")
 
@@ -43,8 +43,8 @@ local function collect(holders)
   return entries, lengths
 end
 
--- A search tree over lengths, as flat as may be; returns its root, 0 when there is none. Of the flat trees it is the one
--- that is full to the left: a length leaves markers where the search goes right, so as few as may be lie there.
+-- A search tree over lengths, as flat as may be; returns its root, 0 when there is none. Of the flat trees it is the
+-- one that is full to the left: a length leaves markers where the search goes right, so as few as may be lie there.
 local function add_nodes(nodes, lengths, from, to, levels)
   if from > to then return 0 end
   local middle = math.min(to, from + lshift(1, levels - 1) - 1)
@@ -159,8 +159,9 @@ end
 
 -- Loops over a batch, each short, so that the processor has many events in hand while memory answers for the first of
 -- them. `split` puts the addresses of the two families into arrays of their own; `level4` and `level6` take each
--- address one node further, once for each level of the tree; `settle` puts the classes where they belong. None has a
--- branch: which family it is and whether there is an entry depends on the traffic, and a compiled loop that has to
+-- address one node further, once for each level of the tree; `settle` puts the classes where they belong, and looks at
+-- each, so that it is in a cache by the time it is needed (the result is there for the compiler to keep that). None has
+-- a branch: which family it is and whether there is an entry depends on the traffic, and a compiled loop that has to
 -- guess is several times slower than one that goes all the way each time.
 local LOOPS = [=[
 local bit, ffi, hash, slot, table4, nodes4, table6, nodes6, sets, base, offset, at4, at6 = ...

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- A hash table in which no two entries meet: a look-up is one small read and one compare, without a loop. Entries are
 -- put into buckets, and each bucket gets the displacement that moves all of its entries to free slots (Belazzougui and
--- others, 2009: "hash, displace"). Keys are one word of 32 bits or four, and a small number, which is hashed but not kept: the
--- value may tell it. Made once, never changed.
+-- others, 2009: "hash, displace"). Keys are one word of 32 bits or four, and a small number, which is hashed but not
+-- kept: the value may tell it. Made once, never changed.
 local bit = require("bit")
 local ffi = require("ffi")
 
@@ -20,8 +20,9 @@ local long_pointer = ffi.typeof("const uint64_t *")
 --- What a small number adds to a key.
 function M.salt(number) return number * 0x2545f4914f6cdd1dULL end
 
---- Two hashes of a key, given as two 64-bit words (a key of one 32-bit word: that, and 0): the bucket is in the highest bits of the
---- first. Multiplying carries what is known of a bit to those above it only, hence the folding.
+--- Two hashes of a key, given as two uint64_t (of one word: that, and 0ULL; a Lua number that is negative would be
+--- another one to the compiler than to the interpreter). The bucket is in the highest bits of the first: multiplying
+--- carries a bit to those above it only, hence the folding too.
 function M.hash(x, y, salt)
   local sum = bxor(x * 0x9e3779b97f4a7c15ULL, rol(y * 0xc2b2ae3d27d4eb4fULL, 32), salt)
   local product = bxor(sum, rshift(sum, 32)) * 0xff51afd7ed558ccdULL
@@ -89,10 +90,10 @@ local function power_above(n)
   return power
 end
 
---- `entries`: list of { words = (a pointer to 16 bytes), number =, value = }, keys all different; of the words `width`
---- are looked at, and 1 is followed by one that is 0, while 4 are all. Returns { slots =, last =, displacements =, bucket_shift = }; slot n is at n * (width + 1): the words, and the value; that is
---- -1 in an empty slot. A look-up:
----   first, second = hash(key, salt(number)); slot(second, displacements[rshift(first, bucket_shift)], last)
+--- `entries`: list of { words = (pointer to 16 bytes), number =, value = }, keys all different; of the words the first
+--- `width` are the key, 1 (the second has to be 0) or 4. Returns { slots =, last =, displacements =, bucket_shift = };
+--- slot n is at n * (width + 1): the words, and the value, which is -1 in an empty slot. To look one up:
+---   first, second = hash(x, y, salt(number)); n = slot(second, displacements[rshift(first, bucket_shift)], last)
 function M.new(entries, width)
   for _, entry in ipairs(entries) do
     local key = ffi.cast(long_pointer, entry.words)
