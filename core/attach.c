@@ -190,6 +190,32 @@ static int detach_inside(void *arg)
 	return cf_clsact_detach(&job->out->clsact, &job->target, job->err);
 }
 
+static int look_inside(void *arg)
+{
+	struct job *job = arg;
+
+	return cf_clsact_holds(&job->out->clsact, &job->target);
+}
+
+int cf_attachment_holds(const struct cf_attachment *attachment, const struct cf_plan_cell *cell)
+{
+	struct cf_attachment copy = *attachment;
+	struct job job = { .cell = cell, .out = &copy };
+	struct cf_netns_id now;
+	int nsfd, ret = -1;
+
+	if (attachment->mode != CF_ATTACH_CLSACT)
+		return 1;
+	job.target = target_of(cell, attachment);
+	nsfd = cf_netns_open(cell, NULL);
+	if (nsfd < 0)
+		return -1;
+	if (cf_netns_identity(nsfd, &now, NULL) == 0 && cf_netns_same(&now, &attachment->netns))
+		ret = cf_netns_do(nsfd, look_inside, &job, NULL);
+	close(nsfd);
+	return ret;
+}
+
 static int clsact_leave(struct cf_attachment *attachment, const struct cf_plan_cell *cell, struct cf_error *err)
 {
 	struct job job = { .cell = cell, .out = attachment, .err = err };

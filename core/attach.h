@@ -30,6 +30,10 @@ void cf_attachment_init(struct cf_attachment *attachment);
 int cf_attach(int nsfd, const struct cf_plan_cell *cell, const struct cf_interface *interface, const int prog_fd[2],
 	      struct cf_attachment *out, struct cf_error *err);
 
+/* Whether what was attached is still there: 1, 0 (somebody took a clsact filter off), or -1: it cannot be told, as when
+ * the namespace or the interface is gone. A tcx link goes with its interface only. `cell` as for cf_detach. */
+int cf_attachment_holds(const struct cf_attachment *attachment, const struct cf_plan_cell *cell);
+
 /* Take everything off again; idempotent, also when nothing was attached or the namespace is gone. Returns 0, or -1
  * when filters of clsact may have been left: `cell` no longer leads to the namespace, or the kernel refused. */
 int cf_detach(struct cf_attachment *attachment, const struct cf_plan_cell *cell, struct cf_error *err);

@@ -7,12 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 #include "error.h"
+#include "flow_table.h"
 #include "log.h"
 #include "nflog.h"
 #include "source.h"
 
 enum {
-	OWN_RING_BYTES = 1 << 20, /* of one cell: with 16 MiB as for all together, a thousand would take 16 GiB */
+	OWN_RING_BYTES = 1 << 20, /* of one cell by default: with 16 MiB as for all, a thousand would take 16 GiB */
 };
 
 static int entries(int map_fd, const char *what, uint32_t *count, struct cf_error *error)
@@ -31,13 +32,18 @@ static int entries(int map_fd, const char *what, uint32_t *count, struct cf_erro
 /* The maps that all cells share are made with the first of them. */
 static int measure_maps(struct cf_cells *cells, struct cf_error *error)
 {
-	uint32_t bytes = 0;
+	uint32_t bytes = 0, count = 0;
 
 	if (cells->ring_size == 0 && entries(cells->maps.ring_fd, "ring", &bytes, error) < 0)
 		return -1;
 	if (bytes)
 		cells->ring_size = bytes;
-	return cells->flow_sets ? 0 : entries(cells->maps.flows_fd, "flow table", &cells->flow_sets, error);
+	if (cells->flow_sets)
+		return 0;
+	if (entries(cells->maps.flows_fd, "flow table", &count, error) < 0)
+		return -1;
+	cells->flow_sets = cf_flow_sets_in(count);
+	return 0;
 }
 
 int cf_sources_attach(struct cf_cell *cell, int nsfd, struct cf_error *error)
@@ -72,7 +78,7 @@ static int open_ebpf(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 		.seed = cells->seed,
 		.flow_entries = cells->options.flow_entries,
 		.events = cell->plan.events ? cell->plan.events : CF_EVENTS_DEFAULT,
-		.ring_bytes = both ? OWN_RING_BYTES : cells->options.ring_bytes,
+		.ring_bytes = both && !cells->options.ring_bytes ? OWN_RING_BYTES : cells->options.ring_bytes,
 		.hooks = cell->plan.hooks,
 		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
 		.own_ring = both, /* the collector joins what is in it */

@@ -119,11 +119,10 @@ local function review_rule(self, number, warn)
   if why_never then return warn(("%s: %s never applies: %s"):format(rule.place, title(rule), why_never)) end
   local other = number > 1 and covered_by(self, number)
   if not other then return end
-  local same = M.covers(rule.match, other.match)
-  local why = same and (rule.decision == other.decision and "has the same match" or
-    "has the same match and decides otherwise") or "matches all that it matches"
-  warn(("%s: %s never applies: %s at %s comes first and %s"):format(rule.place, title(rule), title(other), other.place,
-    why))
+  local why = M.covers(rule.match, other.match) and "has the same match" or "matches all that it matches"
+  local conflict = rule.decision ~= other.decision and " and decides otherwise" or ""
+  warn(("%s: %s never applies: %s at %s comes first and %s%s"):format(rule.place, title(rule), title(other),
+    other.place, why, conflict))
 end
 
 -- After a rule that matches everything, alone or with those before it, nothing is asked any more: one line for all of

@@ -53,8 +53,7 @@ function M.is_compiled(fn)
 end
 
 --- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
---- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
---- of compiler.lua's, which are never compiled by intent.
+--- good ("blacklisted") that is none of compiler.lua's functions, which are never compiled by intent.
 function M.fatal(log)
   local found = {}
   for _, abort in ipairs(log) do
