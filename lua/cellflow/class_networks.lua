@@ -17,9 +17,9 @@ local M = {}
 
 local BATCH = ffi.C.CF_BATCH_MAX
 local TAG_NODE, TAG_SHIFT = 255, 8 - class_sets.UNIT_SHIFT -- classes have UNIT_SHIFT bits to spare, nodes need 8
-local NODE = 8 -- words of a length: its mask, the nodes of the shorter and the longer lengths, two unused
+local node_array = ffi.typeof("struct { uint64_t mask[2], salt; int32_t next[2]; }[?]") -- next: shorter and longer ones
 local int_array = ffi.typeof("int32_t[?]")
-local words_type = ffi.typeof("const int32_t *")
+local words_type, int_pointer = ffi.typeof("const int32_t *"), ffi.typeof("int32_t *")
 
 -- Sorts a network before all that lie within it.
 local function key_of(family, bytes, len)
@@ -47,7 +47,6 @@ end
 -- one that is full to the left: a length leaves markers where the search goes right, so as few as may be lie there.
 local function add_nodes(nodes, lengths, from, to, levels)
   if from > to then return 0 end
-  nodes.longest[levels] = math.max(nodes.longest[levels] or 0, lengths[to])
   local middle = math.min(to, from + lshift(1, levels - 1) - 1)
   local node = { len = lengths[middle], mask = network.mask_words(lengths[middle]) }
   nodes[#nodes + 1] = node
@@ -58,7 +57,7 @@ local function add_nodes(nodes, lengths, from, to, levels)
 end
 
 local function make_tree(used)
-  local nodes, list = { depth = 0, longest = {} }, {}
+  local nodes, list = { depth = 0 }, {}
   for len in pairs(used) do list[#list + 1] = len end
   table.sort(list)
   while lshift(1, nodes.depth) <= #list do nodes.depth = nodes.depth + 1 end
@@ -139,9 +138,7 @@ local function make_table(entries, family, width)
   local list = {}
   for _, entry in pairs(entries) do
     if entry.net.family == family then
-      local w, words = ffi.cast(words_type, entry.net.bytes), {}
-      for i = 1, width do words[i] = w[i - 1] end
-      list[#list + 1] = { words = words, number = entry.node * NODE,
+      list[#list + 1] = { words = ffi.cast(words_type, entry.net.bytes), number = entry.node,
         value = tag_of(entry.class, entry.node) }
     end
   end
@@ -150,63 +147,45 @@ end
 
 -- Node 0 is the end: its neighbours are itself, and no entry has its number.
 local function flatten(nodes)
-  local flat = int_array((#nodes + 1) * NODE)
+  local flat = node_array(#nodes + 1)
   for number, node in ipairs(nodes) do
-    local at = number * NODE
-    for i = 0, 3 do flat[at + i] = node.mask[i + 1] end
-    flat[at + 4], flat[at + 5] = node.left * NODE, node.right * NODE
+    local to = flat[number]
+    local words = ffi.cast(int_pointer, to.mask)
+    for i = 0, 3 do words[i] = node.mask[i + 1] end
+    to.salt, to.next[0], to.next[1] = perfect_hash.salt(number), node.left, node.right
   end
   return flat
 end
 
 -- Loops over a batch, each short, so that the processor has many events in hand while memory answers for the first of
 -- them. `split` puts the addresses of the two families into arrays of their own; `level4` and `level6` take each
--- address one node further, once for each level of the tree; `settle` puts the classes where they belong. None has a
--- branch: which family it is and whether there is an entry depends on the traffic, and a compiled loop that has to
+-- address one node further, once for each level of the tree; `settle` puts the classes where they belong, and looks at
+-- each, so that it is in a cache by the time it is needed (the result is there for the compiler to keep that). None has
+-- a branch: which family it is and whether there is an entry depends on the traffic, and a compiled loop that has to
 -- guess is several times slower than one that goes all the way each time.
-local LEVEL6 = [[
-local function LEVEL6(...)
-  local count = ...
-  for k = 0, count - 1 do
-    local key = lshift(k, 2)
-    local node = turn6[k]
-    local a, b = band(keys6[key], nodes6[node]), band(keys6[key + 1], nodes6[node + 1])
-    local c, d = WORD3, WORD4
-    local h, g = hash(a, b, c, d, node)
-    local n = slot(g, displacements6[band(h, last_bucket6)], last6)
-    local at = lshift(n, 2) + n
-    local tag, found = slots6[at + 4], found6[k]
-    local unlike = bor(bxor(slots6[at], a), bxor(slots6[at + 1], b), UNLIKE3_4
-      band(bxor(tag, rshift(node, 3)), TAG_NODE))
-    unlike = rshift(bor(unlike, 0 - unlike), 31)
-    found6[k] = bxor(found, band(bxor(found, tag), unlike - 1))
-    turn6[k] = nodes6[node + 5 - unlike]
-  end
-end
-]]
 local LOOPS = [=[
 local bit, ffi, hash, slot, table4, nodes4, table6, nodes6, sets, base, offset, at4, at6 = ...
-local band, bor, bxor, lshift, rshift = bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift
-local slots4, last4, displacements4, last_bucket4 = table4.slots, table4.last, table4.displacements, table4.last_bucket
-local slots6, last6, displacements6, last_bucket6 = table6.slots, table6.last, table6.displacements, table6.last_bucket
+local band, bor, bxor = bit.band, bit.bor, bit.bxor
+local lshift, rshift, tobit = bit.lshift, bit.rshift, bit.tobit
+local slots4, last4, displacements4, shift4 = table4.slots, table4.last, table4.displacements, table4.bucket_shift
+local slots6, last6, displacements6, shift6 = table6.slots, table6.last, table6.displacements, table6.bucket_shift
 local index4, keys4, found4, turn4 = at4.index, at4.keys, at4.tags, at4.nodes
 local index6, keys6, found6, turn6 = at6.index, at6.keys, at6.tags, at6.nodes
 local none = lshift(base, TAG_SHIFT)
-local cast, words = ffi.cast, ffi.typeof("const int32_t *")
+local cast, bytes, longs = ffi.cast, ffi.typeof("const uint8_t *"), ffi.typeof("const uint64_t *")
 
 local function split(...) -- see compiler.lua
   local events, count, out = ...
   local n4, n6 = 0, 0
   for i = 0, count - 1 do
     local event = events[i]
-    local w, family = cast(words, event), event.family
-    local a = w[offset]
-    index4[n4], keys4[n4], found4[n4], turn4[n4] = i, a, none, ROOT
+    local w, family = cast(longs, cast(bytes, event) + offset), event.family
+    index4[n4], keys4[n4], found4[n4], turn4[n4] = i, w[0], none, ROOT
     index6[n6], found6[n6], turn6[n6] = i, none, ROOT
-    local at = lshift(n6, 2)
-    keys6[at], keys6[at + 1], keys6[at + 2], keys6[at + 3] = a, w[offset + 1], w[offset + 2], w[offset + 3]
-    n4 = n4 + rshift(bxor(family, 4) - 1, 31)
-    n6 = n6 + rshift(bxor(family, 6) - 1, 31)
+    local key = keys6[n6].words
+    key[0], key[1] = w[0], w[1]
+    n4 = tobit(n4 + rshift(bxor(family, 4) - 1, 31))
+    n6 = tobit(n6 + rshift(bxor(family, 6) - 1, 31))
     out[i] = base
   end
   return n4, n6
@@ -214,21 +193,40 @@ end
 
 local function level4(...)
   local count = ...
+  local keys, nodes = keys4, nodes4 -- of this loop: upvalues that are structs are looked at anew each time
   for k = 0, count - 1 do
-    local node = turn4[k]
-    local a = band(keys4[k], nodes4[node])
-    local h, g = hash(a, 0, 0, 0, node)
-    local at = lshift(slot(g, displacements4[band(h, last_bucket4)], last4), 1)
+    local number = turn4[k]
+    local node = nodes[number]
+    local x = band(keys[k], node.mask[0])
+    local h, g = hash(x, 0ULL, node.salt)
+    local at = lshift(slot(g, displacements4[rshift(h, shift4)], last4), 1)
     local tag, found = slots4[at + 1], found4[k]
-    local unlike = bor(bxor(slots4[at], a), band(bxor(tag, rshift(node, 3)), TAG_NODE))
+    local unlike = bor(bxor(slots4[at], tobit(x)), band(bxor(tag, number), TAG_NODE))
     unlike = rshift(bor(unlike, 0 - unlike), 31)
     found4[k] = bxor(found, band(bxor(found, tag), unlike - 1))
-    turn4[k] = nodes4[node + 5 - unlike]
+    turn4[k] = node.next[1 - unlike]
   end
 end
 
-WIDE
-NARROW
+local function level6(...)
+  local count = ...
+  local keys, nodes = keys6, nodes6 -- of this loop: upvalues that are structs are looked at anew each time
+  for k = 0, count - 1 do
+    local number, key = turn6[k], keys[k].words
+    local node = nodes[number]
+    local x, y = band(key[0], node.mask[0]), band(key[1], node.mask[1])
+    local h, g = hash(x, y, node.salt)
+    local n = slot(g, displacements6[rshift(h, shift6)], last6)
+    local at = slots6 + tobit(lshift(n, 2) + n)
+    local tag, found, words = at[4], found6[k], cast(longs, at)
+    local other = bor(bxor(words[0], x), bxor(words[1], y))
+    local unlike = bor(tobit(other), tobit(rshift(other, 32)), band(bxor(tag, number), TAG_NODE))
+    unlike = rshift(bor(unlike, 0 - unlike), 31)
+    found6[k] = bxor(found, band(bxor(found, tag), unlike - 1))
+    turn6[k] = node.next[1 - unlike]
+  end
+end
+
 local function settle(...)
   local count, index, tags, out = ...
   local rows, seen = sets.rows, 0
@@ -239,37 +237,24 @@ local function settle(...)
   end
   return seen
 end
-return split, level4, wide6, narrow6, settle]=]
--- Where no network has more than 64 bits, the rest of the address is nothing to look at.
-local WIDE = LEVEL6:gsub("%u%u+%d?_?%d?", { LEVEL6 = "wide6", WORD3 = "band(keys6[key + 2], nodes6[node + 2])",
-  WORD4 = "band(keys6[key + 3], nodes6[node + 3])", UNLIKE3_4 = "bxor(slots6[at + 2], c), bxor(slots6[at + 3], d),"})
-local NARROW = LEVEL6:gsub("%u%u+%d?_?%d?", { LEVEL6 = "narrow6", WORD3 = "0", WORD4 = "0", UNLIKE3_4 = "" })
-LOOPS = LOOPS:gsub("%u[%u_]+", { WIDE = WIDE, NARROW = NARROW }):gsub("%u[%u_]+",
-  { ROOT = NODE, TAG_NODE = TAG_NODE, TAG_SHIFT = TAG_SHIFT })
+return split, level4, level6, settle]=]
+LOOPS = LOOPS:gsub("%u[%u_]+", { ROOT = 1, TAG_NODE = TAG_NODE, TAG_SHIFT = TAG_SHIFT })
 
--- What is known of the addresses of one family in a batch: where each stands in it, its words, the class so far, and
--- the node it has got to.
-local function in_hand(width)
-  local room = BATCH + 1 -- what is not of the family is written behind the last one that is
-  return { index = int_array(room), keys = int_array(room * width), tags = int_array(room), nodes = int_array(room) }
-end
-
--- The loops of the levels of a tree in their order.
-local function loops_of_levels(tree, wide, narrow)
-  local list = {}
-  for levels = tree.depth, 1, -1 do list[#list + 1] = tree.longest[levels] > 64 and wide or narrow end
-  return list
+-- What is known of the addresses of one family in a batch: where each stands in it, the address, the tag found so far,
+-- and the node it has got to. What is not of the family is written behind the last one that is.
+local function in_hand(keys)
+  local room = BATCH + 1
+  return { index = int_array(room), keys = ffi.new(keys, room), tags = int_array(room), nodes = int_array(room) }
 end
 
 local function make_search(trees, at4, at6, loops)
-  local split, settle = loops[1].by_rounds, loops[5].by_rounds
-  local levels4 = loops_of_levels(trees[4], nil, loops[2].by_rounds)
-  local levels6 = loops_of_levels(trees[6], loops[3].by_rounds, loops[4].by_rounds)
+  local split, level4, level6, settle = loops[1].by_rounds, loops[2].by_rounds, loops[3].by_rounds, loops[4].by_rounds
+  local depth4, depth6 = trees[4].depth, trees[6].depth
   return compiler.once(function(count, events, _, out)
     local n4, n6 = split(count, events, count, out)
     n4, n6 = fill_up(at4.index, n4, BATCH), fill_up(at6.index, n6, BATCH)
-    for i = 1, #levels4 do levels4[i](n4, n4) end
-    for i = 1, #levels6 do levels6[i](n6, n6) end
+    for _ = 1, depth4 do level4(n4, n4) end
+    for _ = 1, depth6 do level6(n6, n6) end
     settle(n4, n4, at4.index, at4.tags, out)
     settle(n6, n6, at6.index, at6.tags, out)
   end)
@@ -289,9 +274,9 @@ function M.new(sets, base, holders)
 
   function self.class_of(net) return classes[key_of(net.family, net.bytes, net.len)] end
   function self.search(offset)
-    local at4, at6 = in_hand(1), in_hand(4)
+    local at4, at6 = in_hand("uint64_t[?]"), in_hand("struct { uint64_t words[2]; }[?]")
     return make_search(trees, at4, at6, compiler.loops(LOOPS, "=networks", bit, ffi, perfect_hash.hash,
-      perfect_hash.slot, table4, flat4, table6, flat6, sets, sets.place(base), offset / 4, at4, at6))
+      perfect_hash.slot, table4, flat4, table6, flat6, sets, sets.place(base), offset, at4, at6))
   end
   return self
 end

@@ -144,12 +144,15 @@ local function fields_in_use(rules)
   return names
 end
 
--- Both loops take events one word further: the next word of the page in hand that all classes fill, or the first one of
--- the next page. The first does it for every event of the batch, from the beginning; those for which that was not the
--- end wait in line for the second, which puts them at the end of the line until they are done. Neither branches nor
--- keeps more than two numbers from one round to the next: the processor works on several events at once while memory
--- answers, and the compiler has one path to follow and no registers to run out of. (What an event has got to lies in
--- arrays for that reason; a loop that kept it in locals failed one time in six with "register coalescing too complex".)
+-- Three loops over a batch. The first finds the classes of each event, and looks at their beginnings, so that what
+-- follows in the same cache lines is there by the time it is needed: the loop is short, and the processor waits for
+-- many events at once. The others take events one word further: the next word of the page in hand that all classes
+-- fill, or the first one of the next page. The second does it for every event of the batch, from the beginning; those
+-- for which that was not the end wait in line for the third, which puts them at the end of the line until they are
+-- done. None branches or keeps more than two numbers from one round to the next: the compiler has one path to follow
+-- and no registers to run out of. (What an event has got to lies in arrays for that reason; a loop that kept it in
+-- locals failed one time in six with "register coalescing too complex", and one loop in place of the first two failed
+-- with "too many spill slots" at twenty fields.)
 local STEP = [[
     local turn = rshift(bor(filled, 0 - filled), 31) - 1 -- all ones where the page in hand has no word left
     local first = band(pages, 0 - pages, turn)
@@ -258,9 +261,11 @@ local function run_with(loops, searches, line)
   end)
 end
 
---- An index of `rules`, a list of { match = conditions of match.lua }, not empty:
----   run(events, handles, count, out)  out[i] = number of the first rule (from 1) of event i, 0: none; out has room for
----                                one more than a batch
+--- An index of `rules`, a list of { match = conditions of match.lua }, not empty. It is to be kept as long as its run
+--- is used, for the memory of the sets is its own:
+---   run(events, handles, count, out)
+---                                   out[i] = number of the first rule (from 1) of event i, 0: none; `out` has room for
+---                                   one more than a batch
 ---   bind(cells)                     cells is a table by index of { name =, interface = }; to be called before run
 ---   classes                         { field = function(cond) -> class of a value that a rule's condition allows }
 ---   bases                           { field = class of an event that lacks it }

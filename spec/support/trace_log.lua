@@ -28,6 +28,9 @@ function M.record(fn)
     if at and not is_of_spec(at) then log[#log + 1] = { at = at, reason = reason_of(other, extra) } end
   end
   jit.flush()
+  -- Counters of loops outlive a flush, and a loop given up on in an earlier spec leaves a large one to whatever loop
+  -- shares it (they are kept by a hash of addresses). Setting the parameter anew sets them all.
+  jit.opt.start("hotloop=56")
   jit.attach(on_trace, "trace")
   local ok, err = pcall(fn)
   jit.attach(on_trace)
