@@ -82,18 +82,18 @@ static __always_inline void cf_flow_seen_at(struct cf_flow *fresh, const struct 
 }
 
 /* A packet whose flow is not in the table, or that begins a new connection in an old one's place. */
-__noinline int cf_observe_new(struct cf_flow_set *set, __u32 tag, struct cf_flow *fresh, struct cf_stats *stats,
-			      __u32 direction)
+__noinline int cf_observe_new(struct cf_flow_tags *tags, struct cf_flow_set *set, __u32 tag, struct cf_flow *fresh,
+			      struct cf_stats *stats)
 {
 	struct cf_flow_ended *ended;
 	struct cf_flow *flow = NULL;
-	int result;
+	int result, direction;
 
-	if (!set || !fresh || !stats)
+	if (!tags || !set || !fresh || !stats)
 		return 0;
 	ended = &stats->ended;
-	direction &= 1;
-	result = cf_flow_insert(set, tag, fresh, direction, ended, &flow);
+	direction = fresh->origin & 1;
+	result = cf_flow_insert(tags, set, tag, fresh, ended, &flow);
 	stats->n[result]++;
 	if (result == CF_STAT_FLOW_HIT && flow) {
 		struct cf_load load = { fresh->packets[direction], fresh->bytes[direction], fresh->first_seen_ns };
@@ -116,10 +116,11 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 			       struct cf_flow_key *key, __u32 hook)
 {
 	int direction = (cf_config.flags & CF_BPF_FLIPPED ? hook ^ 1 : hook) & 1;
+	struct cf_flow_tags *tags;
 	struct cf_flow_set *set;
 	struct cf_flow *flow, fresh;
 	struct cf_load load;
-	__u32 index, tag;
+	__u32 index, block, tag;
 	__u64 hash;
 
 	if (!stats || !packet || !key)
@@ -128,8 +129,10 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	hash = cf_flow_hash(key, &cf_config.secret);
 	tag = cf_flow_tag(hash);
 	index = cf_flow_set_index(hash, cf_config.set_mask);
+	block = cf_config.set_mask + 1 + index / CF_FLOW_BLOCK;
 	set = bpf_map_lookup_elem(&FLOWS, &index);
-	if (!set) {
+	tags = bpf_map_lookup_elem(&FLOWS, &block);
+	if (!set || !tags) {
 		stats->n[CF_STAT_FLOW_FULL]++;
 		return 0;
 	}
@@ -137,7 +140,8 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	cf_load_measure(skb, packet, key->protocol, &load);
 	if (direction == CF_FLOW_EGRESS)
 		stats->n[CF_STAT_EGRESS_PACKETS] += load.packets;
-	flow = cf_flow_find(set, tag, key);
+	tags += index % CF_FLOW_BLOCK;
+	flow = cf_flow_find(tags, set, tag, key);
 	if (flow && !cf_flow_is_reuse(flow, packet->tcp_flags)) {
 		load.now = cf_clock_coarse(stats);
 		cf_flow_add(flow, &load, packet->tcp_flags, direction);
@@ -148,7 +152,7 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	__builtin_memcpy(&fresh.key, key, sizeof(fresh.key));
 	cf_flow_begin(&fresh, packet, &load, direction);
 	cf_flow_seen_at(&fresh, skb, hook);
-	return cf_observe_new(set, tag, &fresh, stats, direction);
+	return cf_observe_new(tags, set, tag, &fresh, stats);
 }
 
 /* Of a buffer that was not parsed: the kernel's count, which both ends of a veth pair have alike. */

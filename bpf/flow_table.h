@@ -84,13 +84,13 @@ static __always_inline uint64_t cf_forget(uint64_t number, uint64_t other)
 
 /* The flow's way, or CF_FLOW_WAYS. A key that is not the one its tag was set for cannot be taken for ours: the tag is a
  * function of the key. */
-static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_set *set, uint32_t tag,
-						 const struct cf_flow_key *key)
+static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags, const struct cf_flow_set *set,
+						 uint32_t tag, const struct cf_flow_key *key)
 {
 	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
 		uint64_t way = i;
 
-		if (*(const volatile uint32_t *)&set->tag[i] != tag)
+		if (*(const volatile uint32_t *)&tags->tag[i] != tag)
 			continue;
 		way = cf_forget(way, tag);
 		if (way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key))
@@ -100,13 +100,13 @@ static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_set *set, 
 }
 
 /* Looks at the first way with that fingerprint only. A second one is met once in 2^28 flows; cf_flow_insert finds it. */
-static __always_inline struct cf_flow *cf_flow_find(struct cf_flow_set *set, uint32_t tag,
-						    const struct cf_flow_key *key)
+static __always_inline struct cf_flow *cf_flow_find(const struct cf_flow_tags *tags, struct cf_flow_set *set,
+						    uint32_t tag, const struct cf_flow_key *key)
 {
 	uint64_t way;
 
 	for (way = 0; way < CF_FLOW_WAYS; way++)
-		if (*(volatile uint32_t *)&set->tag[way] == tag)
+		if (*(const volatile uint32_t *)&tags->tag[way] == tag)
 			break;
 	way = cf_forget(way, tag);
 	return way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key) ? &set->flow[way] : NULL;
@@ -157,21 +157,21 @@ static __always_inline void cf_flow_pause(void)
 #endif
 }
 
-static __always_inline int cf_flow_lock(struct cf_flow_set *set)
+static __always_inline int cf_flow_lock(struct cf_flow_tags *tags)
 {
 	for (uint32_t i = 0; i < CF_LOCK_TRIES; i++) {
-		uint32_t free = *(volatile uint32_t *)&set->lock & ~CF_SET_LOCKED;
+		uint32_t free = *(volatile uint32_t *)&tags->lock & ~CF_SET_LOCKED;
 
-		if (__sync_val_compare_and_swap(&set->lock, free, free | CF_SET_LOCKED) == free)
+		if (__sync_val_compare_and_swap(&tags->lock, free, free | CF_SET_LOCKED) == free)
 			return 1;
 		cf_flow_pause();
 	}
 	return 0;
 }
 
-static __always_inline void cf_flow_unlock(struct cf_flow_set *set)
+static __always_inline void cf_flow_unlock(struct cf_flow_tags *tags)
 {
-	__sync_fetch_and_and(&set->lock, ~(uint32_t)CF_SET_LOCKED);
+	__sync_fetch_and_and(&tags->lock, ~(uint32_t)CF_SET_LOCKED);
 }
 
 static __always_inline uint32_t cf_bloom_bit(uint32_t half)
@@ -200,7 +200,6 @@ static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag, 
 {
 	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
 
-	__sync_fetch_and_or(&set->lock, CF_SET_EVICTED);
 	set->evictions++;
 	set->evicted = (uint32_t)(now >> 30);
 	set->bloom[a / 64] |= 1ULL << (a % 64);
@@ -221,12 +220,12 @@ static __always_inline uint64_t cf_flow_is_finished(const struct cf_flow *flow)
  * seen. Not the ways that are being taken out: CF_FLOW_WAYS if there are no others. The number of the way is in the
  * lowest bits of its rank, and there are few branches, because the verifier follows each of them for each way. `tag` is
  * only what cf_forget wants. */
-static __always_inline uint32_t cf_flow_choose(const struct cf_flow_set *set, uint32_t tag)
+static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, const struct cf_flow_set *set, uint32_t tag)
 {
 	uint64_t best = CF_FLOW_WAYS | 1ULL << 63, rank;
 
 	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
-		uint64_t held = *(const volatile uint32_t *)&set->tag[i];
+		uint64_t held = *(const volatile uint32_t *)&tags->tag[i];
 
 		if (held == CF_TAG_FREE) {
 			best = i;
@@ -258,36 +257,42 @@ static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_en
 	}
 }
 
-/* Counters are added to: they are 0 in a free way, and what is in them otherwise must not be lost. */
-static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction)
+/* Into a way that was free nobody else counts, and a plain store need not wait for memory. In another's place counters
+ * are added to: what others add to them in this moment must not be lost. */
+static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction, int was_free)
 {
 	__builtin_memcpy(&flow->key, &fresh->key, sizeof(flow->key));
 	flow->first_seen_ns = fresh->first_seen_ns;
 	flow->last_seen_ns = fresh->last_seen_ns;
-	__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
-	__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	if (was_free) {
+		flow->packets[direction] = fresh->packets[direction];
+		flow->bytes[direction] = fresh->bytes[direction];
+	} else {
+		__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
+		__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+	}
 	__builtin_memcpy(flow->tcp_flags, fresh->tcp_flags, sizeof(*flow) - offsetof(struct cf_flow, tcp_flags));
 }
 
 /* In the set's lock. `fresh` is complete but for CF_EVENT_REOPENED. */
-static __always_inline int cf_flow_replace(struct cf_flow_set *set, uint32_t tag, struct cf_flow *fresh, int direction,
-					   struct cf_flow_ended *ended, struct cf_flow **entry)
+static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
+					   struct cf_flow *fresh, struct cf_flow_ended *ended, struct cf_flow **entry)
 {
-	uint32_t way = cf_flow_find_way(set, tag, &fresh->key), held, reason;
-	int is_reuse = way < CF_FLOW_WAYS;
+	uint32_t way = cf_flow_find_way(tags, set, tag, &fresh->key), held, reason;
+	int is_reuse = way < CF_FLOW_WAYS, direction = fresh->origin & 1;
 	struct cf_flow *flow;
 
 	if (!is_reuse)
-		way = cf_flow_choose(set, tag);
+		way = cf_flow_choose(tags, set, tag);
 	if (way >= CF_FLOW_WAYS)
 		return CF_STAT_FLOW_FULL;
 	flow = &set->flow[way];
 	*entry = flow;
 	if (is_reuse && !cf_flow_is_reuse(flow, fresh->tcp_flags[direction]))
 		return CF_STAT_FLOW_HIT;
-	held = *(volatile uint32_t *)&set->tag[way];
+	held = *(volatile uint32_t *)&tags->tag[way];
 	/* The sweeper may have been faster. */
-	if (held == CF_TAG_CLOSING || __sync_val_compare_and_swap(&set->tag[way], held, CF_TAG_CLAIMED) != held)
+	if (held == CF_TAG_CLOSING || __sync_val_compare_and_swap(&tags->tag[way], held, CF_TAG_CLAIMED) != held)
 		return CF_STAT_FLOW_FULL;
 	if (held != CF_TAG_FREE) {
 		reason = cf_flow_finish(flow);
@@ -298,34 +303,38 @@ static __always_inline int cf_flow_replace(struct cf_flow_set *set, uint32_t tag
 		cf_flow_take(flow, ended, reason, is_reuse ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED);
 	}
 	/* Most sets never overflow, and need not have that line fetched from memory. */
-	if (set->lock & CF_SET_EVICTED) {
+	if (tags->lock & CF_SET_EVICTED) {
 		cf_bloom_age(set, fresh->first_seen_ns);
 		if (cf_bloom_has(set, tag))
 			fresh->flags |= CF_EVENT_REOPENED;
 	}
-	if (held != CF_TAG_FREE && !is_reuse)
+	if (held != CF_TAG_FREE && !is_reuse) {
 		cf_bloom_put(set, held, fresh->first_seen_ns);
-	cf_flow_put(flow, fresh, direction);
-	__sync_val_compare_and_swap(&set->tag[way], CF_TAG_CLAIMED, tag);
+		__sync_fetch_and_or(&tags->lock, CF_SET_EVICTED);
+	}
+	cf_flow_put(flow, fresh, direction, held == CF_TAG_FREE);
+	__sync_val_compare_and_swap(&tags->tag[way], CF_TAG_CLAIMED, tag);
 	return CF_STAT_FLOW_NEW;
 }
 
-/* A packet that has no entry, or begins a new connection in one. `fresh`: what its entry is to be. Returns
+/* A packet that has no entry, or begins a new connection in one. `fresh`: what its entry is to be, its origin being the
+ * packet's direction. Returns
  * CF_STAT_FLOW_HIT, when somebody else was faster: count it into *entry; NEW: it is in the table, and fresh->flags say
  * whether it may have been there before; or FULL. */
-static __always_inline int cf_flow_insert(struct cf_flow_set *set, uint32_t tag, struct cf_flow *fresh, int direction,
-					  struct cf_flow_ended *ended, struct cf_flow **entry)
+static __always_inline int cf_flow_insert(struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
+					  struct cf_flow *fresh, struct cf_flow_ended *ended, struct cf_flow **entry)
 {
 	int result;
 
 	ended->kind = 0;
-	if (!cf_flow_lock(set)) {
-		*entry = cf_flow_find(set, tag, &fresh->key); /* the holder's flow may be ours */
-		return *entry && !cf_flow_is_reuse(*entry, fresh->tcp_flags[direction]) ? CF_STAT_FLOW_HIT
-											: CF_STAT_FLOW_FULL;
+	if (!cf_flow_lock(tags)) {
+		*entry = cf_flow_find(tags, set, tag, &fresh->key); /* the holder's flow may be ours */
+		return *entry && !cf_flow_is_reuse(*entry, fresh->tcp_flags[fresh->origin & 1])
+			       ? CF_STAT_FLOW_HIT
+			       : CF_STAT_FLOW_FULL;
 	}
-	result = cf_flow_replace(set, tag, fresh, direction, ended, entry);
-	cf_flow_unlock(set);
+	result = cf_flow_replace(tags, set, tag, fresh, ended, entry);
+	cf_flow_unlock(tags);
 	return result;
 }
 #endif

@@ -32,7 +32,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, CF_FLOW_SETS);
+	__uint(max_entries, CF_FLOW_SETS + CF_FLOW_SETS / CF_FLOW_BLOCK); /* the sets, then their tags */
 	__type(key, __u32);
 	__type(value, struct cf_flow_set);
 } FLOWS SEC(".maps");

@@ -165,7 +165,7 @@ int cf_allow_list_frame(struct cf_allow_list *list, const struct cf_frame *frame
 		cf_frame_get_meta(frame, &meta);
 		if (frame->type == CF_FRAME_META && cf_replay_goes_on(&list->recorded, &meta, error) < 0)
 			return -1;
-		cf_replay_take_meta(&list->recorded, &meta);
+		cf_replay_take_meta(&list->recorded, frame->type, &meta);
 		return 0;
 	case CF_FRAME_CELL:
 		cf_replay_take_cell(&list->recorded, (const struct cf_frame_cell *)(const void *)frame->bytes);

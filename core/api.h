@@ -198,6 +198,11 @@ struct cf_plan_output *cf_plan_add_output(struct cf_plan *plan);
  * the ceiling, with a little on top until the batch is over, so that what happened can be written down. */
 void cf_memory_lift(uint32_t lifted);
 
+/* Unless cf_guard_finish comes first, `text` is written to `fd` after so many seconds of processor time, and the process
+ * ends with exit code `code`: for verbs, while a function of the policy runs (core/guard.h). Cut at 256 KiB. */
+void cf_guard_begin(uint32_t seconds, int32_t code, int32_t fd, const char *text, size_t len);
+void cf_guard_finish(void);
+
 /* CLOCK_MONOTONIC, for timing. */
 double cf_monotonic_seconds(void);
 

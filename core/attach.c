@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Attaching and detaching: see attach.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@ static const char *const words[2] = { [CF_FLOW_EGRESS] = "egress", [CF_FLOW_INGR
 struct job {
 	const struct cf_plan_cell *cell;
 	const int *prog_fd;
+	const struct cf_attachment *from; /* NULL: nobody's place is taken */
 	struct cf_attachment *out;
 	struct cf_clsact_target target;
 	struct cf_error *err;
@@ -26,7 +28,15 @@ static void tcx_close(struct cf_attachment *attachment)
 		if (attachment->link_fd[i] >= 0)
 			close(attachment->link_fd[i]);
 		attachment->link_fd[i] = -1;
+		attachment->is_shared[i] = 0;
 	}
+}
+
+void cf_attach_return(const struct cf_attachment *attachment, const struct cf_attachment *from)
+{
+	for (int i = 0; i < 2; i++)
+		if (attachment->is_shared[i] && from->link_fd[i] >= 0)
+			cf_tcx_replace(from->link_fd[i], from->prog_fd[i]);
 }
 
 static int tcx_fail(struct job *job, int direction, int cause)
@@ -54,6 +64,24 @@ static int tcx_fail(struct job *job, int direction, int cause)
 		       words[direction], strerror(cause));
 }
 
+/* The link of the one whose place is taken, with our program in it, or -1: there is none, or it is of no use. */
+static int link_take_over(struct job *job, int direction)
+{
+	const struct cf_attachment *from = job->from;
+	int fd;
+
+	if (!from || from->link_fd[direction] < 0 || from->interface.ifindex != job->target.ifindex ||
+	    !cf_netns_same(&from->netns, &job->out->netns))
+		return -1;
+	fd = fcntl(from->link_fd[direction], F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0 && cf_tcx_replace(fd, job->prog_fd[direction]) < 0) {
+		close(fd);
+		return -1;
+	}
+	job->out->is_shared[direction] = fd >= 0;
+	return fd;
+}
+
 static int tcx_attach(struct job *job)
 {
 	int ifindex = job->target.ifindex, fd, on;
@@ -61,11 +89,15 @@ static int tcx_attach(struct job *job)
 	for (int i = 0; i < 2; i++) {
 		if (job->prog_fd[i] < 0)
 			continue;
-		fd = cf_tcx_attach(job->prog_fd[i], ifindex, i);
+		fd = link_take_over(job, i);
+		if (fd < 0)
+			fd = cf_tcx_attach(job->prog_fd[i], ifindex, i);
 		on = fd < 0 ? fd : cf_tcx_ifindex(fd);
 		job->out->link_fd[i] = fd < 0 ? -1 : fd;
 		if (on == ifindex)
 			continue;
+		if (job->from)
+			cf_attach_return(job->out, job->from);
 		tcx_close(job->out);
 		return tcx_fail(job, i, on < 0 ? -on : ENODEV);
 	}
@@ -169,10 +201,18 @@ void cf_attachment_init(struct cf_attachment *attachment)
 int cf_attach(int nsfd, const struct cf_plan_cell *cell, const struct cf_interface *interface, const int prog_fd[2],
 	      struct cf_attachment *out, struct cf_error *err)
 {
-	struct job job = { .cell = cell, .prog_fd = prog_fd, .out = out, .err = err };
+	return cf_attach_over(nsfd, cell, interface, prog_fd, NULL, out, err);
+}
+
+int cf_attach_over(int nsfd, const struct cf_plan_cell *cell, const struct cf_interface *interface,
+		   const int prog_fd[2], const struct cf_attachment *from, struct cf_attachment *out,
+		   struct cf_error *err)
+{
+	struct job job = { .cell = cell, .prog_fd = prog_fd, .from = from, .out = out, .err = err };
 
 	cf_attachment_init(out);
 	out->interface = *interface;
+	memcpy(out->prog_fd, prog_fd, sizeof(out->prog_fd));
 	if (cf_netns_identity(nsfd, &out->netns, err) < 0)
 		return -1;
 	job.target = target_of(cell, out);
@@ -188,6 +228,32 @@ static int detach_inside(void *arg)
 	if (!ifindex && errno == ENODEV && !if_indextoname((unsigned int)job->target.ifindex, (char[IF_NAMESIZE]){ 0 }))
 		return 0;
 	return cf_clsact_detach(&job->out->clsact, &job->target, job->err);
+}
+
+static int look_inside(void *arg)
+{
+	struct job *job = arg;
+
+	return cf_clsact_holds(&job->out->clsact, &job->target);
+}
+
+int cf_attachment_holds(const struct cf_attachment *attachment, const struct cf_plan_cell *cell)
+{
+	struct cf_attachment copy = *attachment;
+	struct job job = { .cell = cell, .out = &copy };
+	struct cf_netns_id now;
+	int nsfd, ret = -1;
+
+	if (attachment->mode != CF_ATTACH_CLSACT)
+		return 1;
+	job.target = target_of(cell, attachment);
+	nsfd = cf_netns_open(cell, NULL);
+	if (nsfd < 0)
+		return -1;
+	if (cf_netns_identity(nsfd, &now, NULL) == 0 && cf_netns_same(&now, &attachment->netns))
+		ret = cf_netns_do(nsfd, look_inside, &job, NULL);
+	close(nsfd);
+	return ret;
 }
 
 static int clsact_leave(struct cf_attachment *attachment, const struct cf_plan_cell *cell, struct cf_error *err)

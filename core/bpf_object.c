@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include "bpf_file.h"
@@ -12,6 +13,7 @@
 #include "flow_table.h"
 #include "libbpf_log.h"
 #include "plan.h"
+#include "privilege.h"
 
 enum {
 	/* Old kernels fail a load whose log does not fit, and we only want its end; untouched pages cost nothing. */
@@ -108,7 +110,8 @@ static struct bpf_map *find_flows(const struct load *load)
 {
 	struct bpf_map *map = find_map(load->object, "FLOWS", sizeof(uint32_t), sizeof(struct cf_flow_set));
 
-	return map && bpf_map__type(map) == BPF_MAP_TYPE_ARRAY ? map : NULL;
+	return map && bpf_map__type(map) == BPF_MAP_TYPE_ARRAY && cf_flow_sets_in(bpf_map__max_entries(map)) ? map
+														    : NULL;
 }
 
 static int reuse(struct bpf_map *map, int fd)
@@ -152,7 +155,7 @@ static int write_config(struct load *load, const struct cf_bpf_options *options)
 	struct bpf_map *flows = find_flows(load);
 
 	cf_flow_secret_make(options->seed, &config.secret);
-	config.set_mask = flows ? bpf_map__max_entries(flows) - 1 : 0;
+	config.set_mask = flows ? cf_flow_sets_in(bpf_map__max_entries(flows)) - 1 : 0;
 	if (map && bpf_map__set_initial_value(map, &config, sizeof(config)) < 0)
 		return cf_fail(load->err, CF_FAIL_LOAD, EINVAL,
 			       "BPF object %s: section .rodata.config has %u bytes, not the %zu of struct "
@@ -170,7 +173,7 @@ static int prepare_maps(struct load *load, const struct cf_bpf_maps *maps, const
 	if (options->ring_bytes && maps->ring_fd < 0)
 		ret = bpf_map__set_max_entries(load->ring, options->ring_bytes);
 	if (!ret && options->flow_entries && flows && maps->flows_fd < 0)
-		ret = bpf_map__set_max_entries(flows, cf_flow_sets_for(options->flow_entries));
+		ret = bpf_map__set_max_entries(flows, cf_flow_entries_of(cf_flow_sets_for(options->flow_entries)));
 	if (!ret)
 		ret = reuse(load->ring, maps->ring_fd);
 	if (!ret)
@@ -183,17 +186,26 @@ static int prepare_maps(struct load *load, const struct cf_bpf_maps *maps, const
 	return write_config(load, options);
 }
 
+/* To those without it the verifier allows less: of what is on the stack, of arithmetic with pointers. */
+static const char *strictness(void)
+{
+	uint64_t either = 1ULL << CAP_PERFMON | 1ULL << CAP_SYS_ADMIN;
+
+	return cf_privilege_capabilities() & either ? "" : " (it is stricter without CAP_PERFMON)";
+}
+
 static int load_fail(struct load *load, int cause)
 {
 	char words[VERIFIER_WORDS_LEN];
 
 	cf_verifier_reason(load->log, words, sizeof(words));
 	if (words[0] && cause != EMFILE && cause != ENFILE && cause != ENOMEM)
-		return cf_fail(load->err, CF_FAIL_LOAD, cause, "BPF object %s: the kernel's verifier refused it: %s",
-			       load->name, words);
+		return cf_fail(load->err, CF_FAIL_LOAD, cause, "BPF object %s: the kernel's verifier refused it%s: %s",
+			       load->name, strictness(), words);
 	if (cause == EPERM)
 		return cf_fail(load->err, CF_FAIL_UNSUPPORTED_HOST, cause,
-			       "loading BPF object %s is not permitted: needs root, or CAP_BPF and CAP_NET_ADMIN",
+			       "loading BPF object %s is not permitted: needs root, or CAP_BPF, CAP_PERFMON and "
+			       "CAP_NET_ADMIN",
 			       load->name);
 	if (cause == ENOSYS)
 		return cf_fail(load->err, CF_FAIL_UNSUPPORTED_HOST, cause,
@@ -204,7 +216,8 @@ static int load_fail(struct load *load, int cause)
 
 static int open_object(struct load *load, const char *path)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "cellflow", .kernel_log_buf = load->log,
+	const char *base = path && strrchr(path, '/') ? strrchr(path, '/') + 1 : path; /* libbpf's messages name it */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = path ? base : "cellflow", .kernel_log_buf = load->log,
 		    .kernel_log_size = VERIFIER_LOG_LEN);
 	const void *bytes = cf_bpf_embedded;
 	size_t len = (size_t)(cf_bpf_embedded_end - cf_bpf_embedded);

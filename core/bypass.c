@@ -42,7 +42,7 @@ int cf_bypass_attach(struct cf_bypass *bypass, int nsfd, struct cf_error *err)
 {
 	if (!bypass->counts)
 		return 0;
-	return cf_stand_attach(&bypass->stand, nsfd, &bypass->object, &bypass->attachment, err);
+	return cf_stand_attach(&bypass->stand, nsfd, &bypass->object, NULL, &bypass->attachment, err);
 }
 
 int cf_bypass_detach(struct cf_bypass *bypass, struct cf_error *err)

@@ -78,14 +78,15 @@ int cf_capture_flows_init(struct cf_capture_flows *flows, const struct cf_captur
 			  struct cf_capture_numbers *numbers, struct cf_error *error)
 {
 	struct cf_flow_table *table = &flows->table;
+	uint32_t sets;
 
 	memset(flows, 0, sizeof(*flows));
 	flows->numbers = numbers;
 	flows->events = options->events ? options->events : (uint32_t)CF_EVENTS_DEFAULT;
 	set_times(flows, options);
-	table->set_count = cf_flow_sets_for(options->flow_entries);
+	sets = cf_flow_sets_for(options->flow_entries);
 	cf_flow_secret_make(SEED, &table->secret);
-	table->sets = calloc(table->set_count, sizeof(*table->sets));
+	cf_flow_table_place(table, calloc(cf_flow_entries_of(sets), sizeof(*table->sets)), sets);
 	flows->active = calloc(table->set_count, sizeof(*flows->active));
 	flows->is_active = calloc(table->set_count, 1);
 	if (!table->sets || !flows->active || !flows->is_active)
@@ -164,10 +165,10 @@ static int has_room(const struct cf_capture_flows *flows)
 	return flows->batch.count <= CF_BATCH_MAX - SET_EVENTS;
 }
 
-static int is_empty(const struct cf_flow_set *set)
+static int is_empty(const struct cf_flow_tags *tags)
 {
 	for (int way = 0; way < CF_FLOW_WAYS; way++)
-		if (set->tag[way] != CF_TAG_FREE)
+		if (tags->tag[way] != CF_TAG_FREE)
 			return 0;
 	return 1;
 }
@@ -176,6 +177,7 @@ static int is_empty(const struct cf_flow_set *set)
 static struct cf_sweep *at_set(struct cf_capture_flows *flows)
 {
 	flows->sweep.table.sets = &flows->table.sets[flows->active[flows->at]];
+	flows->sweep.table.tags = &flows->table.tags[flows->active[flows->at]];
 	flows->sweep.next_set = 0;
 	return &flows->sweep;
 }
@@ -185,7 +187,7 @@ static void next_set(struct cf_capture_flows *flows)
 {
 	uint32_t set = flows->active[flows->at];
 
-	if (!is_empty(&flows->table.sets[set])) {
+	if (!is_empty(&flows->table.tags[set])) {
 		flows->at++;
 		return;
 	}

@@ -50,11 +50,13 @@ static int fill_texts(const struct cf_cell_options *given, struct cf_plan_cell *
 static int fill_hooks(const char *text, uint32_t *hooks, struct cf_error *error)
 {
 	static const char *const names[] = { "egress", "ingress", "both" };
-	int choice = text ? cf_option_choice(text, names, 3, "--hooks", error) : -1;
+	uint32_t bits = 0, both = CF_PLAN_EGRESS | CF_PLAN_INGRESS;
 
-	if (text && choice >= 0)
-		*hooks = (uint32_t)choice + 1;
-	return text && choice < 0 ? -1 : 0;
+	if (text && cf_option_choices(text, names, 3, "--hooks", &bits, error) < 0)
+		return -1;
+	if (text)
+		*hooks = bits & 4 ? both : bits & both;
+	return 0;
 }
 
 static int fill_tc(const char *text, uint32_t *tc, struct cf_error *error)

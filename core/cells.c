@@ -54,8 +54,12 @@ void cf_cell_detach(struct cf_cells *cells, struct cf_cell *cell)
 	if (cell->is_watched)
 		cf_cell_watch_remove(&cells->watch, &cell->watched);
 	cell->is_watched = false;
+	if (!cell->gone)
+		cf_cell_note_taken_off(cell);
 	if (cf_bypass_detach(&cell->bypass, &error) < 0 && !cell->gone)
 		cf_warn("%s", error.text);
+	if (cell->before) /* which goes on */
+		cf_attach_return(&cell->attachment, &cell->before->attachment);
 	if (cf_detach(&cell->attachment, &cell->stand.at, &error) < 0 && !cell->gone)
 		cf_warn("%s", error.text);
 	read_stats(cell);
@@ -148,8 +152,10 @@ static void make_room(struct cf_cells *cells, struct cf_cell *before)
 {
 	if (before)
 		cf_cell_leave(cells, before); /* later, what it tells would be taken for the new one's end */
-	if (before && before->mode == CF_ATTACH_CLSACT)
+	if (before && before->mode == CF_ATTACH_CLSACT) {
 		cf_cell_detach(cells, before);
+		before->missed = true; /* what is sent before the next one is attached */
+	}
 }
 
 static void give_back_room(struct cf_cells *cells, struct cf_cell *before)
@@ -202,18 +208,36 @@ bool cf_cells_is_current(const struct cf_cells *cells, const struct cf_cell *cel
 	return cells->by_slot[cell->slot % CF_CELLS_MAX] == cell;
 }
 
+bool cf_cell_misses(const struct cf_cell *cell)
+{
+	return cell->missed || !cell->counted || !(cell->plan.hooks & CF_PLAN_EGRESS) ||
+	       cf_bypass_count(&cell->bypass, &cell->stats) > 0;
+}
+
+/* What a cell missed, its successor has missed as well; its predecessor, which was there all the time, has not. */
+static void keep_missed(struct cf_cells *cells, const struct cf_cell *cell, struct cf_cell *successor)
+{
+	if (successor)
+		successor->missed |= cf_cell_misses(cell);
+	else if (!cell->before)
+		cells->missed |= cf_cell_misses(cell);
+}
+
 void cf_cells_remove(struct cf_cells *cells, struct cf_cell *cell)
 {
-	struct cf_cell **place = place_of(cells, cell);
+	struct cf_cell **place = place_of(cells, cell), *successor = NULL;
 	bool was_current = *place == cell;
 
-	if (was_current)
+	if (was_current) {
 		*place = cell->before;
-	else if (*place && (*place)->before == cell)
-		(*place)->before = NULL;
+	} else if (*place && (*place)->before == cell) {
+		successor = *place;
+		successor->before = NULL;
+	}
 	cells->count--;
 	cf_cell_leave(cells, cell);
 	cf_cell_detach(cells, cell);
+	keep_missed(cells, cell, successor);
 	if (was_current)
 		give_back_room(cells, cell->before);
 	if (was_current && cell->before) {

@@ -31,6 +31,9 @@ struct cf_cell {
 	uint32_t nflog_group; /* that it is bound to; 0: none */
 	char interface[CF_IFNAME_LEN];
 	bool counted; /* `stats` says something: there is an object, and it counts */
+	bool missed; /* before this one, or in between, its way out was not watched as cf_cell_misses has it */
+	uint32_t taken_off; /* how often somebody took its clsact filter off */
+	bool is_off; /* and it could not be put back yet, as was said */
 	bool gone; /* its namespace or interface went */
 	bool leaving; /* gone, and still to be detached */
 	bool is_watched;
@@ -69,12 +72,17 @@ struct cf_cells {
 	uint32_t next_check; /* slot at which the next look at the cells begins */
 	uint32_t count; /* attached or gone, not removed */
 	uint32_t leaving; /* of these, gone and still to be detached */
+	bool missed; /* a cell that was removed missed something, as cf_cell_misses has it */
 	bool uncounted; /* an operator's object has or had no counters: sums leave its cell out */
 	struct cf_stats removed; /* final numbers of cells that were removed */
 	uint32_t epochs[CF_CELLS_MAX]; /* of the next cell in that slot: the flow table still knows the last one's flows
 					*/
 	struct cf_cell *by_slot[CF_CELLS_MAX]; /* NULL: free */
 };
+
+/* Whether connections may have left the cell without our knowing of it: its way out is not watched by a program that
+ * counts what it misses (what rules log is what their author chose), or packets passed that program by. */
+bool cf_cell_misses(const struct cf_cell *cell);
 
 int cf_cells_open(struct cf_cells *cells, const struct cf_cells_options *options, struct cf_error *error);
 void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
@@ -83,7 +91,7 @@ void cf_cells_close(struct cf_cells *cells); /* removes all cells; idempotent */
 void cf_cells_listen(struct cf_cells *cells, cf_cells_listener *listener, void *context);
 
 /* Open the cell's sources (source.h) and watch it. On failure nothing is left. The returned cell is owned by `cells`.
- * `before`, if not NULL, is a cell that this one takes the place of: both are attached until that one is removed, and
+ * `before`, if not NULL, is a cell that this one takes the place of: both are there until that one is removed, and
  * share slot and flows, so that no flow is missed and none is opened twice. (By clsact only one can be attached:
  * `before` is then detached first.) */
 struct cf_cell *cf_cells_add(struct cf_cells *cells, const struct cf_plan_cell *plan, struct cf_cell *before,

@@ -60,7 +60,8 @@ static void check(struct cf_cells *cells, struct cf_cell *cell, struct looks *le
 		return;
 	--*looks;
 	cells->next_check = (cell->slot + 1) % CF_CELLS_MAX;
-	cf_cell_check(&cell->watched);
+	if (cf_cell_check(&cell->watched) == CF_CELL_ALIVE)
+		cf_cell_look_after(cell);
 }
 
 static struct looks looks_of(struct cf_cells *cells, enum cf_cells_look look)

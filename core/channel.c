@@ -60,6 +60,7 @@ size_t cf_message_len(uint32_t type)
 	case CF_MSG_LEAVE:
 	case CF_MSG_INCLUDED:
 	case CF_MSG_LOST:
+	case CF_MSG_DRAINING:
 		return sizeof(struct cf_message_number);
 	default:
 		return 0;

@@ -38,6 +38,8 @@ enum cf_message_type {
 	CF_MSG_INCLUDED, /* struct cf_message_number: size in bytes; descriptor: the file's text */
 	CF_MSG_INCLUDE_FAILED, /* struct cf_message_text: why not */
 	CF_MSG_LOST, /* struct cf_message_number: events that the kernel could not hand over, in all */
+	CF_MSG_DRAINING, /* struct cf_message_number: milliseconds that a CF_MSG_FINISH to come will have. Nothing new
+			    comes from now on, and what is there is to get into the recording as well */
 	/* supervisor to collector */
 	CF_MSG_FLOWS, /* struct cf_message_number: how many sets; descriptor: the flow table's map */
 	CF_MSG_TIMES, /* struct cf_plan_flows */
@@ -84,7 +86,8 @@ struct cf_message_source {
 	uint32_t has_nflog; /* 1: first descriptor is its NFLOG socket */
 	uint32_t has_ring; /* 1: the last one is its own ring */
 	uint32_t is_joined; /* 1: both sources, told as one */
-	uint32_t is_known; /* 1: an earlier collector was told of it */
+	uint32_t pad0; /* zero */
+	uint64_t nflog_cookie; /* that no other socket has: who read it before left a note of how far (collected.h) */
 	uint64_t ring_size; /* bytes */
 	char name[CF_NAME_LEN];
 };

@@ -30,14 +30,26 @@ static enum bpf_tc_attach_point point_of(int direction)
 	return direction == CF_FLOW_EGRESS ? BPF_TC_EGRESS : BPF_TC_INGRESS;
 }
 
-/* The id of the program at our preference and this handle; 0: none. */
-static uint32_t filter_program(const struct cf_clsact_target *target, int direction, uint32_t handle)
+/* 0 and the id of the program at our preference and this handle, or -errno: EINVAL without the qdisc, ENOENT without
+ * the filter. */
+static int filter_query(const struct cf_clsact_target *target, int direction, uint32_t handle, uint32_t *id)
 {
 	struct bpf_tc_hook hook;
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = handle, .priority = CF_CLSACT_PRIORITY);
+	int ret;
 
 	hook_set(&hook, target, point_of(direction));
-	return bpf_tc_query(&hook, &opts) < 0 ? 0 : opts.prog_id;
+	ret = bpf_tc_query(&hook, &opts);
+	*id = opts.prog_id;
+	return ret;
+}
+
+/* The same; 0: none. */
+static uint32_t filter_program(const struct cf_clsact_target *target, int direction, uint32_t handle)
+{
+	uint32_t id;
+
+	return filter_query(target, direction, handle, &id) < 0 ? 0 : id;
 }
 
 static int filter_remove(const struct cf_clsact_target *target, int direction, uint32_t handle)
@@ -187,15 +199,13 @@ int cf_clsact_attach(struct cf_clsact *clsact, const struct cf_clsact_target *ta
 
 int cf_clsact_detach(struct cf_clsact *clsact, const struct cf_clsact_target *target, struct cf_error *err)
 {
-	int ours = clsact->handle == CF_CLSACT_OWN_QDISC, ret = 0, n;
+	int ours = 0, ret = 0, n;
 
 	for (int i = 0; i < 2; i++) {
-		if (!clsact->prog_id[i])
-			continue;
-		/* Not there, or another program: the qdisc may be another one by now as well. */
-		if (filter_program(target, i, clsact->handle) != clsact->prog_id[i]) {
-			ours = 0;
-		} else {
+		/* Where one of ours is, the qdisc is the one that it was put on: a filter goes with it. Where none is, it
+		 * may be another one by now. */
+		if (clsact->prog_id[i] && filter_program(target, i, clsact->handle) == clsact->prog_id[i]) {
+			ours = clsact->handle == CF_CLSACT_OWN_QDISC;
 			n = filter_remove(target, i, clsact->handle);
 			ret = n < 0 && n != -ENOENT ? n : ret;
 		}
@@ -205,6 +215,24 @@ int cf_clsact_detach(struct cf_clsact *clsact, const struct cf_clsact_target *ta
 		ret = qdisc_remove(target);
 	clsact->handle = 0;
 	return ret < 0 ? attach_fail(target, "removing the clsact filters", -ret, err) : 0;
+}
+
+int cf_clsact_holds(const struct cf_clsact *clsact, const struct cf_clsact_target *target)
+{
+	uint32_t id;
+	int ret;
+
+	cf_libbpf_log_begin();
+	for (int i = 0; i < 2; i++) {
+		if (!clsact->prog_id[i])
+			continue;
+		ret = filter_query(target, i, clsact->handle, &id);
+		if (ret == -ENOENT || ret == -EINVAL || (ret == 0 && id != clsact->prog_id[i]))
+			return 0;
+		if (ret < 0)
+			return -1;
+	}
+	return 1;
 }
 
 void cf_clsact_purge(const struct cf_clsact_target *target, const int prog_fd[2])

@@ -42,7 +42,7 @@ int cf_clsact_lock(struct cf_clsact *clsact, const struct cf_clsact_target *targ
 		   struct cf_error *err);
 void cf_clsact_unlock(struct cf_clsact *clsact);
 
-/* These three are called inside the cell's namespace, with the lock held.
+/* These four are called inside the cell's namespace, with the lock held.
  * attach: removes what a killed cellflow left (a filter of ours with the same program name and tag), then attaches.
  * A qdisc that it had created is ours again. 0, or -1 with CF_FAIL_ATTACH or CF_FAIL_UNSUPPORTED_HOST and nothing
  * left behind. */
@@ -50,6 +50,8 @@ int cf_clsact_attach(struct cf_clsact *clsact, const struct cf_clsact_target *ta
 		     struct cf_error *err);
 /* Removes our filters, if they still are ours, and the qdisc if it is ours and nobody else uses it. 0, or -1. */
 int cf_clsact_detach(struct cf_clsact *clsact, const struct cf_clsact_target *target, struct cf_error *err);
+/* Whether our filters are there: 1, 0, or -1 when that cannot be told. */
+int cf_clsact_holds(const struct cf_clsact *clsact, const struct cf_clsact_target *target);
 /* Only what a killed cellflow left, for when we attach by tcx. */
 void cf_clsact_purge(const struct cf_clsact_target *target, const int prog_fd[2]);
 #endif

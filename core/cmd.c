@@ -2,8 +2,10 @@
  * What verbs share: see cmd.h. */
 #include <stdlib.h>
 #include <string.h>
+#include "api.h"
 #include "capture.h"
 #include "cmd.h"
+#include "guard.h"
 #include "log.h"
 #include "plan_check.h"
 #include "policy_file.h"
@@ -79,8 +81,8 @@ static int read_include(void *context, const char *path, char **text, size_t *le
 
 const struct cf_opener cf_cmd_opener = { .read = read_include };
 
-int cf_cmd_load(const char *path, const char *const *args, const char *purpose, struct cf_plan **plan,
-		struct cf_error *error)
+int cf_cmd_load(const char *path, const char *const *args, const char *purpose, const char *hanging,
+		struct cf_plan **plan, struct cf_error *error)
 {
 	static const struct cf_plan_metadata no_metadata;
 	struct cf_worker_config config = { .policy = { .name = path, .args = args }, .metadata = &no_metadata };
@@ -93,7 +95,9 @@ int cf_cmd_load(const char *path, const char *const *args, const char *purpose, 
 		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a plan");
 	if (cf_policy_read(path, NULL, 0, &text, &config.policy.len, error) == 0) {
 		config.policy.text = text;
+		cf_guard_load(path, hanging);
 		rc = cf_worker_load(&config, &cf_cmd_opener, *plan, error);
+		cf_guard_finish();
 	}
 	free(text);
 	if (rc < 0) {

@@ -5,6 +5,7 @@
 #include "options.h"
 
 extern const struct cf_verb cf_verb_run;
+extern const struct cf_verb cf_verb_record;
 extern const struct cf_verb cf_verb_check;
 extern const struct cf_verb cf_verb_explain;
 extern const struct cf_verb cf_verb_test;
@@ -55,7 +56,7 @@ extern const struct cf_opener cf_cmd_opener;
 
 struct cf_plan;
 /* Read and load the policy file at `path` without privileges, into a plan of its own (*plan, to be freed; NULL on
- * failure). `purpose` as for cf_script_purpose. */
-int cf_cmd_load(const char *path, const char *const *args, const char *purpose, struct cf_plan **plan,
-		struct cf_error *error);
+ * failure). `purpose` as for cf_script_purpose; `hanging` as `text` for cf_guard_load, should it not come back. */
+int cf_cmd_load(const char *path, const char *const *args, const char *purpose, const char *hanging,
+		struct cf_plan **plan, struct cf_error *error);
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "cmd.h"
+#include "guard.h"
 #include "plan_check.h"
 #include "record.h"
 #include "script.h"
@@ -45,20 +46,42 @@ static void print_plan(const char *path, const struct cf_plan *plan)
 		printf("  output %s\n", plan->outputs[i].kind == CF_OUTPUT_STDOUT ? "stdout" : plan->outputs[i].path);
 }
 
-/* An editor wants its object also for a policy that cannot be read, and for one that does not load. */
-static int print_failure(const char *path, struct cf_error *error)
+/* An editor wants its object also for a policy that cannot be read, and for one that does not load: that object, to be
+ * freed, or NULL. */
+static char *not_loaded(const char *path, const char *why)
 {
-	const char *texts[] = { path, error->text, NULL };
+	const char *texts[] = { path, why, NULL };
 	struct cf_error ignored = { 0 };
 	char *said = NULL;
 
-	if (error->kind != CF_FAIL_POLICY || (!cf_script_is_open() && cf_script_open(&ignored) < 0))
-		return -1;
+	if (!cf_script_is_open() && cf_script_open(&ignored) < 0)
+		return NULL;
 	if (cf_script_ask("not_loaded", NULL, texts, &said, &ignored) < 0)
+		return NULL;
+	return said;
+}
+
+static int print_failure(const char *path, struct cf_error *error)
+{
+	char *said = error->kind == CF_FAIL_POLICY ? not_loaded(path, error->text) : NULL;
+
+	if (!said)
 		return -1;
 	printf("%s", said);
 	free(said);
 	return cf_failure_exit_code(error->kind);
+}
+
+/* What is to be said of a policy that is not read to its end; a Lua state of its own makes it, before there is one. */
+static char *hanging(const char *path)
+{
+	char why[8192];
+	char *said;
+
+	cf_guard_load_text(path, why, sizeof(why));
+	said = not_loaded(path, why);
+	cf_script_close();
+	return said;
 }
 
 /* Returns the exit code, or -1 with an error that is still to be told. */
@@ -66,10 +89,12 @@ static int check(const char *path, const char *const *args, int as_json, int str
 {
 	const char *texts[] = { path, as_json ? "json" : "", strict ? "strict" : "", NULL };
 	struct cf_plan *plan;
-	char *said = NULL;
-	int answer;
+	char *said = as_json ? hanging(path) : NULL;
+	int answer = cf_cmd_load(path, args, "check", said, &plan, error);
 
-	if (cf_cmd_load(path, args, "check", &plan, error) < 0)
+	free(said);
+	said = NULL;
+	if (answer < 0)
 		return as_json ? print_failure(path, error) : -1;
 	answer = cf_record_bind(plan, error) < 0 || cf_script_bind(plan, error) < 0
 			 ? -1

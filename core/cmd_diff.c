@@ -151,22 +151,14 @@ static void fill_sides(struct diffing *self, const struct cf_diff_side *side, ch
 	}
 }
 
-/* 1: something was said of captures. */
-static int fill_capture(const struct cf_option_list *nets, struct cf_capture_options *options, struct cf_error *error)
-{
-	for (int i = 0; i < nets->count; i++)
-		if (cf_capture_add_net(options, nets->items[i], error) < 0)
-			return -1;
-	return nets->count > 0;
-}
-
 static int run(int argc, char **argv)
 {
 	static struct diffing self;
 	const char *output = NULL;
 	int verbose = 0, operands;
 	static struct cf_capture_options capture;
-	struct cf_option_list list = { 0 }, nets = { 0 };
+	struct cf_option_list list = { 0 };
+	struct cf_cmd_capture of_captures = { 0 };
 	struct cf_diff_side side = { .opener = &cf_cmd_opener };
 	int has_capture;
 	const char *args[2 * CF_OPTION_LIST_MAX + 1];
@@ -177,9 +169,7 @@ static int run(int argc, char **argv)
 		  CF_DIFF_GROUPS_MAX },
 		{ "arg", 'a', CF_OPTION_LIST, "NAME=VALUE",
 		  "args.NAME in both policies; may be given often (default: as\nrecorded)", &list, 0, 0 },
-		{ "cell-net", 0, CF_OPTION_LIST, "[NAME=]NET",
-		  "of captures: the cell's addresses, like 10.77.0.2 or\n10.77.0.0/24; may be given often", &nets, 0,
-		  0 },
+		CF_CMD_CAPTURE_OPTIONS(of_captures),
 		{ "verbose", 'v', CF_OPTION_FLAG, NULL, "log what the policies log, too", &verbose, 0, 0 },
 		{ 0 },
 	};
@@ -192,7 +182,7 @@ static int run(int argc, char **argv)
 	if (rc == 0 && operands < 3)
 		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "diff: want two policies and at least one recording or capture");
 	if (rc < 0 || parse_output(output, &self.as_json, &error) < 0 || cf_cmd_args(&list, args, &error) < 0 ||
-	    (has_capture = fill_capture(&nets, &capture, &error)) < 0)
+	    (has_capture = cf_cmd_capture(&of_captures, &capture, &error)) < 0)
 		return trouble(&error);
 	side.policy.args = list.count ? args : NULL;
 	side.paths = argv + CF_DIFF_SIDES;

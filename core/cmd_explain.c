@@ -107,7 +107,7 @@ static int run(int argc, char **argv)
 			     "explain: no event (give field=value words, a JSON record, or - to read one from stdin)");
 	cf_clock_set_offset(0); /* event times are times of day here: those of a record need not be after the boot */
 	if (rc < 0 || cf_cmd_args(&given, args, &error) < 0 || gather(texts, argv, operands, &error) < 0 ||
-	    cf_cmd_load(path, args, "explain", &plan, &error) < 0 || read_event(plan, texts, &error) < 0 ||
+	    cf_cmd_load(path, args, "explain", NULL, &plan, &error) < 0 || read_event(plan, texts, &error) < 0 ||
 	    explain(plan, as_json, all, &error) < 0)
 		rc = cf_cmd_failed(&error);
 	cf_plan_free(plan);

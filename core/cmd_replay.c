@@ -77,7 +77,7 @@ static int run(int argc, char **argv)
 		{ "summary-record", 0, CF_OPTION_FLAG, NULL, "end the output with the summary as a record",
 		  &replay.summary_record, 0, 0 },
 		CF_SELECT_OPTIONS(given.select, "cell"),
-		CF_SELECT_TIME_OPTIONS(given.select),
+		CF_SELECT_PAST_OPTIONS(given.select),
 		{ "verbose", 'v', CF_OPTION_FLAG, NULL, "log more", &given.verbose, 0, 0 },
 		{ "quiet", 'q', CF_OPTION_FLAG, NULL, "log errors only, no progress, no summary", &replay.is_quiet, 0,
 		  0 },

@@ -79,21 +79,12 @@ static int suggest(struct cf_allow_list *list, char *const *paths, int count, co
 	return code;
 }
 
-/* 1: something was said of captures. */
-static int fill_capture(const struct cf_option_list *nets, struct cf_capture_options *options, struct cf_error *error)
-{
-	for (int i = 0; i < nets->count; i++)
-		if (cf_capture_add_net(options, nets->items[i], error) < 0)
-			return -1;
-	return nets->count > 0;
-}
-
 static int run(int argc, char **argv)
 {
 	static const char *const names[] = { "lua", "nft" };
 	struct cf_allow_options options = { .prefix4 = 32, .prefix6 = 128 };
 	static struct cf_capture_options capture;
-	struct cf_option_list nets = { 0 };
+	struct cf_cmd_capture of_captures = { 0 };
 	const char *output = NULL, *cidr = NULL;
 	struct cf_allow_list *list;
 	struct cf_error error = { 0 };
@@ -104,9 +95,7 @@ static int run(int argc, char **argv)
 		  "one rule for all addresses of such a network, of IPv4 and\nof IPv6 (default: 32,128)", &cidr, 0, 0 },
 		{ "ports", 0, CF_OPTION_FLAG, NULL, "one rule for all ports of a destination, seen or not",
 		  &options.any_port, 0, 0 },
-		{ "cell-net", 0, CF_OPTION_LIST, "[NAME=]NET",
-		  "of captures: the cell's addresses, like 10.77.0.2 or\n10.77.0.0/24; may be given often", &nets, 0,
-		  0 },
+		CF_CMD_CAPTURE_OPTIONS(of_captures),
 		{ 0 },
 	};
 	int rc = cf_options_parse(&cf_verb_suggest, table, argc, argv, &operands, &error);
@@ -117,8 +106,11 @@ static int run(int argc, char **argv)
 		rc = cf_fail(&error, CF_FAIL_USAGE, 0, "suggest: want at least one recording or capture");
 	if (rc == 0 && output)
 		choice = cf_option_choice(output, names, 2, "--output", &error);
+	/* How much a flow was is evidence as well. */
+	if (rc == 0 && !of_captures.events && cf_capture_is(argv[0]))
+		of_captures.events = "opened,closed";
 	if (rc < 0 || choice < 0 || parse_cidr(cidr, &options, &error) < 0 ||
-	    (has_capture = fill_capture(&nets, &capture, &error)) < 0)
+	    (has_capture = cf_cmd_capture(&of_captures, &capture, &error)) < 0)
 		return cf_cmd_failed(&error);
 	list = cf_allow_list_new(&options);
 	if (!list) {
@@ -135,7 +127,7 @@ const struct cf_verb cf_verb_suggest = {
 	.arguments = "[OPTION]... FILE...",
 	.summary = "an allow-list of what was seen, with its evidence",
 	.notes = "Needs no privileges. The policy allows what left the cells and was not dropped, and denies the "
-		 "rest.\n\n"
+		 "rest. Of\ncaptures it reads opened and closed, unless --events is given.\n\n"
 		 "Examples:\n"
 		 "  cellflow suggest yesterday.rec > egress.lua\n"
 		 "  cellflow suggest --cidr 24,64 -o nft yesterday.rec > egress.nft\n",

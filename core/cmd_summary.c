@@ -120,7 +120,7 @@ static int run(int argc, char **argv)
 		  0, 0 },
 		CF_CMD_CAPTURE_OPTIONS(given.capture),
 		CF_SELECT_FILTER_OPTIONS(given.select, "cell"),
-		CF_SELECT_TIME_OPTIONS(given.select),
+		CF_SELECT_PAST_OPTIONS(given.select),
 		{ "verbose", 'v', CF_OPTION_FLAG, NULL, "log more", &given.verbose, 0, 0 },
 		{ 0 },
 	};

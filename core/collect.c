@@ -34,6 +34,10 @@ int cf_collect_flow(void *context, const struct cf_flow *flow, uint32_t kind, ui
 	struct cf_event event;
 
 	cf_flow_event(flow, kind, close_reason, &event);
+	/* Its beginning may wait for the other witness yet. */
+	if (cf_join_precede(collect->join, &event, collect->now_ns) < 0)
+		return -1;
+	cf_collect_count_join(collect);
 	if (kind == CF_KIND_CLOSED)
 		cf_note_closed(collect->config->numbers, cf_host_ring_produced(&collect->producer), flow);
 	return cf_collect_put(collect, &event);
@@ -85,14 +89,15 @@ int cf_collect_open(struct cf_collect *collect, const struct cf_collector_config
 
 int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, struct cf_error *error)
 {
-	struct cf_flow_table table = { .set_count = (uint32_t)set_count };
-	size_t size = (size_t)set_count * sizeof(struct cf_flow_set);
+	size_t size = cf_flow_entries_of((uint32_t)set_count) * sizeof(struct cf_flow_set);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct cf_flow_table table = { 0 };
 
-	table.sets = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
-	if (table.sets == MAP_FAILED)
+	if (memory == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "collector: mapping the flow table: %s",
 			       strerror(errno));
+	cf_flow_table_place(&table, memory, (uint32_t)set_count);
 	begin_sweep(collect, &collect->flows, &table);
 	return 0;
 }
@@ -110,9 +115,15 @@ void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *ti
 	set_times(collect);
 }
 
-static uint32_t *nflog_seq(struct cf_collect *collect, uint32_t slot)
+/* The socket may have been read before, for this cell: then what could not be told any more comes out as lost. */
+static void go_on(struct cf_collect *collect, struct cf_collect_source *source)
 {
-	return &collect->config->numbers->nflog_seq[slot % CF_CELLS_MAX];
+	struct cf_collected_socket *left = &collect->config->numbers->sockets[source->about.slot % CF_CELLS_MAX];
+
+	if (left->cookie != source->about.nflog_cookie)
+		cf_note_socket(left, source->about.nflog_cookie);
+	source->nflog.next_seq = left->next_seq;
+	source->nflog.numbers.unsettled = left->unsettled;
 }
 
 static void close_source(struct cf_collect *collect, struct cf_collect_source *source)
@@ -150,8 +161,7 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 	source->nflog.fd = nflog_fd;
 	if (nflog_fd >= 0) {
 		cf_nflog_init(&source->nflog, nflog_fd, about->slot, about->ifindex);
-		/* A predecessor may have read it: then what it could not tell any more comes out as lost. */
-		source->nflog.next_seq = about->is_known ? *nflog_seq(collect, about->slot) : 0;
+		go_on(collect, source);
 		collect->nflog_count++;
 	}
 	if (ring_fd >= 0 && cf_own_ring_open(&source->ring, ring_fd, about->ring_size, &origin, error) < 0) {

@@ -54,16 +54,25 @@ int cf_note_was_closed(const struct cf_collected *numbers, uint64_t produced)
 static void finish_nflog(struct cf_collected *numbers)
 {
 	numbers->nflog = numbers->next.nflog;
-	numbers->nflog_seq[numbers->next.slot % CF_COLLECTED_SLOTS] = numbers->next.seq;
+	numbers->sockets[numbers->next.slot % CF_COLLECTED_SLOTS] = numbers->next.socket;
 	STORE(numbers->next.is_due, 0);
 	FENCE();
 }
 
-void cf_note_nflog(struct cf_collected *numbers, const struct cf_collected_nflog *next, uint32_t slot, uint32_t seq)
+void cf_note_socket(struct cf_collected_socket *place, uint64_t cookie)
+{
+	place->next_seq = 0;
+	place->unsettled = 0;
+	STORE(place->cookie, cookie);
+	FENCE();
+}
+
+void cf_note_nflog(struct cf_collected *numbers, const struct cf_collected_nflog *next, uint32_t slot,
+		   struct cf_collected_socket socket)
 {
 	numbers->next.nflog = *next;
 	numbers->next.slot = slot;
-	numbers->next.seq = seq;
+	numbers->next.socket = socket;
 	STORE(numbers->next.is_due, 1);
 	FENCE();
 	finish_nflog(numbers);

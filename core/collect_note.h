@@ -17,8 +17,11 @@ void cf_note_closed(struct cf_collected *numbers, uint64_t produced, const struc
 /* Whether the flow of `numbers->closed` was told. */
 int cf_note_was_closed(const struct cf_collected *numbers, uint64_t produced);
 
-/* A read of NFLOG, at once: all of its numbers as they are to be, and the slot's next sequence number. */
-void cf_note_nflog(struct cf_collected *numbers, const struct cf_collected_nflog *next, uint32_t slot, uint32_t seq);
+/* Another socket in a slot: nothing of it was read yet. */
+void cf_note_socket(struct cf_collected_socket *place, uint64_t cookie);
+/* A read of NFLOG, at once: all of its numbers as they are to be, and how the slot's socket was left. */
+void cf_note_nflog(struct cf_collected *numbers, const struct cf_collected_nflog *next, uint32_t slot,
+		   struct cf_collected_socket socket);
 
 /* In a successor, before anything else: finish what a predecessor had begun. */
 void cf_note_recover(struct cf_collected *numbers, uint64_t produced);

@@ -52,6 +52,16 @@ static void tell_ended(struct cf_collect *collect, const struct cf_flow_ended *e
 		collect->config->numbers->untold++;
 }
 
+/* What goes in or out by another interface than the cell's (lo, a tunnel) passes no program of ours. Of a forwarded
+ * packet one interface of two is known, and of tc's program it may be the other that counts. */
+static int is_seen_by_tc(const struct cf_message_source *about, const struct cf_nflog_packet *packet)
+{
+	int is_local = packet->hook == CF_HOOK_NF_OUTPUT || packet->hook == CF_HOOK_NF_INPUT;
+	int is_elsewhere = packet->ifindex && about->ifindex && packet->ifindex != about->ifindex;
+
+	return about->is_joined && !(is_local && is_elsewhere);
+}
+
 static void account(struct reading *reading, const struct cf_nflog_packet *packet)
 {
 	const struct cf_message_source *about = &reading->source->about;
@@ -70,7 +80,7 @@ static void account(struct reading *reading, const struct cf_nflog_packet *packe
 	int result;
 
 	/* What netfilter drops is no connection whose end could be told. What tc sees as well ends by tc's account. */
-	if (packet->key.dropped || about->is_joined)
+	if (packet->key.dropped || is_seen_by_tc(about, packet))
 		origin.events &= (uint8_t) ~(1U << CF_KIND_CLOSED | 1U << CF_KIND_UPDATED);
 	result = cf_flow_table_account(&reading->collect->logged.table, &packet->key, &packet->facts, &packet->load,
 				       &origin, &flow, &ended);
@@ -119,6 +129,7 @@ static void count_nflog(struct cf_collected_nflog *to, const struct cf_nflog_num
 	to->unparsed += (now->packets - now->parsed) - (before->packets - before->parsed);
 	to->lost += now->lost - before->lost;
 	to->overruns += now->overruns - before->overruns;
+	to->unsettled += now->unsettled - before->unsettled; /* may be less than before */
 	to->refused += now->refused - before->refused;
 }
 
@@ -127,6 +138,7 @@ static int read_nflog(struct cf_collect *collect, struct cf_collect_source *sour
 	struct cf_collected *numbers = collect->config->numbers;
 	struct reading reading;
 	struct cf_nflog_numbers before = source->nflog.numbers;
+	struct cf_collected_socket left;
 	int more = 0;
 
 	reading.collect = collect;
@@ -140,7 +152,10 @@ static int read_nflog(struct cf_collect *collect, struct cf_collect_source *sour
 			break;
 	}
 	count_nflog(&reading.nflog, &before, &source->nflog.numbers);
-	cf_note_nflog(numbers, &reading.nflog, source->about.slot, source->nflog.next_seq);
+	left.cookie = source->about.nflog_cookie;
+	left.next_seq = source->nflog.next_seq;
+	left.unsettled = (uint32_t)source->nflog.numbers.unsettled;
+	cf_note_nflog(numbers, &reading.nflog, source->about.slot, left);
 	return more;
 }
 

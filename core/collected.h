@@ -26,6 +26,7 @@ struct cf_collected_nflog {
 	uint64_t flow_full; /* no room for its flow: seen, but without an event */
 	uint64_t lost; /* by sequence numbers: packets that the socket had no room for */
 	uint64_t overruns; /* how often the kernel said so (ENOBUFS) */
+	uint64_t unsettled; /* of these, those whose size no later packet has shown: one lost packet or more in each */
 	uint64_t refused; /* netlink messages that are not what they should be */
 };
 
@@ -42,9 +43,17 @@ struct cf_collected_closed {
 	uint64_t produced; /* of the host ring, before it was told */
 };
 
+/* How far a slot's socket was read, for a collector that comes after, or a cell that takes the other's place. */
+struct cf_collected_socket {
+	uint64_t cookie; /* of which socket this is true */
+	uint32_t next_seq; /* number of the next packet */
+	uint32_t unsettled; /* overruns, as above, of this one */
+};
+
 struct cf_collected_next {
 	struct cf_collected_nflog nflog;
-	uint32_t slot, seq;
+	struct cf_collected_socket socket;
+	uint64_t slot;
 	uint64_t is_due;
 };
 
@@ -61,7 +70,7 @@ struct cf_collected {
 	uint64_t conflicts; /* of them: netfilter says drop, tc saw them leave */
 	uint64_t join_early; /* told before the other source's time was over: too many were waiting */
 	uint64_t joining; /* events that wait in its memory for the other source */
-	uint32_t nflog_seq[CF_COLLECTED_SLOTS]; /* by slot: number of the next packet, for a successor */
+	struct cf_collected_socket sockets[CF_COLLECTED_SLOTS]; /* by slot */
 	uint64_t sweeps; /* whole rounds through the flow table */
 	struct cf_collected_put put;
 	struct cf_collected_closed closed;

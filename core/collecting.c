@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include "collecting.h"
 #include "log.h"
 
@@ -18,8 +19,8 @@ static void body(const void *config, int channel, pid_t parent)
 	cf_collector_main(config, channel, parent);
 }
 
-static int send(struct cf_collecting *collecting, uint32_t type, const void *message, size_t len, const int *fds,
-		int count)
+static int order(struct cf_collecting *collecting, uint32_t type, const void *message, size_t len, const int *fds,
+		 int count)
 {
 	if (collecting->member.pid == 0)
 		return -ESRCH;
@@ -32,11 +33,21 @@ static void tell_flows(struct cf_collecting *collecting)
 	struct cf_message_number sets = { .value = cells->flow_sets };
 
 	if (cells->maps.flows_fd >= 0 &&
-	    send(collecting, CF_MSG_FLOWS, &sets, sizeof(sets), &cells->maps.flows_fd, 1) == 0)
+	    order(collecting, CF_MSG_FLOWS, &sets, sizeof(sets), &cells->maps.flows_fd, 1) == 0)
 		collecting->flows_told = true;
 }
 
-static void tell_cell(struct cf_collecting *collecting, const struct cf_cell *cell, uint32_t is_known)
+static uint64_t cookie_of(int socket)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	if (socket >= 0 && getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
+		return 0;
+	return cookie;
+}
+
+static void tell_cell(struct cf_collecting *collecting, const struct cf_cell *cell)
 {
 	struct cf_message_source source = {
 		.slot = cell->slot,
@@ -46,7 +57,7 @@ static void tell_cell(struct cf_collecting *collecting, const struct cf_cell *ce
 		.has_nflog = cell->nflog_fd >= 0,
 		.has_ring = cell->object.ring_fd >= 0,
 		.is_joined = cell->nflog_fd >= 0 && cell->object.ring_fd >= 0,
-		.is_known = is_known,
+		.nflog_cookie = cookie_of(cell->nflog_fd),
 		.ring_size = cell->object.ring_size,
 	};
 	int fds[2], count = 0;
@@ -58,7 +69,7 @@ static void tell_cell(struct cf_collecting *collecting, const struct cf_cell *ce
 		fds[count++] = cell->object.ring_fd;
 	if (!collecting->flows_told)
 		tell_flows(collecting);
-	send(collecting, CF_MSG_SOURCE, &source, sizeof(source), fds, count);
+	order(collecting, CF_MSG_SOURCE, &source, sizeof(source), fds, count);
 }
 
 /* cf_cells_listener */
@@ -68,9 +79,9 @@ static void cell_changed(void *context, const struct cf_cell *cell, uint32_t clo
 	struct cf_message_gone gone = { .slot = cell->slot, .reason = close_reason };
 
 	if (close_reason == CF_CLOSE_NONE)
-		tell_cell(collecting, cell, 0);
+		tell_cell(collecting, cell);
 	else
-		send(collecting, CF_MSG_SOURCE_GONE, &gone, sizeof(gone), NULL, 0);
+		order(collecting, CF_MSG_SOURCE_GONE, &gone, sizeof(gone), NULL, 0);
 }
 
 int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells, uid_t uid, gid_t gid,
@@ -78,20 +89,21 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 {
 	uint32_t sets = cf_flow_sets_for(LOGGED_FLOWS);
 	int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *logged;
 
 	memset(collecting, 0, sizeof(*collecting));
 	cf_member_init(&collecting->member);
 	collecting->cells = cells;
-	collecting->logged_size = (size_t)sets * sizeof(struct cf_flow_set);
+	collecting->logged_size = cf_flow_entries_of(sets) * sizeof(struct cf_flow_set);
 	collecting->config = (struct cf_collector_config){
 		.numbers = mmap(NULL, sizeof(struct cf_collected), PROT_READ | PROT_WRITE, flags, -1, 0),
 		.ring = &collecting->ring,
-		.logged = { .sets = mmap(NULL, collecting->logged_size, PROT_READ | PROT_WRITE, flags, -1, 0),
-			    .set_count = sets },
 		.uid = uid,
 		.gid = gid,
 	};
-	if (collecting->config.numbers == MAP_FAILED || collecting->config.logged.sets == MAP_FAILED)
+	logged = mmap(NULL, collecting->logged_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+	cf_flow_table_place(&collecting->config.logged, logged, sets);
+	if (collecting->config.numbers == MAP_FAILED || logged == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the collector: %s", strerror(errno));
 	cf_flow_secret_make(cells->seed, &collecting->config.logged.secret);
 	if (cf_host_ring_new(&collecting->ring, CF_HOST_RING_BYTES, error) < 0)
@@ -116,13 +128,13 @@ int cf_collecting_start(struct cf_collecting *collecting, struct cf_error *error
 	collecting->flows_told = false;
 	if (cf_member_fork(&collecting->member, body, &collecting->config, "collector", error) < 0)
 		return -1;
-	return send(collecting, CF_MSG_TIMES, &collecting->times, sizeof(collecting->times), NULL, 0) < 0 ? -1 : 0;
+	return order(collecting, CF_MSG_TIMES, &collecting->times, sizeof(collecting->times), NULL, 0) < 0 ? -1 : 0;
 }
 
 void cf_collecting_times(struct cf_collecting *collecting, const struct cf_plan_flows *times)
 {
 	collecting->times = *times;
-	send(collecting, CF_MSG_TIMES, times, sizeof(*times), NULL, 0);
+	order(collecting, CF_MSG_TIMES, times, sizeof(*times), NULL, 0);
 }
 
 static void respawn(struct cf_collecting *collecting)
@@ -138,7 +150,7 @@ static void respawn(struct cf_collecting *collecting)
 		const struct cf_cell *cell = collecting->cells->by_slot[i];
 
 		if (cell && !cell->gone)
-			tell_cell(collecting, cell, 1);
+			tell_cell(collecting, cell);
 	}
 }
 
@@ -199,5 +211,5 @@ void cf_collecting_finish(struct cf_collecting *collecting, uint64_t ms, int64_t
 	if (!collecting->finishing)
 		collecting->finish_by_ms = now_ms + (int64_t)ms + FINISH_GRACE_MS;
 	collecting->finishing = true;
-	send(collecting, CF_MSG_FINISH, &number, sizeof(number), NULL, 0);
+	order(collecting, CF_MSG_FINISH, &number, sizeof(number), NULL, 0);
 }

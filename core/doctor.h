@@ -103,10 +103,8 @@ void cf_doctor_worker(struct cf_doctor *doctor); /* gives up privileges */
 void cf_doctor_bpf(struct cf_doctor *doctor);
 void cf_doctor_attach(struct cf_doctor *doctor); /* apart */
 void cf_doctor_nflog(struct cf_doctor *doctor); /* apart */
-void cf_doctor_look(struct cf_doctor *doctor); /* at doctor->cell; enters its namespace for good */
+void cf_doctor_look(struct cf_doctor *doctor); /* at doctor->cell */
 
-/* CAP_* of the calling process, effective: bit by number. 0 also when that cannot be had. */
-uint64_t cf_doctor_capabilities(void);
 /* The first line of a small file, without the newline. Returns 0, or -errno and "". */
 int cf_doctor_read_line(const char *path, char *line, size_t size);
 

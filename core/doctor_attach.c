@@ -58,7 +58,9 @@ void cf_doctor_namespace(struct cf_doctor *doctor)
 	else if (cf_netns_do(home, stay, NULL, &error) < 0)
 		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "namespaces", "%s", error.text);
 	if (made < 0 || error.kind) {
-		cf_doctor_remedy(doctor, "run as root, or with CAP_SYS_ADMIN (a kernel with CONFIG_NET_NS=y)");
+		cf_doctor_remedy(doctor,
+				 "run as root, or with CAP_SYS_ADMIN (a kernel with CONFIG_NET_NS=y); without it "
+				 "no cell can be watched but cellflow's own namespace (/proc/self/ns/net)");
 		return;
 	}
 	cf_doctor_add(doctor, CF_DOCTOR_OK, "namespaces", "can be made and entered");
@@ -156,9 +158,9 @@ static void try_clsact(struct trial *trial)
 static const char *load_remedy(const struct cf_error *error)
 {
 	if (error->err == EPERM)
-		return "run as root, or with CAP_BPF and CAP_NET_ADMIN";
+		return "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
 	if (error->err == ENOMEM)
-		return "more memory (a container's limit counts), or a smaller --ring-mb and --flow-entries";
+		return "more memory (a container's limit counts), or a smaller --ring-size and --flow-entries";
 	return "Linux 5.12 or newer; an operator's own object (--bpf-object) may do with less";
 }
 

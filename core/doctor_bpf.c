@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "doctor.h"
+#include "privilege.h"
 #include "error.h"
 #include "libbpf_log.h"
 #include "ring.h"
@@ -74,7 +75,7 @@ static void try_program_type(struct cf_doctor *doctor)
 		return;
 	}
 	cf_doctor_add(doctor, CF_DOCTOR_FAIL, "program type", "sched_cls is refused");
-	if (cf_doctor_capabilities() >> CAP_NET_ADMIN & 1)
+	if (cf_privilege_capabilities() >> CAP_NET_ADMIN & 1)
 		cf_doctor_remedy(doctor, "a kernel with CONFIG_NET_CLS_ACT=y");
 	else
 		cf_doctor_remedy(doctor, "run as root, or with CAP_BPF and CAP_NET_ADMIN");

@@ -11,22 +11,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #include "doctor.h"
+#include "privilege.h"
 
 enum {
 	DESCRIPTORS_OF_CELL = 5, /* at most */
 	DESCRIPTORS_OF_ALL = 40,
 	CELLS_WANTED = 100,
 };
-
-uint64_t cf_doctor_capabilities(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { 0 };
-
-	if (syscall(SYS_capget, &header, data) < 0)
-		return 0;
-	return (uint64_t)data[1].effective << 32 | data[0].effective;
-}
 
 int cf_doctor_read_line(const char *path, char *line, size_t size)
 {
@@ -78,7 +69,7 @@ static void look_at_privileges(struct cf_doctor *doctor)
 		       { CAP_NET_ADMIN, "CAP_NET_ADMIN" },
 		       { CAP_BPF, "CAP_BPF" },
 		       { CAP_PERFMON, "CAP_PERFMON" } };
-	uint64_t effective = cf_doctor_capabilities();
+	uint64_t effective = cf_privilege_capabilities();
 	int can_enter = (int)(effective >> CAP_SYS_ADMIN & 1), can_attach = (int)(effective >> CAP_NET_ADMIN & 1);
 	char have[80] = "", lack[80] = "";
 
@@ -157,7 +148,7 @@ static void look_at_memlock(struct cf_doctor *doctor)
 	if (limit.rlim_cur != RLIM_INFINITY)
 		snprintf(text, sizeof(text), "%llu kB", (unsigned long long)limit.rlim_cur >> 10);
 	if (kernel_version() >= 0x50b || limit.rlim_cur == RLIM_INFINITY ||
-	    cf_doctor_capabilities() >> CAP_SYS_RESOURCE & 1) {
+	    cf_privilege_capabilities() >> CAP_SYS_RESOURCE & 1) {
 		cf_doctor_add(doctor, CF_DOCTOR_OK, "memlock", "%s; %s", text,
 			      kernel_version() >= 0x50b ? "this kernel does not charge BPF maps to it"
 							: "enough, or raised by libbpf");

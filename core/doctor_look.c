@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 #include "clsact.h"
@@ -148,14 +147,15 @@ static void tell_place(struct cf_doctor *doctor, const struct cf_doctor_hook *ho
 				 CF_CLSACT_PRIORITY);
 }
 
-static void look_inside(struct cf_doctor *doctor)
+static int look_inside(void *arg)
 {
+	struct cf_doctor *doctor = arg;
 	struct cf_doctor_link link;
 	int ret = cf_doctor_link_get(doctor->ifindex, &link);
 
 	if (ret < 0) {
 		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "interface", "%s: %s", doctor->interface, strerror(-ret));
-		return;
+		return 0;
 	}
 	tell_link(doctor, &link);
 	doctor->works |= CF_DOCTOR_INTERFACE;
@@ -174,6 +174,7 @@ static void look_inside(struct cf_doctor *doctor)
 		}
 		doctor->hook_count++;
 	}
+	return 0;
 }
 
 /* Messages of core begin with the name of a cell, which an operator has not given here. */
@@ -184,30 +185,37 @@ static const char *without_cell(const struct cf_error *error)
 	return end ? end + 3 : error->text;
 }
 
+static void refused(struct cf_doctor *doctor, const struct cf_error *error)
+{
+	int is_privilege = error->err == EPERM || error->err == EACCES;
+
+	cf_doctor_add(doctor, CF_DOCTOR_FAIL, "cell", "%s", without_cell(error));
+	cf_doctor_remedy(doctor, "%s",
+			 is_privilege ? "run as root, or with CAP_SYS_ADMIN"
+				      : "give the namespace of a cell that is running (ip netns list, lsns -t net)");
+}
+
 void cf_doctor_look(struct cf_doctor *doctor)
 {
 	struct cf_interface interface = { 0 };
 	struct cf_error error = { 0 };
 	int nsfd = cf_netns_open(&doctor->cell, &error);
+	int ret = nsfd < 0 ? -1 : cf_interface_look(nsfd, &doctor->cell, &interface, &error);
 
-	if (nsfd >= 0 && setns(nsfd, CLONE_NEWNET) < 0)
-		cf_fail(&error, CF_FAIL_SETNS, EPERM, "entering its network namespace: %s", strerror(errno));
-	if (error.kind) {
-		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "cell", "%s", without_cell(&error));
-		cf_doctor_remedy(doctor, "%s",
-				 error.err == EPERM || error.err == EACCES
-					 ? "run as root, or with CAP_SYS_ADMIN"
-					 : "give the namespace of a cell that is running (ip netns list, lsns -t net)");
-		return;
+	if (ret < 0 && error.kind == CF_FAIL_SETNS) {
+		refused(doctor, &error);
+	} else {
+		cf_doctor_add(doctor, CF_DOCTOR_OK, "cell", "its namespace can be entered");
+		doctor->works |= CF_DOCTOR_CELL;
+		if (ret < 0) {
+			cf_doctor_add(doctor, CF_DOCTOR_FAIL, "interface", "%s", without_cell(&error));
+			cf_doctor_remedy(doctor, "--interface NAME with one that is there");
+		} else {
+			doctor->ifindex = interface.ifindex;
+			snprintf(doctor->interface, sizeof(doctor->interface), "%s", interface.name);
+			cf_netns_do(nsfd, look_inside, doctor, &error);
+		}
 	}
-	cf_doctor_add(doctor, CF_DOCTOR_OK, "cell", "its namespace can be entered");
-	doctor->works |= CF_DOCTOR_CELL;
-	if (cf_interface_look(nsfd, &doctor->cell, &interface, &error) < 0) {
-		cf_doctor_add(doctor, CF_DOCTOR_FAIL, "interface", "%s", without_cell(&error));
-		cf_doctor_remedy(doctor, "--interface NAME with one that is there");
-		return;
-	}
-	doctor->ifindex = interface.ifindex;
-	snprintf(doctor->interface, sizeof(doctor->interface), "%s", interface.name);
-	look_inside(doctor);
+	if (nsfd >= 0)
+		close(nsfd);
 }

@@ -42,7 +42,7 @@ static int make_code(void)
 
 void cf_doctor_worker(struct cf_doctor *doctor)
 {
-	int no_kill = geteuid() == 0 && !(cf_doctor_capabilities() >> CAP_KILL & 1);
+	int no_kill = geteuid() == 0 && !(cf_privilege_capabilities() >> CAP_KILL & 1);
 	struct cf_confinement got;
 	struct cf_error error = { 0 };
 	uid_t uid;

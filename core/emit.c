@@ -167,7 +167,7 @@ static int put_record_at(uint32_t i, const struct cf_event *event, const struct 
 static int put_record(const struct cf_event *event, const struct cf_decision *decision)
 {
 	struct made_line lines[CF_STYLE_COUNT] = { 0 };
-	int rc = -1;
+	int rc = out.sink_count ? -1 : 0; /* nowhere to write to is no failure */
 
 	for (uint32_t i = 0; i < out.sink_count; i++)
 		if (put_record_at(i, event, decision, &lines[out.styles[i]]) == 0)
@@ -250,7 +250,7 @@ static int put_line_at(uint32_t i, const char *line, size_t len)
 
 static int put_line(const char *line, size_t len)
 {
-	int rc = -1;
+	int rc = out.sink_count ? -1 : 0; /* nowhere to write to is no failure */
 
 	for (uint32_t i = 0; i < out.sink_count; i++)
 		if (put_line_at(i, line, len) == 0)
@@ -263,7 +263,7 @@ static int put_line_or_record(const char *line, size_t len, const struct cf_deci
 {
 	struct made_line lines[CF_STYLE_COUNT] = { 0 };
 	const struct cf_event *event = &out.batch.events[(uint32_t)progress->index % CF_BATCH_MAX];
-	int rc = -1;
+	int rc = out.sink_count ? -1 : 0; /* nowhere to write to is no failure */
 
 	for (uint32_t i = 0; i < out.sink_count; i++)
 		if ((out.styles[i] == CF_FORMAT_JSON ? put_line_at(i, line, len)

@@ -19,6 +19,27 @@ uint32_t cf_flow_sets_for(uint32_t entries)
 	return sets;
 }
 
+uint32_t cf_flow_entries_of(uint32_t set_count)
+{
+	return set_count + (set_count + CF_FLOW_BLOCK - 1) / CF_FLOW_BLOCK;
+}
+
+uint32_t cf_flow_sets_in(uint32_t entries)
+{
+	uint32_t sets = 1;
+
+	while (sets < CF_FLOW_SETS_MAX && cf_flow_entries_of(sets) < entries)
+		sets *= 2;
+	return cf_flow_entries_of(sets) == entries ? sets : 0;
+}
+
+void cf_flow_table_place(struct cf_flow_table *table, void *memory, uint32_t set_count)
+{
+	table->sets = memory;
+	table->tags = (struct cf_flow_tags *)&table->sets[set_count];
+	table->set_count = set_count;
+}
+
 /* SplitMix64: every bit of the seed is in every word. */
 void cf_flow_secret_make(uint64_t seed, struct cf_flow_secret *secret)
 {
@@ -34,14 +55,15 @@ void cf_flow_secret_make(uint64_t seed, struct cf_flow_secret *secret)
 void cf_flow_table_repair(struct cf_flow_table *table)
 {
 	for (uint32_t i = 0; i < table->set_count; i++) {
+		struct cf_flow_tags *tags = &table->tags[i];
 		struct cf_flow_set *set = &table->sets[i];
 
-		set->lock &= ~CF_SET_LOCKED;
+		tags->lock &= ~CF_SET_LOCKED;
 		for (int way = 0; way < CF_FLOW_WAYS; way++) {
-			if (set->tag[way] != CF_TAG_CLAIMED)
+			if (tags->tag[way] != CF_TAG_CLAIMED)
 				continue;
 			memset(&set->flow[way], 0, sizeof(set->flow[way]));
-			set->tag[way] = CF_TAG_FREE;
+			tags->tag[way] = CF_TAG_FREE;
 		}
 	}
 }
@@ -59,30 +81,29 @@ static void begin(struct cf_flow *fresh, const struct cf_flow_key *key, const st
 	fresh->events = origin->events;
 }
 
-static struct cf_flow_set *set_of(const struct cf_flow_table *table, uint64_t hash)
+static uint32_t set_of(const struct cf_flow_table *table, uint64_t hash)
 {
-	return &table->sets[cf_flow_set_index(hash, table->set_count - 1)];
+	return cf_flow_set_index(hash, table->set_count - 1);
 }
 
 void cf_flow_table_expect(const struct cf_flow_table *table, const struct cf_flow_key *key)
 {
-	const struct cf_flow_set *set = set_of(table, cf_flow_hash(key, &table->secret));
-
-	__builtin_prefetch(set, 1);
+	__builtin_prefetch(&table->tags[set_of(table, cf_flow_hash(key, &table->secret))], 1);
 }
 
 void cf_flow_table_expect_entry(const struct cf_flow_table *table, const struct cf_flow_key *key)
 {
 	uint64_t hash = cf_flow_hash(key, &table->secret);
-	const struct cf_flow_set *set = set_of(table, hash);
-	uint32_t tag = cf_flow_tag(hash), way = 0;
+	uint32_t tag = cf_flow_tag(hash), index = set_of(table, hash), way = 0;
+	const uint32_t *held = table->tags[index].tag;
+	const struct cf_flow *flow = table->sets[index].flow;
 
-	while (way < CF_FLOW_WAYS && set->tag[way] != tag && set->tag[way] != CF_TAG_FREE)
+	while (way < CF_FLOW_WAYS && held[way] != tag && held[way] != CF_TAG_FREE)
 		way++;
 	if (way == CF_FLOW_WAYS)
 		return;
-	__builtin_prefetch(&set->flow[way], 1);
-	__builtin_prefetch((const char *)&set->flow[way] + 64, 1);
+	__builtin_prefetch(&flow[way], 1);
+	__builtin_prefetch((const char *)&flow[way] + 64, 1);
 }
 
 int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key *key, const struct cf_packet *packet,
@@ -90,16 +111,17 @@ int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key 
 			  struct cf_flow_ended *ended)
 {
 	uint64_t hash = cf_flow_hash(key, &table->secret);
-	uint32_t tag = cf_flow_tag(hash);
-	struct cf_flow_set *set = set_of(table, hash);
+	uint32_t tag = cf_flow_tag(hash), index = set_of(table, hash);
+	struct cf_flow_tags *tags = &table->tags[index];
+	struct cf_flow_set *set = &table->sets[index];
 	struct cf_flow fresh;
 	int result = CF_STAT_FLOW_HIT;
 
 	ended->kind = 0;
-	*flow = cf_flow_find(set, tag, key);
+	*flow = cf_flow_find(tags, set, tag, key);
 	if (!*flow || cf_flow_is_reuse(*flow, packet->tcp_flags)) {
 		begin(&fresh, key, packet, load, origin);
-		result = cf_flow_insert(set, tag, &fresh, origin->direction, ended, flow);
+		result = cf_flow_insert(tags, set, tag, &fresh, ended, flow);
 	}
 	if (result == CF_STAT_FLOW_HIT)
 		cf_flow_add(*flow, load, packet->tcp_flags, origin->direction);

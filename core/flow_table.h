@@ -14,12 +14,20 @@
 
 struct cf_flow_table {
 	struct cf_flow_set *sets; /* zeroed memory, or FLOWS mapped; not owned */
+	struct cf_flow_tags *tags; /* of each set; in the same memory */
 	uint32_t set_count; /* a power of two */
 	struct cf_flow_secret secret; /* of a table that is only swept: does not matter */
 };
 
 /* How many sets hold `entries` flows (0: the default): a power of two, CF_FLOW_SETS_MAX at most. */
 uint32_t cf_flow_sets_for(uint32_t entries);
+
+/* The memory of a table, as of the map FLOWS: so many entries of struct cf_flow_set. Sets, and in the rest their tags. */
+uint32_t cf_flow_entries_of(uint32_t set_count);
+/* And back; 0: no table has so many entries. */
+uint32_t cf_flow_sets_in(uint32_t entries);
+/* Set the table's pointers into such memory. */
+void cf_flow_table_place(struct cf_flow_table *table, void *memory, uint32_t set_count);
 
 /* The hash's secret from a seed: the same words for the same seed. */
 void cf_flow_secret_make(uint64_t seed, struct cf_flow_secret *secret);

@@ -37,6 +37,8 @@ int cf_generations_open(struct cf_generations *gen, const struct cf_run_options 
 	gen->includes = cf_includes_new();
 	gen->config.connections = cf_connections_new(options->connections_cap);
 	dedup = mmap(NULL, dedup_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (gen->shared)
+		cf_log_patience(CF_LOG_PATIENCE_MS, &gen->shared->log_lost);
 	if (!gen->shared || !gen->includes || !gen->config.connections || dedup == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the shared counters: %s",
 			       strerror(errno));
@@ -76,6 +78,7 @@ void cf_generations_close(struct cf_generations *gen)
 	if (gen->config.dedup)
 		munmap(gen->config.dedup, gen->config.dedup_len);
 	cf_connections_free(gen->config.connections);
+	cf_log_patience(UINT32_MAX, NULL);
 	cf_shared_free(gen->shared);
 }
 

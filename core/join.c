@@ -137,8 +137,8 @@ static struct known *find(struct cf_join *join, const struct cf_flow_key *key, u
 	return NULL;
 }
 
-/* What netfilter says, onto what tc saw: the numbers and times are tc's, as in the flow's later events; the rule and the
- * fate are netfilter's. */
+/* What netfilter says, onto what tc saw: the numbers and times are tc's, as in the flow's later events; the rule and
+ * the fate are netfilter's. */
 static void merge(struct cf_join *join, struct cf_event *event, const struct cf_event *other)
 {
 	struct cf_event logged = event->source == CF_SOURCE_NFLOG ? *event : *other;
@@ -249,6 +249,18 @@ int cf_join_take(struct cf_join *join, const struct cf_event *event, uint64_t no
 	if (!known)
 		known = room;
 	return known ? hold(join, known, &key, event, now_ns) : tell_at_once(join, event);
+}
+
+int cf_join_precede(struct cf_join *join, const struct cf_event *event, uint64_t now_ns)
+{
+	struct known *known, *room;
+	struct cf_flow_key key;
+
+	if (!join->numbers.waiting)
+		return 0;
+	key_of(event, &key);
+	known = find(join, &key, now_ns, &room);
+	return known && known->waiting ? tell(join, at(join, known->waiting - 1), now_ns) : 0;
 }
 
 uint32_t cf_join_release(struct cf_join *join, uint64_t now_ns, int all)

@@ -34,6 +34,8 @@ void cf_join_free(struct cf_join *join);
  * then only a conflict is told, as an event of its own. Other kinds go through at once, after what waits of that flow.
  * 0: taken; -1: it would have to be told now and fn has no room: offer it again. */
 int cf_join_take(struct cf_join *join, const struct cf_event *event, uint64_t now_ns);
+/* Tell what waits of the flow of `event`, which the caller is about to tell past this. 0, or -1: no room. */
+int cf_join_precede(struct cf_join *join, const struct cf_event *event, uint64_t now_ns);
 /* Tell what waited long enough (`all`: everything). Returns how many still wait. */
 uint32_t cf_join_release(struct cf_join *join, uint64_t now_ns, int all);
 /* When the oldest is due, by the clock of now_ns; 0: nothing waits. */

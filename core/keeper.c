@@ -61,7 +61,8 @@ void cf_keeper_lost(struct cf_keeper *keeper)
 	recover_outputs(keeper);
 	/* It said why, and goes in order, in hope of a better successor: no matter for a pause. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CF_SCRIPT_FULL) {
-		cf_info("a new worker starts with fresh state");
+		if (keeper->gen->shared->full_is_told) /* else the worker said nothing either */
+			cf_info("a new worker starts with fresh state");
 		schedule(keeper, true);
 		return;
 	}

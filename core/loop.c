@@ -21,6 +21,7 @@ enum {
 	BITE = 64, /* batches; then orders and slow outputs get their turn, however fast events come */
 	PATIENCE_MS = 100, /* for an output that is full, before a batch is decided that it will lose */
 	ROOM_MIN = CF_SINK_BUFFER_LEN / 4, /* for the lines of a batch; more than they need, commonly */
+	RECORDER_MS = 2, /* and then it is looked whether the recorder has made room */
 	RETRY_MS = 250, /* an output that poll(2) cannot watch: a full disk */
 	FINISH_TURNS_MAX = 1 << 20, /* batches: far more than any ring holds */
 };
@@ -33,7 +34,9 @@ struct loop {
 	struct cf_linger linger;
 	uint64_t linger_ns; /* until the next look */
 	uint64_t end_ms; /* when ending: by then it must be over */
+	uint64_t recorder_ms; /* when nothing new comes: until then the recorder is waited for; 0: it does */
 	uint64_t moved_ms[CF_OUTPUTS_MAX]; /* when output i last took something */
+	uint64_t recorder_moved_ms, recorder_taken; /* the same of the recorder, and how far it was then */
 };
 
 static uint64_t monotonic_ms(void)
@@ -101,6 +104,20 @@ static int is_crowded(const struct loop *loop, uint64_t now)
 	return 0;
 }
 
+/* The same of the recorder. At the end, when all flows end at once, half of the time there is for outputs is its own,
+ * also while it waits for the disk. */
+static int is_recorder_behind(struct loop *loop, uint64_t now)
+{
+	uint64_t taken = loop->recorder_taken;
+
+	if (!cf_record_stream_is_crowded(&loop->turn->stream, cf_outcome_current(loop->turn->shared), &taken))
+		return 0;
+	if (taken != loop->recorder_taken)
+		loop->recorder_moved_ms = now;
+	loop->recorder_taken = taken;
+	return loop->recorder_ms ? now < loop->recorder_ms : now - loop->recorder_moved_ms < PATIENCE_MS;
+}
+
 /* The ring is a buffer as well: while it has room, a reader that is merely slower than we are gets time, instead of
  * losing records. One that takes nothing gets none, and no reader may fill the ring: that would be everybody's loss.
  * Returns 1 after a pause. */
@@ -111,13 +128,14 @@ static int wait_for_room(struct loop *loop)
 	uint64_t used = cf_feed_used(&turn->feed, &permille);
 	uint64_t now = monotonic_ms();
 	uint64_t deadline = loop->ending ? loop->end_ms : now + PATIENCE_MS;
-	int waited = 0;
+	int waited = 0, is_behind;
 
-	while (used > 0 && (loop->ending || permille < 500) && now < deadline && is_crowded(loop, now)) {
+	while (used > 0 && (loop->ending || loop->recorder_ms || permille < 500) && now < deadline &&
+	       ((is_behind = is_recorder_behind(loop, now)) || is_crowded(loop, now))) {
 		struct pollfd fds[CF_OUTPUTS_MAX];
 		int retry = 0;
 
-		poll(fds, watch_outputs(turn, fds, &retry), PATIENCE_MS);
+		poll(fds, watch_outputs(turn, fds, &retry), is_behind ? RECORDER_MS : PATIENCE_MS);
 		flush(loop, turn->pending);
 		used = cf_feed_used(&turn->feed, &permille);
 		now = monotonic_ms();
@@ -133,9 +151,12 @@ static uint32_t drain(struct loop *loop, uint32_t max)
 	uint32_t turns = 0, found = 0, taken, permille;
 
 	cf_feed_used(&turn->feed, &permille);
-	while (turns < max) {
-		if (wait_for_room(loop) && !loop->ending)
+	while (turns < max && !turn->is_full) {
+		if (wait_for_room(loop) && !loop->ending) {
 			max = turns + 1; /* orders have waited as well */
+			if (loop->recorder_ms && is_recorder_behind(loop, monotonic_ms()))
+				return BITE; /* there is more, and no hurry */
+		}
 		taken = cf_turn_once(turn);
 		if (taken == 0)
 			break;
@@ -176,12 +197,18 @@ static void order(struct loop *loop)
 		moment(loop, CF_MOMENT_LOST, message.body.number.value);
 		return;
 	}
+	if (rc > 0 && message.type == CF_MSG_DRAINING) {
+		loop->recorder_ms = monotonic_ms() + message.body.number.value / 2;
+		return;
+	}
 	loop->ending = 1;
 	if (rc <= 0) /* the supervisor has gone: its descriptors, and the attachments, went with it */
 		return;
 	if (message.type != CF_MSG_FINISH && message.type != CF_MSG_LEAVE)
 		return; /* not the supervisor that forked us any more */
 	loop->end_ms = monotonic_ms() + message.body.number.value;
+	if (!loop->recorder_ms)
+		loop->recorder_ms = loop->end_ms - message.body.number.value / 2;
 	if (message.type == CF_MSG_FINISH)
 		drain(loop, FINISH_TURNS_MAX);
 }

@@ -6,13 +6,15 @@
 
 void cf_lost_tell(struct cf_lost *lost, struct cf_generations *gen)
 {
+	const struct cf_collected_nflog *nflog = &gen->collecting.config.numbers->nflog;
 	struct cf_message_number total;
 	struct cf_stats stats;
 
 	if (gen->worker.pid == 0 || !gen->plan->limits.wants_lost)
 		return;
 	cf_cells_stats(&gen->cells, &stats);
-	total.value = stats.n[CF_STAT_RING_FULL] + stats.n[CF_STAT_FLOW_FULL];
+	total.value = stats.n[CF_STAT_RING_FULL] + stats.n[CF_STAT_FLOW_FULL] + nflog->lost + nflog->unsettled +
+		      nflog->flow_full;
 	if (lost->worker != gen->worker.pid) { /* it knows what was committed, and nothing that was only sent */
 		lost->worker = gen->worker.pid;
 		lost->told = cf_outcome_current(gen->shared)->lost_told;
@@ -38,7 +40,7 @@ void cf_lost_record(struct cf_generations *gen)
 		.totals = { [CF_LOSS_RING_FULL] = stats.n[CF_STAT_RING_FULL],
 			    [CF_LOSS_FLOW_FULL] = stats.n[CF_STAT_FLOW_FULL] + collected->nflog.flow_full,
 			    [CF_LOSS_HOST_RING_FULL] = collected->untold,
-			    [CF_LOSS_NFLOG_LOST] = collected->nflog.lost,
+			    [CF_LOSS_NFLOG_LOST] = collected->nflog.lost + collected->nflog.unsettled,
 			    [CF_LOSS_NFLOG_OVERRUN] = collected->nflog.overruns,
 			    [CF_LOSS_REFUSED] = outcome.refused + collected->own_refused + collected->nflog.refused,
 			    [CF_LOSS_SKIPPED] = outcome.skipped,

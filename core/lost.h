@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tells the worker how many events the kernel could not hand over, for policies that have a handler for it, and the
- * recorder what was lost wherever. Reading
- * the kernel's counters costs, so nothing is done for those that have none.
+ * Tells the worker how many events and logged packets the kernel could not hand over, for policies that have a handler
+ * for it, and the recorder what was lost wherever. Reading the kernel's counters costs, so nothing is done for those
+ * that have none.
  */
 #ifndef CF_LOST_H
 #define CF_LOST_H

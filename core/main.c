@@ -8,10 +8,10 @@
 #include "log.h"
 #include "script.h"
 
-static const struct cf_verb *const verbs[] = { &cf_verb_run,	&cf_verb_check,	  &cf_verb_explain, &cf_verb_test,
-					       &cf_verb_init,	&cf_verb_replay,  &cf_verb_summary, &cf_verb_coverage,
-					       &cf_verb_diff,	&cf_verb_suggest, &cf_verb_info,    &cf_verb_doctor,
-					       &cf_verb_version };
+static const struct cf_verb *const verbs[] = { &cf_verb_run,	  &cf_verb_record, &cf_verb_check,   &cf_verb_explain,
+					       &cf_verb_test,	  &cf_verb_init,   &cf_verb_replay,  &cf_verb_summary,
+					       &cf_verb_coverage, &cf_verb_diff,   &cf_verb_suggest, &cf_verb_info,
+					       &cf_verb_doctor,	  &cf_verb_version };
 
 enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
 

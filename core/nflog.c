@@ -45,6 +45,8 @@ static ssize_t datagram_read(struct cf_nflog *nflog)
 		       &from_len);
 	if (len < 0 && errno == ENOBUFS) {
 		nflog->numbers.overruns++;
+		nflog->numbers.unsettled++;
+		nflog->is_drained = 0;
 		return 0;
 	}
 	if (len < 0)
@@ -65,8 +67,10 @@ int cf_nflog_read(struct cf_nflog *nflog, uint32_t max_messages, cf_nflog_fn *ea
 	/* Reads are bounded, too: what others send brings no packet and must not keep us here. */
 	for (uint32_t reads = 0; got < max_messages && reads < max_messages; reads++) {
 		len = datagram_read(nflog);
-		if (len == -EAGAIN)
+		if (len == -EAGAIN) {
+			nflog->is_drained = 1;
 			break;
+		}
 		if (len < 0)
 			return got ? (int)got : (int)len;
 		if (!len)

@@ -30,15 +30,16 @@ void cf_nflog_end(int fd, uint32_t group);
 
 enum { CF_NFLOG_UNPARSED = CF_STAT_FLOW_HIT - CF_STAT_UNPARSED_NOT_IP };
 
-/* packets = parsed + all of unparsed. What the group's rules logged = packets + lost, exactly, once a later packet has
- * come: that one's number shows what is missing before it. (Unnumbered, so lost unseen, are only packets for which the
- * kernel had no memory to say anything.) */
+/* packets = parsed + all of unparsed. What the group's rules logged = packets + lost, exactly, while nothing is
+ * unsettled: it is the number of a later packet that shows what is missing before it. (Unnumbered, so lost unseen, are
+ * only packets for which the kernel had no memory to say anything.) */
 struct cf_nflog_numbers {
 	uint64_t packets;
 	uint64_t parsed;
 	uint64_t unparsed[CF_NFLOG_UNPARSED]; /* by CF_STAT_UNPARSED_* - CF_STAT_UNPARSED_NOT_IP */
 	uint64_t lost; /* gaps in the kernel's numbers: packets that it logged and could not deliver */
 	uint64_t overruns; /* times that the kernel said so (ENOBUFS); one may stand for thousands of lost packets */
+	uint64_t unsettled; /* of these, those after which no packet came yet: in each, one or more that `lost` lacks */
 	uint64_t refused; /* netlink messages that are malformed, no NFLOG packet, or not from the kernel */
 };
 
@@ -67,7 +68,7 @@ struct cf_nflog {
 	uint32_t cell; /* stamped on every key */
 	uint32_t cell_ifindex; /* of the cell's interface: tells a forwarded packet's direction; 0: not known */
 	uint16_t egress_link_len; /* 14; set to 0 for tun: of all hooks only nf_egress logs the link header, too */
-	uint16_t pad0; /* zero */
+	uint16_t is_drained; /* 1: was found empty since the last overrun, so what comes next is later than its loss */
 	uint32_t next_seq; /* number that the next packet has if nothing is lost */
 	struct cf_nflog_numbers numbers;
 	struct cf_nflog_packet packet; /* the one in hand */

@@ -200,15 +200,22 @@ static void prefix_set(struct cf_nflog_packet *packet, const struct fields *fiel
 	cf_prefix_parse(packet->prefix, &packet->verdict, &rule, &rule_len);
 }
 
-/* Signed distance: a number before the expected one is none that we missed, so it begins a new count. */
+/* Signed distance: a number before the expected one is none that we missed, so it begins a new count. What the socket
+ * held when it overran is read after the kernel said so, and settles nothing: the kernel puts nothing more into a full
+ * socket before it was emptied, so an overrun is settled by the first gap, or by any packet that came into an empty
+ * one. */
 static void sequence_follow(struct cf_nflog *nflog, const struct fields *fields)
 {
 	int32_t missing = fields->seq - nflog->next_seq;
 
 	if (!fields->has_seq)
 		return;
-	if (missing > 0)
+	if (missing > 0) {
 		nflog->numbers.lost += missing;
+		nflog->numbers.unsettled -= nflog->numbers.unsettled > 0;
+	}
+	if (nflog->is_drained)
+		nflog->numbers.unsettled = 0;
 	nflog->next_seq = fields->seq + 1;
 }
 

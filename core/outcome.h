@@ -97,6 +97,13 @@ struct cf_shared {
 	_Atomic uint32_t counter_count;
 	_Atomic uint64_t clock_steps;
 	_Atomic uint64_t traces[CF_TRACE_EVENTS]; /* by enum cf_trace_event, over all workers */
+	_Atomic uint64_t log_lost; /* log lines */
+	struct cf_full_told {
+		int64_t at_ms; /* when it was last said that a worker went for its memory (monotonic); 0: never */
+		uint64_t untold; /* how many went since */
+	} full_told[2]; /* by enum cf_script_full */
+	uint32_t full_is_told; /* of the latest worker that went: it was said */
+	uint32_t pad1;
 	struct cf_progress progress[2]; /* by the parity of the generation: at a reload two policies are loaded */
 	char confinement[CF_CONFINEMENT_LEN]; /* of the latest worker, in words */
 	char reason_names[CF_REASONS_MAX][CF_REASON_LEN];

@@ -33,7 +33,8 @@ enum {
 	CF_MEMORY_MB_MAX = 65536,
 };
 
-struct cf_plan_limits { /* bounds on the policy itself */
+struct cf_plan_limits { /* bounds on the policy itself, and on the run */
+	uint64_t until_ns; /* time of day, since 1970, at which the run ends (--until); 0: none */
 	uint32_t slow_ms; /* a batch that takes longer is slow */
 	uint32_t stuck_s; /* a worker that does not come back for so long is stuck */
 	uint32_t memory_mb; /* of the policy's Lua state */

@@ -14,6 +14,16 @@
 #include <unistd.h>
 #include "privilege.h"
 
+uint64_t cf_privilege_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return 0;
+	return (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
 int cf_privilege_user(const char *user, uid_t *uid, gid_t *gid, struct cf_error *error)
 {
 	struct passwd *entry = NULL;

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Giving privileges up, for good: what a worker does before any Lua runs. Which descriptors it keeps is the
- * caller's business.
+ * Which privileges there are, and giving them up, for good: what a worker does before any Lua runs. Which descriptors
+ * it keeps is the caller's business.
  */
 #ifndef CF_PRIVILEGE_H
 #define CF_PRIVILEGE_H
+#include <stdint.h>
 #include <sys/types.h>
 #include "error.h"
+
+/* CAP_* of the calling process, effective: bit by number. 0 also when that cannot be had. */
+uint64_t cf_privilege_capabilities(void);
 
 /* The uid and gid of `user` (a name or a number); NULL: user "cellflow" where it exists, else "nobody". */
 int cf_privilege_user(const char *user, uid_t *uid, gid_t *gid, struct cf_error *error);

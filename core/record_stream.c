@@ -70,6 +70,16 @@ static size_t room(const struct cf_host_producer *producer, uint64_t head)
 	return used > producer->size ? 0 : producer->size - used;
 }
 
+int cf_record_stream_is_crowded(const struct cf_record_stream *stream, const struct cf_outcome *done, uint64_t *taken)
+{
+	const struct cf_host_producer *producer = &stream->producer;
+
+	if (producer->size == 0)
+		return 0;
+	*taken = atomic_load_explicit(position(producer->consumer_page), memory_order_acquire);
+	return room(producer, done->record_head) < RESERVE + CF_FRAME_MAX;
+}
+
 static void *take(struct space *space, size_t len)
 {
 	uint8_t *at = space->at;

@@ -3,7 +3,8 @@
  * The worker's end of a recording: frames of what it takes go into the record ring, shared memory in the layout of
  * host_ring.h whose data are frames in a row, without record headers. They are written behind what the recorder can see
  * and become visible when the batch that they are of is committed, so that each batch is recorded exactly once. Never
- * waits: what finds no room is counted, and told to the recording as soon as there is some. Files are recorder.h's.
+ * waits (that is loop.c's): what finds no room is counted, and told to the recording as soon as there is some. The
+ * files are recorder.h's.
  */
 #ifndef CF_RECORD_STREAM_H
 #define CF_RECORD_STREAM_H
@@ -42,6 +43,8 @@ void cf_record_stream_batch(struct cf_record_stream *stream, struct cf_outcome *
 			    const struct cf_batch *batch);
 void cf_record_stream_moment(struct cf_record_stream *stream, struct cf_outcome *next,
 			     const struct cf_script_moment *moment);
+/* 1: the next batch may find no room. *taken: how far the recorder has come. */
+int cf_record_stream_is_crowded(const struct cf_record_stream *stream, const struct cf_outcome *done, uint64_t *taken);
 /* Behind the commit, and when a worker takes over: let the recorder see what is committed. */
 void cf_record_stream_publish(struct cf_record_stream *stream, const struct cf_outcome *done);
 #endif

@@ -131,7 +131,7 @@ enum cf_recorded_loss {
 	CF_LOSS_RING_FULL = 1, /* events that found no room in the kernel's ring */
 	CF_LOSS_FLOW_FULL = 2, /* packets that found no room in the flow table */
 	CF_LOSS_HOST_RING_FULL = 3, /* events that found no room in the collector's ring */
-	CF_LOSS_NFLOG_LOST = 4, /* packets by gaps in NFLOG's sequence numbers */
+	CF_LOSS_NFLOG_LOST = 4, /* packets by gaps in NFLOG's sequence numbers, and one for each gap not seen yet */
 	CF_LOSS_NFLOG_OVERRUN = 5, /* times that an NFLOG socket was full */
 	CF_LOSS_REFUSED = 6, /* ring records that were no event of a known cell */
 	CF_LOSS_SKIPPED = 7, /* events over which two workers died */

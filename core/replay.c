@@ -4,9 +4,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "api.h"
 #include "clock.h"
 #include "dedup.h"
 #include "emit.h"
+#include "guard.h"
 #include "plan_check.h"
 #include "record.h"
 #include "replay_parts.h"
@@ -114,6 +116,7 @@ int cf_replay_read_policy(struct cf_replay *replay, struct cf_error *error)
 					   .selection = replay->options->selection,
 					   .metadata = &none };
 	struct cf_plan *plan;
+	int rc;
 
 	if (!config.policy.args)
 		config.policy.args = replay->args;
@@ -125,7 +128,11 @@ int cf_replay_read_policy(struct cf_replay *replay, struct cf_error *error)
 	replay->plan = plan = cf_plan_new();
 	if (!plan)
 		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a plan");
-	if (cf_worker_load(&config, &opener, plan, error) < 0)
+	if (config.policy.name)
+		cf_guard_load(config.policy.name, NULL);
+	rc = cf_worker_load(&config, &opener, plan, error);
+	cf_guard_finish();
+	if (rc < 0)
 		return -1;
 	cf_script_interpret((int)plan->limits.interpreted);
 	replay->turn->interpreted = plan->limits.interpreted;

@@ -61,14 +61,13 @@ static int take_recorded_moment(struct cf_replay *replay, const struct cf_frame_
 static int take_loss(struct cf_replay *replay, const struct cf_frame_loss *frame, struct cf_error *error)
 {
 	const struct cf_loss *losses = (const struct cf_loss *)(frame + 1);
-	struct cf_script_moment moment = { .moment = CF_MOMENT_LOST, .now_ns = frame->now_ns };
+	struct cf_script_moment moment = { .moment = CF_MOMENT_LOST,
+					   .now_ns = frame->now_ns,
+					   .lost = cf_replay_lost(frame) };
 
-	for (uint32_t i = 0; i < frame->count; i++) {
+	for (uint32_t i = 0; i < frame->count; i++)
 		if (losses[i].what < CF_LOSSES)
 			replay->numbers.losses[losses[i].what] += losses[i].lost;
-		if (losses[i].what == CF_LOSS_RING_FULL || losses[i].what == CF_LOSS_FLOW_FULL)
-			moment.lost += losses[i].lost;
-	}
 	if (replay->is_same || !moment.lost || !replay->plan->limits.wants_lost)
 		return 0;
 	moment.lost_total = cf_outcome_current(replay->shared)->lost_told + moment.lost;
@@ -134,7 +133,7 @@ static int take_meta(struct cf_replay *replay, const struct cf_frame *frame, str
 		goes_on = cf_replay_goes_on(&replay->recorded, &meta, error);
 	if (goes_on < 0 || (goes_on == 0 && begin_recording(replay, frame, &meta, error) < 0))
 		return -1;
-	cf_replay_take_meta(&replay->recorded, &meta);
+	cf_replay_take_meta(&replay->recorded, frame->type, &meta);
 	replay->is_same = cf_replay_is_recorded_policy(&replay->recorded, &replay->declared);
 	replay->is_bound = 0;
 	return 0;

@@ -42,17 +42,27 @@ static void print_left(char *out, size_t size, double seconds)
 		snprintf(out, size, "%u:%02u", left / 60, left % 60);
 }
 
+/* "1.94 M", "45.3 k", "7 ": three digits, for "events/s" to stand behind. */
+static void print_rate(char *out, size_t size, double rate)
+{
+	if (rate >= 999.5e3)
+		snprintf(out, size, "%.*f M", rate < 9.995e6 ? 2 : 1, rate / 1e6);
+	else if (rate >= 999.5)
+		snprintf(out, size, "%.*f k", rate < 9.995e3 ? 2 : rate < 99.95e3 ? 1 : 0, rate / 1e3);
+	else
+		snprintf(out, size, "%.0f ", rate);
+}
+
 static void draw(struct cf_replay_progress *progress, double part, uint64_t events, double now)
 {
 	double spent = now - progress->begun_s;
-	char text[TEXT_MAX], left[16] = "?", bar[BAR_MAX + 1];
+	char text[TEXT_MAX], rate[16], left[16] = "?", bar[BAR_MAX + 1];
 	int room, full;
 
 	if (part > 0)
 		print_left(left, sizeof(left), spent / part * (1 - part));
-	room = columns() - 1 -
-	       snprintf(text, sizeof(text), " %3.0f %%  %.3g million events/s  %s left", part * 100,
-			(double)events / spent / 1e6, left);
+	print_rate(rate, sizeof(rate), (double)events / spent);
+	room = columns() - 1 - snprintf(text, sizeof(text), " %3.0f %%  %sevents/s  %s left", part * 100, rate, left);
 	room = room > BAR_MAX + 2 ? BAR_MAX : room - 2;
 	full = (int)(part * room);
 	for (int i = 0; i < room; i++)

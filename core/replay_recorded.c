@@ -39,13 +39,15 @@ int cf_replay_goes_on(const struct cf_replay_recorded *recorded, const struct cf
 		       meta->part, recorded->part);
 }
 
-void cf_replay_take_meta(struct cf_replay_recorded *recorded, const struct cf_meta *meta)
+void cf_replay_take_meta(struct cf_replay_recorded *recorded, uint32_t frame_type, const struct cf_meta *meta)
 {
 	struct cf_plan_metadata *metadata = &recorded->metadata;
 
-	recorded->recording = meta->recording;
-	recorded->part = meta->part;
-	recorded->is_known = 1;
+	if (frame_type == CF_FRAME_META) {
+		recorded->recording = meta->recording;
+		recorded->part = meta->part;
+		recorded->is_known = 1;
+	}
 	recorded->generation = meta->generation;
 	recorded->begin_ns = meta->now_ns;
 	TAKE(metadata, run_id, meta->texts[CF_META_RUN_ID]);
@@ -113,4 +115,16 @@ uint32_t cf_replay_refuse(const struct cf_replay_recorded *recorded, struct cf_b
 	refused = batch->count - kept;
 	batch->count = kept;
 	return refused;
+}
+
+uint64_t cf_replay_lost(const struct cf_frame_loss *frame)
+{
+	const struct cf_loss *losses = (const struct cf_loss *)(frame + 1);
+	uint64_t lost = 0;
+
+	for (uint32_t i = 0; i < frame->count; i++)
+		if (losses[i].what == CF_LOSS_RING_FULL || losses[i].what == CF_LOSS_FLOW_FULL ||
+		    losses[i].what == CF_LOSS_NFLOG_LOST)
+			lost += losses[i].lost;
+	return lost;
 }

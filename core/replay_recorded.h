@@ -23,8 +23,8 @@ struct cf_replay_recorded {
 /* 1: `meta` begins another part of the recording in hand, the next one; 0: another recording. -1: a part of the one in
  * hand that is not the next. */
 int cf_replay_goes_on(const struct cf_replay_recorded *recorded, const struct cf_meta *meta, struct cf_error *error);
-/* META or GENERATION: cells follow anew. */
-void cf_replay_take_meta(struct cf_replay_recorded *recorded, const struct cf_meta *meta);
+/* META or GENERATION, as `frame_type` says: cells follow anew. Only META says of which part of which recording. */
+void cf_replay_take_meta(struct cf_replay_recorded *recorded, uint32_t frame_type, const struct cf_meta *meta);
 void cf_replay_take_cell(struct cf_replay_recorded *recorded, const struct cf_frame_cell *cell);
 
 /* 1: the policy with these metadata is the one that was recorded. */
@@ -34,4 +34,6 @@ void cf_replay_plan_fill(struct cf_plan *plan, const struct cf_replay_recorded *
 			 const struct cf_plan_metadata *declared, const struct cf_plan_metadata *given);
 /* Take away the events of cells that the recording does not name; returns how many there were. */
 uint32_t cf_replay_refuse(const struct cf_replay_recorded *recorded, struct cf_batch *batch);
+/* How much of it handlers of `lost` are told, as those of a live run were (lost.h). */
+uint64_t cf_replay_lost(const struct cf_frame_loss *frame);
 #endif

@@ -25,6 +25,7 @@ static struct {
 	uint32_t memory_mb; /* 0: no limit */
 	int is_full;
 	int is_alone; /* 1: no other worker goes on */
+	void (*tell_full)(enum cf_script_full how, const char *text);
 } script;
 
 /* Measured: 6,600 levels of gsub take 58 MB, 9,400 in the interpreter 82 MB. The kernel leaves 128 MB below a stack. */
@@ -153,6 +154,19 @@ void cf_script_limit(uint32_t memory_mb)
 	cf_memory_limit((uint64_t)memory_mb << 20);
 }
 
+void cf_script_on_full(void (*tell)(enum cf_script_full how, const char *text))
+{
+	script.tell_full = tell;
+}
+
+static void tell_full(enum cf_script_full how, const char *text)
+{
+	if (script.tell_full)
+		script.tell_full(how, text);
+	else
+		cf_warn("%s", text);
+}
+
 static uint64_t bytes_held(void)
 {
 	return (uint64_t)lua_gc(script.L, LUA_GCCOUNT, 0) << 10;
@@ -174,14 +188,18 @@ static int is_over_limit(void)
  * committed, and the next one decides that batch in the interpreter, where the same policy gets its Lua error. */
 static void burst(void)
 {
+	char text[128];
+
 	if (script.is_alone) {
-		cf_error_log("one call into the policy wanted more than %u MB, which is its limit (limits.memory_mb) "
-			     "and as much again",
+		cf_error_log("the policy wanted more than %u MB at once, which is its limit (limits.memory_mb) and as "
+			     "much again",
 			     script.memory_mb * CF_MEMORY_HARD);
 		_exit(1);
 	}
-	cf_warn("one call into the policy wanted more than %u MB: its worker goes, the next one interprets the batch",
-		script.memory_mb * CF_MEMORY_HARD);
+	snprintf(text, sizeof(text),
+		 "the policy wanted more than %u MB at once: its worker goes, the next one interprets the batch",
+		 script.memory_mb * CF_MEMORY_HARD);
+	tell_full(CF_SCRIPT_WANTED, text);
 	_exit(CF_SCRIPT_FULL);
 }
 
@@ -226,23 +244,46 @@ static void push_texts(const char *const *texts)
 	}
 }
 
-int cf_script_select(const char *const *words, struct cf_error *error)
+int cf_script_select(const struct cf_selection *selection, uint64_t *until_ns, struct cf_error *error)
 {
-	if (!words[0])
+	*until_ns = 0;
+	if (!selection->words[0])
 		return 0;
 	push_host("select");
-	push_texts(words);
-	if (lua_pcall(script.L, 1, 1, 0) != 0)
+	push_texts(selection->words);
+	lua_pushnumber(script.L, selection->now);
+	lua_pushboolean(script.L, selection->is_live);
+	if (lua_pcall(script.L, 3, 1, 0) != 0)
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
-	if (lua_isstring(script.L, -1))
+	if (lua_type(script.L, -1) == LUA_TSTRING)
 		return fail(error, CF_FAIL_USAGE, "");
+	if (lua_type(script.L, -1) == LUA_TNUMBER)
+		*until_ns = (uint64_t)(lua_tonumber(script.L, -1) * 1e9);
 	lua_settop(script.L, 0);
 	return 0;
+}
+
+/* ", 31 MB of it in \"kept\" of verdict at p.lua:3", or "". */
+static void name_holder(char *text, size_t size)
+{
+	const char *named = NULL;
+
+	text[0] = '\0';
+	cf_memory_lift(1); /* to look takes memory */
+	push_host("holder");
+	if (lua_pcall(script.L, 0, 1, 0) == 0)
+		named = lua_tostring(script.L, -1);
+	if (named)
+		snprintf(text, size, ", %s", named);
+	lua_settop(script.L, 0);
+	cf_memory_lift(0);
 }
 
 int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
 		   struct cf_error *error)
 {
+	char where[512];
+
 	script.opener = opener;
 	push_host("load");
 	if (policy->text)
@@ -255,11 +296,11 @@ int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opene
 	lua_pushcfunction(script.L, read_include);
 	if (lua_pcall(script.L, 5, 0, 0) != 0)
 		return fail(error, CF_FAIL_POLICY, "");
-	if (is_over_limit())
-		return cf_fail(error, CF_FAIL_POLICY, 0,
-			       "%s: holds %llu MB when it was just read, and %u MB is its limit", policy->name,
-			       (unsigned long long)(bytes_held() >> 20), script.memory_mb);
-	return 0;
+	if (!is_over_limit())
+		return 0;
+	name_holder(where, sizeof(where));
+	return cf_fail(error, CF_FAIL_POLICY, 0, "%s: holds %llu MB%s, when it was just read, and %u MB is its limit",
+		       policy->name, (unsigned long long)(bytes_held() >> 20), where, script.memory_mb);
 }
 
 int cf_script_bind(const struct cf_plan *plan, struct cf_error *error)
@@ -279,6 +320,20 @@ int cf_script_count_traces(struct cf_error *error)
 	return 0;
 }
 
+static void look_at_memory(void)
+{
+	char where[512], text[1024];
+
+	if (script.is_full || !is_over_limit())
+		return;
+	script.is_full = 1;
+	name_holder(where, sizeof(where));
+	snprintf(text, sizeof(text),
+		 "the policy holds %llu MB%s, and %u MB is its limit: its worker goes, and its state with it",
+		 (unsigned long long)(bytes_held() >> 20), where, script.memory_mb);
+	tell_full(CF_SCRIPT_HELD, text);
+}
+
 int cf_script_batch(struct cf_error *error)
 {
 	int rc = 0;
@@ -287,11 +342,7 @@ int cf_script_batch(struct cf_error *error)
 	lua_pushinteger(script.L, cf_batch_get()->count);
 	if (lua_pcall(script.L, 1, 0, 0) != 0)
 		rc = fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
-	if (!script.is_full && is_over_limit()) {
-		script.is_full = 1;
-		cf_warn("the policy holds %llu MB, and %u MB is its limit: its worker goes, and its state with it",
-			(unsigned long long)(bytes_held() >> 20), script.memory_mb);
-	}
+	look_at_memory();
 	cf_memory_settle();
 	return rc;
 }
@@ -327,6 +378,8 @@ int cf_script_moment(const struct cf_script_moment *now, uint64_t *timer_ns, str
 		return fail(error, CF_FAIL_INTERNAL, "Lua runtime: ");
 	*timer_ns = (uint64_t)(lua_tonumber(script.L, -1) * 1e9);
 	lua_settop(script.L, 0);
+	look_at_memory();
+	cf_memory_settle();
 	return 0;
 }
 

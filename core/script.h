@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include "error.h"
 #include "plan.h"
+#include "select.h"
 
 struct cf_policy {
 	const char *text; /* NULL: no policy, the default mapping decides */
@@ -40,9 +41,9 @@ struct cf_opener {
 /* What the policy may hold, in MB; 0: no limit. Twice as much is never given out: Lua's "not enough memory". */
 void cf_script_limit(uint32_t memory_mb);
 
-/* Before cf_script_load: the events whose records are to be written, as `words` say (option, value, ..., NULL;
- * select.h). -1 with CF_FAIL_USAGE: they say it wrongly. */
-int cf_script_select(const char *const *words, struct cf_error *error);
+/* Before cf_script_load: the events whose records are to be written. *until_ns: the time of --until, since 1970, or 0.
+ * -1 with CF_FAIL_USAGE: the selection says it wrongly. */
+int cf_script_select(const struct cf_selection *selection, uint64_t *until_ns, struct cf_error *error);
 
 /* Run the policy file, which declares into *plan. An error is one line "file:line: what". */
 int cf_script_load(const struct cf_policy *policy, const struct cf_opener *opener, struct cf_plan *plan,
@@ -78,8 +79,12 @@ enum { CF_SCRIPT_FULL = 75 };
  * code gets Lua's "not enough memory", while compiled code ends the process with CF_SCRIPT_FULL. */
 void cf_script_interpret(int on);
 
-/* 1: after the latest batch the policy held more than its soft memory limit, also after a full collection. */
+/* 1: after the latest batch or moment the policy held more than its soft memory limit, also after a full collection. */
 int cf_script_is_full(void);
+
+/* Who says that a policy held or wanted too much, and how often; NULL, at first: a warning each time. */
+enum cf_script_full { CF_SCRIPT_HELD, CF_SCRIPT_WANTED, CF_SCRIPT_FULL_KINDS };
+void cf_script_on_full(void (*tell)(enum cf_script_full how, const char *text));
 
 /* Interface names as the supervisor resolved them, and cell names: plan index by event slot. */
 int cf_script_bind(const struct cf_plan *plan, struct cf_error *error);

@@ -2,6 +2,7 @@
  * What of the output to show and how, as the command line has it: see select.h. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "api.h"
 #include "select.h"
@@ -40,6 +41,7 @@ static int fill_color(const char *text, int *color, struct cf_error *error)
 int cf_select_fill(const struct cf_select_options *given, const char *cell_name, struct cf_selection *selection,
 		   struct cf_error *error)
 {
+	struct timespec now;
 	int count = 0;
 
 	for (int i = 0; i < CF_SELECT_COUNT; i++) {
@@ -50,6 +52,8 @@ int cf_select_fill(const struct cf_select_options *given, const char *cell_name,
 	}
 	selection->words[count] = NULL;
 	selection->limit = (uint64_t)given->limit;
+	clock_gettime(CLOCK_REALTIME, &now);
+	selection->now = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 	if (fill_format(given->output, &selection->format, error) < 0)
 		return -1;
 	return fill_color(given->color, &selection->color, error);
@@ -59,7 +63,9 @@ int cf_select_merge(const struct cf_selection *selection, struct cf_plan *plan, 
 {
 	struct cf_plan_output *output = plan->outputs;
 
-	if (selection->format == CF_SELECT_AS_PLANNED)
+	if (selection->is_silent)
+		plan->output_count = 0;
+	if (selection->is_silent || selection->format == CF_SELECT_AS_PLANNED)
 		return 0;
 	while (output < plan->outputs + plan->output_count && output->kind != CF_OUTPUT_STDOUT)
 		output++;

@@ -42,15 +42,19 @@ struct cf_selection { /* what a run is handed */
 	uint64_t limit; /* for cf_emit_limit; 0: none */
 	uint32_t format; /* enum cf_output_format of stdout; CF_SELECT_AS_PLANNED: as the plan says */
 	int color; /* 1: stdout may have colours */
+	int is_silent; /* 1: there are no outputs, whatever the plan says */
+	int is_live; /* 1: what is to come is selected, so --until lies ahead */
+	double now; /* seconds since 1970 from which "5m" counts, whenever a worker reads the words */
 };
 
 enum { CF_SELECT_AS_PLANNED = 255 };
 
-/* `cell_name` is what the verb calls the option for cells. Looks at stdout and NO_COLOR. The texts stay the options'.
- * 0, or -1 with CF_FAIL_USAGE. */
+/* `cell_name` is what the verb calls the option for cells. Looks at stdout, NO_COLOR and the time of day. The texts
+ * stay the options'. 0, or -1 with CF_FAIL_USAGE. */
 int cf_select_fill(const struct cf_select_options *given, const char *cell_name, struct cf_selection *selection,
 		   struct cf_error *error);
 
-/* -o into the plan: the format of its stdout, which it gets when it has none. 0, or -1 when the plan is full. */
+/* -o into the plan: the format of its stdout, which it gets when it has none, or no output at all. 0, or -1 when the
+ * plan is full. */
 int cf_select_merge(const struct cf_selection *selection, struct cf_plan *plan, struct cf_error *error);
 #endif

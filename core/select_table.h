@@ -6,8 +6,8 @@
 #define CF_SELECT_TABLE_H
 #include "select.h"
 
-/* Entries of an option table; `given` is a struct cf_select_options. --since and --until are for verbs that read what
- * has happened already, and have CF_SELECT_TIME_OPTIONS as well; so is the name of the option for cells the verb's. */
+/* Entries of an option table; `given` is a struct cf_select_options. --since, --until and the name of the option for
+ * cells are the verb's: those that read what has happened already have CF_SELECT_PAST_OPTIONS. */
 #define CF_SELECT_FILTER(name, argument, help, given, which)                                                           \
 	{                                                                                                              \
 		name, 0, CF_OPTION_LIST, argument, help, &(given).filters[which], 0, 0                                 \
@@ -35,7 +35,8 @@
 	CF_SELECT_FILTER(cell_name, "NAME", "records of this cell", given, CF_SELECT_CELL),                             \
 	CF_SELECT_FILTER("reason", "CODE", "records with this reason code", given, CF_SELECT_REASON),                   \
 	CF_SELECT_FILTER("rule", "NAME", "records that this rule decided", given, CF_SELECT_RULE)
-#define CF_SELECT_TIME_OPTIONS(given)                                                                                  \
+#define CF_SELECT_PAST_OPTIONS(given)                                                                                  \
+	CF_SELECT_FILTER("select-cell", "NAME", "the same, as run calls it", given, CF_SELECT_CELL),                    \
 	CF_SELECT_FILTER("since", "TIME", "observed at or after a time, or 5m, 2h, 1d ago", given, CF_SELECT_SINCE),    \
 	CF_SELECT_FILTER("until", "TIME", "observed before a time", given, CF_SELECT_UNTIL)
 /* clang-format on */

@@ -7,12 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 #include "error.h"
+#include "flow_table.h"
 #include "log.h"
 #include "nflog.h"
 #include "source.h"
 
 enum {
-	OWN_RING_BYTES = 1 << 20, /* of one cell: with 16 MiB as for all together, a thousand would take 16 GiB */
+	OWN_RING_BYTES = 1 << 20, /* of one cell by default: with 16 MiB as for all, a thousand would take 16 GiB */
 };
 
 static int entries(int map_fd, const char *what, uint32_t *count, struct cf_error *error)
@@ -31,20 +32,31 @@ static int entries(int map_fd, const char *what, uint32_t *count, struct cf_erro
 /* The maps that all cells share are made with the first of them. */
 static int measure_maps(struct cf_cells *cells, struct cf_error *error)
 {
-	uint32_t bytes = 0;
+	uint32_t bytes = 0, count = 0;
 
 	if (cells->ring_size == 0 && entries(cells->maps.ring_fd, "ring", &bytes, error) < 0)
 		return -1;
 	if (bytes)
 		cells->ring_size = bytes;
-	return cells->flow_sets ? 0 : entries(cells->maps.flows_fd, "flow table", &cells->flow_sets, error);
+	if (cells->flow_sets)
+		return 0;
+	if (entries(cells->maps.flows_fd, "flow table", &count, error) < 0)
+		return -1;
+	cells->flow_sets = cf_flow_sets_in(count);
+	return 0;
 }
 
 int cf_sources_attach(struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
-	if (cf_stand_attach(&cell->stand, nsfd, &cell->object, &cell->attachment, error) < 0)
+	/* Where the one before is compared with its peer, it has to count as long as that does. */
+	const struct cf_attachment *before =
+		cell->before && !cell->before->bypass.counts ? &cell->before->attachment : NULL;
+
+	if (cf_stand_attach(&cell->stand, nsfd, &cell->object, before, &cell->attachment, error) < 0)
 		return -1;
 	if (cf_bypass_attach(&cell->bypass, nsfd, error) < 0) {
+		if (before)
+			cf_attach_return(&cell->attachment, before);
 		cf_detach(&cell->attachment, &cell->stand.at, NULL);
 		return -1;
 	}
@@ -72,7 +84,7 @@ static int open_ebpf(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 		.seed = cells->seed,
 		.flow_entries = cells->options.flow_entries,
 		.events = cell->plan.events ? cell->plan.events : CF_EVENTS_DEFAULT,
-		.ring_bytes = both ? OWN_RING_BYTES : cells->options.ring_bytes,
+		.ring_bytes = both && !cells->options.ring_bytes ? OWN_RING_BYTES : cells->options.ring_bytes,
 		.hooks = cell->plan.hooks,
 		.path = cell->plan.bpf_object[0] ? cell->plan.bpf_object : NULL,
 		.own_ring = both, /* the collector joins what is in it */
@@ -149,8 +161,26 @@ static int open_both(struct cf_cells *cells, struct cf_cell *cell, int nsfd, str
 	return 0;
 }
 
+/* What is required and not even tried would be a run that is not what was asked for. */
+static int refuse_required(const struct cf_cells *cells, const struct cf_cell *cell, struct cf_error *error)
+{
+	static const char *const names[] = { "auto", "ebpf", "nflog", "ebpf,nflog", "noop" };
+	uint32_t sources = cell->plan.sources;
+	uint32_t tried = sources == CF_SOURCES_AUTO ? CF_SOURCES_EBPF : sources & CF_SOURCES_BOTH;
+	uint32_t missing = cells->options.required & ~tried;
+
+	if (!missing)
+		return 0;
+	return cf_fail(error, CF_FAIL_USAGE, 0,
+		       "cell \"%s\": --require %s, but its sources are %s; name it there, or leave --require out",
+		       cell->plan.name, names[missing & CF_SOURCES_EBPF ? CF_SOURCES_EBPF : CF_SOURCES_NFLOG],
+		       sources <= CF_SOURCES_NOOP ? names[sources] : "others");
+}
+
 int cf_sources_open(struct cf_cells *cells, struct cf_cell *cell, int nsfd, struct cf_error *error)
 {
+	if (refuse_required(cells, cell, error) < 0)
+		return -1;
 	switch (cell->plan.sources) {
 	case CF_SOURCES_NOOP:
 		return 0;

@@ -70,7 +70,7 @@ static bool is_operators(const struct cf_stand *stand)
 }
 
 int cf_stand_attach(const struct cf_stand *stand, int nsfd, const struct cf_bpf_object *object,
-		    struct cf_attachment *out, struct cf_error *err)
+		    const struct cf_attachment *from, struct cf_attachment *out, struct cf_error *err)
 {
 	int flipped[2] = { object->prog_fd[1], object->prog_fd[0] };
 	int there = stand->outside ? cf_netns_open(&stand->at, err) : nsfd;
@@ -78,8 +78,8 @@ int cf_stand_attach(const struct cf_stand *stand, int nsfd, const struct cf_bpf_
 
 	if (there < 0)
 		return -1;
-	rc = cf_attach(there, &stand->at, &stand->interface,
-		       stand->outside && is_operators(stand) ? flipped : object->prog_fd, out, err);
+	rc = cf_attach_over(there, &stand->at, &stand->interface,
+			    stand->outside && is_operators(stand) ? flipped : object->prog_fd, from, out, err);
 	if (there != nsfd)
 		close(there);
 	return rc;

@@ -34,7 +34,8 @@ int cf_stand_resolve(int nsfd, const struct cf_plan_cell *cell, uint32_t stand, 
  * object knows nothing of places, so its programs are chosen by the cell's directions. */
 void cf_stand_options(const struct cf_stand *stand, struct cf_bpf_options *options);
 
-/* cf_attach there, of an object that was loaded with those options. nsfd: the cell's namespace. */
+/* cf_attach_over there (from NULL: cf_attach), of an object that was loaded with those options. nsfd: the cell's
+ * namespace. */
 int cf_stand_attach(const struct cf_stand *stand, int nsfd, const struct cf_bpf_object *object,
-		    struct cf_attachment *out, struct cf_error *err);
+		    const struct cf_attachment *from, struct cf_attachment *out, struct cf_error *err);
 #endif

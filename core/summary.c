@@ -68,7 +68,7 @@ static int output_adds_up(const struct cf_output_numbers *out)
 static uint64_t lost_collecting(const struct cf_collected *collected)
 {
 	return collected->untold + collected->own_refused + collected->nflog.flow_full + collected->nflog.lost +
-	       collected->nflog.refused;
+	       collected->nflog.unsettled + collected->nflog.refused;
 }
 
 /* Flows of which no event got into the ring. */
@@ -78,17 +78,11 @@ static int kernel_missed(const struct cf_stats *stats)
 	       stats->n[CF_STAT_UNPARSED_VLAN_TOO_DEEP];
 }
 
-/* By a program that counts what it misses: what rules log is what their author chose. */
-static bool is_way_out_watched(const struct cf_cell *cell)
-{
-	return (cell->plan.hooks & CF_PLAN_EGRESS) && cell->object.stats_fd >= 0;
-}
-
 void cf_summary_connections(const struct cf_summary *summary, const struct cf_cell *cell,
 			    struct cf_connection_count *out)
 {
 	cf_connections_of_cell(summary->from->connections, cell->slot, out);
-	out->is_missing |= summary->is_missing || !is_way_out_watched(cell) || kernel_missed(&cell->stats);
+	out->is_missing |= summary->is_missing || cf_cell_misses(cell) || kernel_missed(&cell->stats);
 }
 
 const char *cf_summary_connections_are(const struct cf_connection_count *count)
@@ -96,7 +90,7 @@ const char *cf_summary_connections_are(const struct cf_connection_count *count)
 	return count->is_estimate ? "estimate" : count->is_missing ? "lower bound" : "exact";
 }
 
-/* A cell that was removed, or that another took the place of, is as good as unknown. */
+/* Of cells that are no longer there, only the run's count says what they missed. */
 static void gather_connections(struct cf_summary *summary)
 {
 	const struct cf_outcome *outcome = &summary->outcome;
@@ -106,12 +100,12 @@ static void gather_connections(struct cf_summary *summary)
 	summary->is_missing = outcome->refused || outcome->skipped || summary->in_ring ||
 			      lost_collecting(summary->from->collected) || cells->uncounted ||
 			      kernel_missed(&cells->removed);
-	summary->connections.is_missing |= summary->is_missing || kernel_missed(&summary->stats);
+	summary->connections.is_missing |= summary->is_missing || kernel_missed(&summary->stats) || cells->missed;
 	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
 		if (!cells->by_slot[i])
 			continue;
 		seen++;
-		summary->connections.is_missing |= !is_way_out_watched(cells->by_slot[i]);
+		summary->connections.is_missing |= cf_cell_misses(cells->by_slot[i]);
 	}
 }
 

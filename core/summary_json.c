@@ -111,6 +111,7 @@ static void collector_numbers(struct cf_json *json, const struct cf_summary *sum
 	number(json, "nflog_flow_full", n->nflog.flow_full);
 	number(json, "nflog_lost", n->nflog.lost);
 	number(json, "nflog_overruns", n->nflog.overruns);
+	number(json, "nflog_unsettled", n->nflog.unsettled);
 	number(json, "nflog_refused", n->nflog.refused);
 	number(json, "joined", n->joined);
 	number(json, "conflicts", n->conflicts);
@@ -278,6 +279,8 @@ static void cells(struct cf_json *json, const struct cf_summary *summary)
 			number(json, "packets", cell->stats.n[CF_STAT_PACKETS]);
 			number(json, "flows", cell->stats.n[CF_STAT_FLOW_NEW]);
 		}
+		if (cell->taken_off)
+			number(json, "taken_off", cell->taken_off);
 		cf_summary_connections(summary, cell, &count);
 		connections(json, "connections", &count);
 		if (cell->bypass.counts)
@@ -306,6 +309,7 @@ size_t cf_summary_json(const struct cf_summary *summary, char *out, size_t size)
 	key(&json, "adds_up");
 	cf_json_bytes(&json, summary->adds_up ? "true" : "false", summary->adds_up ? 4 : 5);
 	number(&json, "generation", summary->from->generation);
+	number(&json, "log_lost", atomic_load(&summary->from->shared->log_lost));
 	key(&json, "decisions");
 	cf_json_literal(&json, "{");
 	number(&json, "allow", summary->outcome.decisions[CF_ALLOW]);

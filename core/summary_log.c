@@ -31,7 +31,8 @@ static void log_head(const struct cf_summary *summary)
 	if (summary->is_counted)
 		snprintf(flows, sizeof(flows), "%" PRIu64, summary->flows);
 	if (summary->lost)
-		snprintf(lost, sizeof(lost), "%" PRIu64 " LOST", summary->lost);
+		snprintf(lost, sizeof(lost), "%s%" PRIu64 " LOST",
+			 summary->from->collected->nflog.unsettled ? "at least " : "", summary->lost);
 	cf_info("summary: %s flow%s in %.1f s, %" PRIu64 " record%s (%" PRIu64 " allow, %" PRIu64 " deny), %s", flows,
 		strcmp(flows, "1") == 0 ? "" : "s", (double)summary->from->elapsed_ns / 1e9, outcome->records,
 		outcome->records == 1 ? "" : "s", outcome->decisions[CF_ALLOW], outcome->decisions[CF_DENY], lost);
@@ -190,12 +191,17 @@ static void log_bypass(struct cf_cell *cell)
 
 static void log_nflog(const struct cf_collected *n)
 {
-	if (n->nflog.packets + n->nflog.lost + n->nflog.refused == 0)
+	char more[96] = "";
+
+	if (n->nflog.packets + n->nflog.lost + n->nflog.unsettled + n->nflog.refused == 0)
 		return;
+	if (n->nflog.unsettled)
+		snprintf(more, sizeof(more), " and more in %" PRIu64 " overrun%s that no packet came after",
+			 n->nflog.unsettled, n->nflog.unsettled == 1 ? "" : "s");
 	cf_info("  nflog     %" PRIu64 " logged = %" PRIu64 " of known flows + %" PRIu64 " new + %" PRIu64
-		" refused by a full table + %" PRIu64 " unparsed; %" PRIu64 " lost, %" PRIu64 " messages refused",
+		" refused by a full table + %" PRIu64 " unparsed; %" PRIu64 " lost%s, %" PRIu64 " messages refused",
 		n->nflog.packets, n->nflog.flow_hit, n->nflog.flow_new, n->nflog.flow_full, n->nflog.unparsed,
-		n->nflog.lost, n->nflog.refused);
+		n->nflog.lost, more, n->nflog.refused);
 }
 
 static void log_collected(const struct cf_summary *summary)
@@ -281,6 +287,13 @@ static void log_recorded(const struct cf_summary *summary)
 		cf_info("  policy    %" PRIu64 " script errors", outcome->script_errors);
 }
 
+static void log_lost_lines(uint64_t lost)
+{
+	if (lost)
+		cf_info("  log       %" PRIu64 " line%s lost: nobody read stderr in time", lost,
+			lost == 1 ? " was" : "s were");
+}
+
 static void log_live(const struct cf_summary *summary)
 {
 	const struct cf_summary_input *from = summary->from;
@@ -300,6 +313,7 @@ static void log_live(const struct cf_summary *summary)
 		summary->outcome.script_errors, from->worker_restarts, from->generation,
 		(uint64_t)atomic_load(&from->shared->clock_steps));
 	log_compiler(from->shared);
+	log_lost_lines(atomic_load(&from->shared->log_lost));
 	log_cells(summary);
 }
 

@@ -36,6 +36,7 @@ enum ending {
 	END_QUIET, /* the reader of stdout has gone */
 	END_CELLS_GONE,
 	END_LIMIT, /* as many records as were asked for */
+	END_TIME, /* the time that --until says */
 };
 
 struct supervisor {
@@ -189,6 +190,17 @@ static bool is_limit_reached(const struct supervisor *sup)
 	return limit && cf_outcome_current(sup->gen.shared)->records >= limit;
 }
 
+static bool is_time_over(const struct supervisor *sup)
+{
+	uint64_t until_ns = sup->gen.plan->limits.until_ns;
+	struct timespec now;
+
+	if (until_ns == 0)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec >= until_ns;
+}
+
 /* Wait for something to happen, and take it. */
 static void turn(struct supervisor *sup)
 {
@@ -221,6 +233,8 @@ static void turn(struct supervisor *sup)
 		take_messages(sup);
 	if (sup->ending == GO_ON && is_limit_reached(sup))
 		sup->ending = END_LIMIT;
+	if (sup->ending == GO_ON && tick && is_time_over(sup))
+		sup->ending = END_TIME;
 	if (fds[3].revents)
 		cf_collecting_hear(&sup->gen.collecting, cf_keeper_now_ms());
 	if (fds[4].revents)
@@ -288,7 +302,11 @@ static void record_rest(struct supervisor *sup)
 /* Let what is under way arrive: no new events, then a worker to decide what is there, then the outputs. */
 static void drain(struct supervisor *sup)
 {
+	struct cf_message_number ms = { .value = sup->options->drain_ms };
+
 	cf_cells_detach(&sup->gen.cells);
+	if (sup->gen.worker.pid && sup->ending != END_QUIET)
+		cf_channel_try_send(sup->gen.worker.channel, CF_MSG_DRAINING, &ms, sizeof(ms));
 	collect_rest(sup);
 	cf_lost_tell(&sup->lost, &sup->gen); /* before the order to finish, so that it is heard */
 	cf_keeper_finish(&sup->keeper, sup->ending == END_QUIET ? 0 : sup->options->drain_ms);
@@ -308,6 +326,7 @@ static void summarise(struct supervisor *sup, const struct cf_summary *summary)
 	static char line[1 << 20];
 	size_t len = 0;
 
+	cf_log_last_patience(CF_LOG_LAST_PATIENCE_MS);
 	if (sup->options->summary_record)
 		len = cf_summary_json(summary, line, sizeof(line));
 	if (len)
@@ -360,6 +379,8 @@ static int run(struct supervisor *sup)
 		cf_error_log("no cell is left, ending");
 	else if (sup->ending == END_LIMIT)
 		cf_info("as many records as --limit says, ending");
+	else if (sup->ending == END_TIME)
+		cf_info("the time has come that --until says, ending");
 	drain(sup);
 	return conclude(sup);
 }

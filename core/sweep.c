@@ -10,7 +10,6 @@ _Static_assert((int)CF_SWEEP_IDLES == (int)CF_IDLE_COUNT, "one time for each kin
 
 enum {
 	CLOSING_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */
-	AHEAD = 16, /* sets whose tags are on their way from memory: a round is nothing but waiting for that */
 	CLOSING_UNITS = (CF_FLOW_CLOSING_NS >> CLOSING_SHIFT) + 2, /* both ends are rounded down */
 };
 
@@ -71,33 +70,34 @@ static int is_over(const struct cf_sweep *sweep, const struct cf_flow *flow, uin
 }
 
 /* By compare-and-swap: a program may have claimed the way for another flow since. */
-static int mark_closing(struct cf_flow_set *set, int way, uint32_t tag, uint64_t now_ns)
+static int mark_closing(const struct cf_flow_table *table, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
 {
-	if (!__sync_bool_compare_and_swap(&set->tag[way], tag, CF_TAG_CLOSING))
+	if (!__sync_bool_compare_and_swap(&table->tags[set].tag[way], tag, CF_TAG_CLOSING))
 		return -1;
-	set->flow[way].told_packets = (uint32_t)(now_ns >> CLOSING_SHIFT);
+	table->sets[set].flow[way].told_packets = (uint32_t)(now_ns >> CLOSING_SHIFT);
 	return 0;
 }
 
 /* What a way that is free must be: without counts. */
-static void set_free(struct cf_flow_set *set, int way)
+static void set_free(const struct cf_flow_table *table, uint32_t set, int way)
 {
-	memset(&set->flow[way], 0, sizeof(set->flow[way]));
-	__sync_bool_compare_and_swap(&set->tag[way], CF_TAG_CLOSING, CF_TAG_FREE);
+	memset(&table->sets[set].flow[way], 0, sizeof(struct cf_flow));
+	__sync_bool_compare_and_swap(&table->tags[set].tag[way], CF_TAG_CLOSING, CF_TAG_FREE);
 }
 
-static int finish(struct cf_sweep *sweep, struct cf_flow_set *set, int way, uint32_t close_reason)
+static int finish(struct cf_sweep *sweep, uint32_t set, int way, uint32_t close_reason)
 {
-	uint32_t reason = cf_flow_finished(&set->flow[way]);
+	const struct cf_flow *entry = &sweep->table.sets[set].flow[way];
+	uint32_t reason = cf_flow_finished(entry);
 	struct cf_flow flow;
 
 	if (!reason)
 		reason = close_reason;
-	cf_flow_read(&set->flow[way], &flow);
+	cf_flow_read(entry, &flow);
 	if (tell(sweep, &flow, CF_KIND_CLOSED, reason) < 0)
 		return -1;
 	sweep->numbers.closed[reason]++;
-	set_free(set, way);
+	set_free(&sweep->table, set, way);
 	return 0;
 }
 
@@ -121,9 +121,9 @@ static void update(struct cf_sweep *sweep, struct cf_flow *flow, uint64_t now_ns
 	flow->told_interval = interval;
 }
 
-static void look(struct cf_sweep *sweep, struct cf_flow_set *set, int way, uint32_t tag, uint64_t now_ns)
+static void look(struct cf_sweep *sweep, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
 {
-	struct cf_flow *flow = &set->flow[way];
+	struct cf_flow *flow = &sweep->table.sets[set].flow[way];
 
 	if (tag == CF_TAG_CLOSING) {
 		if ((uint32_t)(now_ns >> CLOSING_SHIFT) - flow->told_packets >= CLOSING_UNITS)
@@ -131,18 +131,18 @@ static void look(struct cf_sweep *sweep, struct cf_flow_set *set, int way, uint3
 		return;
 	}
 	if (is_over(sweep, flow, now_ns))
-		mark_closing(set, way, tag, now_ns);
+		mark_closing(&sweep->table, set, way, tag, now_ns);
 	else
 		update(sweep, flow, now_ns);
 }
 
 /* The one cache line that says whether there is anything. */
-static int is_empty(const struct cf_flow_set *set)
+static int is_empty(const struct cf_flow_tags *tags)
 {
 	uint32_t any = 0;
 
 	for (int way = 0; way < CF_FLOW_WAYS; way++)
-		any |= __atomic_load_n(&set->tag[way], __ATOMIC_RELAXED);
+		any |= __atomic_load_n(&tags->tag[way], __ATOMIC_RELAXED);
 	return !any;
 }
 
@@ -163,17 +163,16 @@ uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_set
 	if (max_sets > sweep->table.set_count)
 		max_sets = sweep->table.set_count;
 	for (uint32_t i = 0; i < max_sets; i++, next_set(sweep)) {
-		struct cf_flow_set *set = &sweep->table.sets[sweep->next_set];
+		const struct cf_flow_tags *tags = &sweep->table.tags[sweep->next_set];
 
-		__builtin_prefetch(&sweep->table.sets[(sweep->next_set + AHEAD) & (sweep->table.set_count - 1)]);
-		if (is_empty(set))
+		if (is_empty(tags))
 			continue;
 		for (int way = 0; way < CF_FLOW_WAYS; way++) {
-			uint32_t tag = __atomic_load_n(&set->tag[way], __ATOMIC_ACQUIRE);
+			uint32_t tag = __atomic_load_n(&tags->tag[way], __ATOMIC_ACQUIRE);
 
 			if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
 				continue;
-			look(sweep, set, way, tag, now_ns);
+			look(sweep, sweep->next_set, way, tag, now_ns);
 			sweep->seen++;
 			flows++;
 		}
@@ -184,49 +183,49 @@ uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_set
 void cf_sweep_told(struct cf_sweep *sweep, const struct cf_flow_key *key, uint64_t first_seen_ns)
 {
 	for (uint32_t i = 0; i < sweep->table.set_count; i++) {
-		struct cf_flow_set *set = &sweep->table.sets[i];
+		const struct cf_flow *flow = sweep->table.sets[i].flow;
 
 		for (int way = 0; way < CF_FLOW_WAYS; way++)
-			if (__atomic_load_n(&set->tag[way], __ATOMIC_ACQUIRE) == CF_TAG_CLOSING &&
-			    set->flow[way].first_seen_ns == first_seen_ns &&
-			    memcmp(&set->flow[way].key, key, sizeof(*key)) == 0)
-				set_free(set, way);
+			if (__atomic_load_n(&sweep->table.tags[i].tag[way], __ATOMIC_ACQUIRE) == CF_TAG_CLOSING &&
+			    flow[way].first_seen_ns == first_seen_ns && memcmp(&flow[way].key, key, sizeof(*key)) == 0)
+				set_free(&sweep->table, i, way);
 	}
 }
 
 /* One that was marked before keeps its reason: it was over before its cell was. */
-static int close_way(struct cf_sweep *sweep, struct cf_flow_set *set, int way, uint32_t close_reason, uint64_t now_ns)
+static int close_way(struct cf_sweep *sweep, uint32_t set, int way, uint32_t close_reason, uint64_t now_ns)
 {
-	uint32_t tag = __atomic_load_n(&set->tag[way], __ATOMIC_ACQUIRE);
+	uint32_t *place = &sweep->table.tags[set].tag[way];
+	uint32_t tag = __atomic_load_n(place, __ATOMIC_ACQUIRE);
 
 	if (tag == CF_TAG_CLOSING)
 		return finish(sweep, set, way, CF_CLOSE_IDLE);
-	if (mark_closing(set, way, tag, now_ns) < 0)
+	if (mark_closing(&sweep->table, set, way, tag, now_ns) < 0)
 		return 0; /* made room for another cell's flow, and was told by that */
 	if (finish(sweep, set, way, close_reason) == 0)
 		return 0;
 	/* Nobody can have opened it anew, so it may come back as it was, and be closed with this reason the next time.
 	 */
-	__sync_bool_compare_and_swap(&set->tag[way], CF_TAG_CLOSING, tag);
+	__sync_bool_compare_and_swap(place, CF_TAG_CLOSING, tag);
 	return -1;
 }
 
 int cf_sweep_close(struct cf_sweep *sweep, uint32_t slot, uint32_t close_reason, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < sweep->table.set_count; i++) {
-		struct cf_flow_set *set = &sweep->table.sets[i];
+		const struct cf_flow_tags *tags = &sweep->table.tags[i];
 
-		if (is_empty(set))
+		if (is_empty(tags))
 			continue;
 		for (int way = 0; way < CF_FLOW_WAYS; way++) {
-			uint32_t tag = __atomic_load_n(&set->tag[way], __ATOMIC_ACQUIRE);
+			uint32_t tag = __atomic_load_n(&tags->tag[way], __ATOMIC_ACQUIRE);
 
 			if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
 				continue;
-			if (slot != CF_SWEEP_ALL && set->flow[way].key.cell != slot)
+			if (slot != CF_SWEEP_ALL && sweep->table.sets[i].flow[way].key.cell != slot)
 				continue;
 			/* Full for one is full for the next ones. */
-			if (close_way(sweep, set, way, close_reason, now_ns) < 0)
+			if (close_way(sweep, i, way, close_reason, now_ns) < 0)
 				return -1;
 		}
 	}

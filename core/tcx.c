@@ -26,6 +26,13 @@ struct tcx_create { /* union bpf_attr of BPF_LINK_CREATE */
 	uint64_t expected_revision; /* 0: any */
 };
 
+struct tcx_update { /* union bpf_attr of BPF_LINK_UPDATE */
+	uint32_t link_fd;
+	uint32_t prog_fd;
+	uint32_t flags;
+	uint32_t old_prog_fd; /* with BPF_F_REPLACE only */
+};
+
 struct tcx_info { /* struct bpf_link_info */
 	uint32_t type;
 	uint32_t id;
@@ -52,6 +59,13 @@ int cf_tcx_attach(int prog_fd, int ifindex, int direction)
 	int fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &create, sizeof(create));
 
 	return fd < 0 ? -errno : fd;
+}
+
+int cf_tcx_replace(int link_fd, int prog_fd)
+{
+	struct tcx_update update = { .link_fd = (uint32_t)link_fd, .prog_fd = (uint32_t)prog_fd };
+
+	return syscall(SYS_bpf, BPF_LINK_UPDATE, &update, sizeof(update)) < 0 ? -errno : 0;
 }
 
 int cf_tcx_ifindex(int link_fd)

@@ -12,6 +12,10 @@
  * direction: enum cf_flow_direction. Returns the link (O_CLOEXEC), or -errno (-EINVAL: no tcx in this kernel). */
 int cf_tcx_attach(int prog_fd, int ifindex, int direction);
 
+/* Put another program in the place of a link's own: no packet passes in between, and none is seen by both. 0 or -errno.
+ */
+int cf_tcx_replace(int link_fd, int prog_fd);
+
 /* The interface a link is on, in its own namespace; 0: none any more; -errno. Works from every namespace. */
 int cf_tcx_ifindex(int link_fd);
 #endif

@@ -70,20 +70,10 @@ static int take_meta(struct cf_testing_recording *recording, const struct cf_fra
 		return cf_fail(&wrong, CF_FAIL_RECORDING, 0,
 			       "another recording begins (give its files to a replay of their own)");
 	recording->is_begun = 1;
-	cf_replay_take_meta(&recording->recorded, &recording->meta);
+	cf_replay_take_meta(&recording->recorded, frame->type, &recording->meta);
 	step->what = goes_on ? CF_TESTING_PLAN : CF_TESTING_BEGIN;
 	step->now_ns = recording->meta.now_ns;
 	return 0;
-}
-
-static void take_loss(const struct cf_frame_loss *frame, struct cf_testing_step *step)
-{
-	const struct cf_loss *losses = (const struct cf_loss *)(frame + 1);
-
-	step->what = CF_TESTING_LOST;
-	for (uint32_t i = 0; i < frame->count; i++)
-		if (losses[i].what == CF_LOSS_RING_FULL || losses[i].what == CF_LOSS_FLOW_FULL)
-			step->lost += losses[i].lost;
 }
 
 static int without_begin(void)
@@ -120,7 +110,8 @@ static int take(struct cf_testing_recording *recording, const struct cf_frame *f
 		step->what = CF_TESTING_MOMENT;
 		break;
 	case CF_FRAME_LOSS:
-		take_loss((const struct cf_frame_loss *)frame->bytes, step);
+		step->what = CF_TESTING_LOST;
+		step->lost = cf_replay_lost((const struct cf_frame_loss *)frame->bytes);
 		break;
 	default:
 		break;

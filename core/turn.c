@@ -244,6 +244,9 @@ void cf_turn_tell(struct cf_turn *turn, const struct cf_script_moment *now)
 	if (cf_script_moment(now, &turn->timer_ns, &error) < 0)
 		cf_error_log("%s", error.text);
 	cf_emit_begin(NULL);
+	/* Not after `start`: each worker is to decide a batch before it goes. */
+	if (now->moment == CF_MOMENT_TIMER || now->moment == CF_MOMENT_LOST)
+		turn->is_full = cf_script_is_full();
 	next->batches--; /* the commit counts one, and this was none */
 	cf_outcome_commit(turn->shared, next);
 	cf_record_stream_publish(&turn->stream, next);

@@ -25,6 +25,8 @@
 #include "turn.h"
 #include "worker.h"
 
+enum { FULL_QUIET_MS = 60000 }; /* between two lines about workers that went for their memory */
+
 static void merge_text(char *to, const char *from, size_t size)
 {
 	if (from[0])
@@ -62,18 +64,20 @@ int cf_worker_load(const struct cf_worker_config *config, const struct cf_opener
 {
 	struct loading loading = { .opener = opener };
 	struct cf_opener including = { .read = read_include, .context = &loading };
+	uint64_t until_ns = 0;
 
 	cf_digest_begin(&loading.digest);
 	if (config->policy.text)
 		cf_digest_part(&loading.digest, "file", config->policy.text, config->policy.len);
 	if (cf_script_open(error) < 0)
 		return -1;
-	if (config->selection && cf_script_select(config->selection->words, error) < 0)
+	if (config->selection && cf_script_select(config->selection, &until_ns, error) < 0)
 		return -1;
 	cf_script_limit(CF_MEMORY_MB_DEFAULT); /* what the policy says of it counts from when it was read */
 	if (cf_script_load(&config->policy, &including, plan, error) < 0)
 		return -1;
 	cf_script_limit(plan->limits.memory_mb);
+	plan->limits.until_ns = until_ns;
 	cf_digest_args(&loading.digest, config->policy.args);
 	if (config->policy.text && !plan->metadata.policy_digest[0])
 		cf_digest_end(&loading.digest, plan->metadata.policy_digest);
@@ -230,6 +234,26 @@ static void tell_confinement(struct cf_shared *shared, const struct cf_confineme
 		cf_warn("this kernel confines workers less than newer ones do: %s", text);
 }
 
+static struct cf_shared *told_by; /* a process has one worker */
+
+/* At most a line a minute of each kind, over all workers: a policy that fills up in a second would fill the log as well. */
+static void tell_full(enum cf_script_full how, const char *text)
+{
+	struct cf_full_told *told = &told_by->full_told[how];
+	int64_t now_ms = (int64_t)(cf_monotonic_seconds() * 1e3);
+
+	told_by->full_is_told = !told->at_ms || now_ms - told->at_ms >= FULL_QUIET_MS;
+	if (!told_by->full_is_told) {
+		told->untold++;
+		return;
+	}
+	if (told->untold)
+		cf_warn("%s (%llu went so since this was last said)", text, (unsigned long long)told->untold);
+	else
+		cf_warn("%s", text);
+	*told = (struct cf_full_told){ .at_ms = now_ms };
+}
+
 static uint64_t ceiling(uint32_t memory_mb)
 {
 	return ((uint64_t)memory_mb << 20) * CF_MEMORY_HARD;
@@ -254,6 +278,8 @@ void cf_worker_main(const struct cf_worker_config *config, int channel, pid_t pa
 		fail_and_exit(channel, &error);
 	cf_confine(ceiling(CF_MEMORY_MB_DEFAULT), CF_CONFINE_DESCRIPTORS, &confinement);
 	cf_progress_bind(config->progress);
+	told_by = config->shared;
+	cf_script_on_full(tell_full);
 	if (cf_worker_load(config, &opener, plan, &error) < 0)
 		fail_and_exit(channel, &error);
 	cf_confine_memory(ceiling(plan->limits.memory_mb), &confinement);

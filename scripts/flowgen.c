@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static const char usage_text[] =
@@ -24,8 +25,9 @@ static const char usage_text[] =
 	"  --rate N           flows in a second (default: as fast as it goes)\n"
 	"  --seed N           chooses the source ports and the payload (default 1)\n"
 	"  --list FILE        one line for each flow: protocol source port destination port packets\n"
-	"  --end HOW          of TCP connections: fin (default), rst, sink (its --reset is waited for), or hold: left\n"
-	"                     open, until the time is over or a signal comes\n"
+	"  --end HOW          of TCP connections: fin (default), rst, sink (its --reset is waited for), hold: left "
+	"open,\n"
+	"                     until the time is over or a signal comes, or unanswered: so are their SYNs\n"
 	"  --repeat N         TCP connections of each flow, one after another (default 1); wants --end rst or sink\n"
 	"  --reset            sink: reset a TCP connection once there was something to read\n"
 	"  --firewalled       go on where the cell's own firewall refuses, and count that flow as sent\n"
@@ -84,12 +86,12 @@ static int mix_parse(char *text, struct fg_options *o)
 
 static int end_parse(char *text, struct fg_options *o)
 {
-	static char *const names[] = { "fin", "rst", "sink", "hold", NULL };
+	static char *const names[] = { "fin", "rst", "sink", "hold", "unanswered", NULL };
 	char *value, *word = text;
 	int end = getsubopt(&text, names, &value);
 
 	if (end < 0 || value || *text)
-		return fg_fail(0, "--end: \"%s\": want fin, rst, sink or hold", word);
+		return fg_fail(0, "--end: \"%s\": want fin, rst, sink, hold or unanswered", word);
 	o->end = (enum fg_end)end;
 	return 0;
 }
@@ -191,6 +193,17 @@ static int options_check(const struct fg_options *o)
 	return 0;
 }
 
+/* A descriptor for each connection that is open at the same time. */
+static void files_raise(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int main(int argc, char **argv)
 {
 	struct fg_options o = { .flows = 4,
@@ -219,6 +232,7 @@ int main(int argc, char **argv)
 	}
 	if (options_check(&o))
 		return 2;
+	files_raise();
 	status = o.serve ? fg_serve(&o) : fg_send(&o);
 	if (o.list && fclose(o.list)) {
 		fg_fail(errno, "--list");

@@ -19,8 +19,9 @@ enum {
 };
 
 enum fg_kind { FG_TCP4, FG_UDP4, FG_TCP6, FG_UDP6 };
-/* How the sender's TCP connections end: in order, reset by it, reset by the sink (--reset), or not before it ends. */
-enum fg_end { FG_END_FIN, FG_END_RST, FG_END_SINK, FG_END_HOLD };
+/* How the sender's TCP connections end: in order, reset by it, reset by the sink (--reset), not before it ends, or
+ * without having begun: nobody answers. */
+enum fg_end { FG_END_FIN, FG_END_RST, FG_END_SINK, FG_END_HOLD, FG_END_UNANSWERED };
 
 struct fg_options {
 	bool serve;

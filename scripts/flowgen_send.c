@@ -208,7 +208,7 @@ int fg_send(const struct fg_options *options)
 	sender.started_ns = fg_now_ns();
 	rc = flows_send(&sender);
 	report(&sender);
-	if (!rc && options->end == FG_END_HOLD) {
+	if (!rc && (options->end == FG_END_HOLD || options->end == FG_END_UNANSWERED)) {
 		fflush(NULL);
 		sleep(options->seconds);
 	}

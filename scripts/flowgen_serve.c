@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -118,15 +117,10 @@ static int event_handle(struct sink *s, const struct epoll_event *event)
 
 static int sink_open(struct sink *s, const struct fg_options *o)
 {
-	struct rlimit files;
 	struct stat stat;
 	sigset_t set;
 	int fd;
 
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0)
 		return fg_fail(errno, "epoll_create1");

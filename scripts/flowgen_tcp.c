@@ -4,6 +4,7 @@
  */
 #include "flowgen_sender.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 enum { REFUSED = -2 }; /* by the cell's own firewall */
@@ -55,17 +56,34 @@ static int tcp_end(const struct sender *s, const struct kind *k, int fd)
 		return fg_fail(errno, "%s: the sink did not reset %s port %u", k->name, k->to_text,
 			       s->o->port_base + k->visited);
 	case FG_END_HOLD:
+	case FG_END_UNANSWERED:
 		return 0; /* the process's end closes it */
 	}
 	close(fd);
 	return 0;
 }
 
+/* A SYN, and again one now and then, until the process ends: a firewall that drops says nothing. */
+static int tcp_knock(struct sender *s, struct kind *k)
+{
+	int fd = fg_source_open(s, k);
+
+	if (fd < 0)
+		return -1;
+	fg_port_set(&k->to, s->o->port_base + k->visited);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) || (connect(fd, &k->to.any, k->len) && errno != EINPROGRESS))
+		return fg_fail(errno, "%s: SYN to %s port %u", k->name, k->to_text, s->o->port_base + k->visited);
+	return 0;
+}
+
 static int tcp_once(struct sender *s, struct kind *k)
 {
 	const struct fg_options *o = s->o;
-	int fd = tcp_open(s, k);
+	int fd;
 
+	if (o->end == FG_END_UNANSWERED)
+		return tcp_knock(s, k);
+	fd = tcp_open(s, k);
 	if (fd < 0)
 		return fd == REFUSED ? 0 : -1;
 	/* MSG_EOR: the kernel may not join this chunk with the next, so each one is a packet of its own. */

@@ -7,6 +7,7 @@ local check_report = require("cellflow.check_report")
 local explain = require("cellflow.explain")
 local explain_text = require("cellflow.explain_text")
 local given_event = require("cellflow.given_event")
+local last_words = require("cellflow.last_words")
 local observed_core = require("cellflow.observed_core")
 local sandbox = require("cellflow.sandbox")
 local wall_time = require("cellflow.wall_time")
@@ -20,12 +21,21 @@ function M.prepare(core, purpose)
   return core
 end
 
+--- Where a policy's own log lines go: for `check` nowhere while its functions are tried, as nothing happened.
+--- `state`: host.lua's.
+function M.log_core(core, purpose, state)
+  if purpose ~= "check" then return core end
+  return { cf_log_text = function(level, text, len)
+    if not state.is_trying then core.cf_log_text(level, text, len) end
+  end }
+end
+
 --- The faults that a runtime of that purpose has.
 function M.counted(faults, purpose)
   return purpose == "explain" and explain.counted(faults) or faults
 end
 
-function M.check(self) return check.run(self, sandbox.compiled) end
+function M.check(self, guard) return check.run(self, sandbox.compiled, guard) end
 
 --- The runtime's state itself, for testing_policy.lua.
 function M.state(self) return self end
@@ -43,9 +53,31 @@ function M.rules(self)
   return 0, table.concat(out)
 end
 
+-- What check says when a function does not come back: that, and what it found until then.
+local function check_guard(core, file, as_json)
+  local found, texts = nil, {}
+  local function say(line)
+    local key = ("%s\n%d"):format(line, #found) -- thousands of calls, and the same text for most
+    if not texts[key] then
+      local lines = { unpack(found, 1, 100) }
+      lines[#lines + 1] = line
+      local report, out = check_report.new(file, lines, {}, false), {}
+      for i, each in ipairs(report.findings) do out[i] = last_words.log_line(each.said) end
+      out[#out + 1] = last_words.log_line(check_report.summary(report))
+      texts[key] = as_json and check_report.json(core, report) or table.concat(out)
+    end
+    return texts[key]
+  end
+  local guard = last_words.new(core, as_json and 1 or 2, 3, say)
+  return { finish = guard.finish, begin = function(place, name, lines)
+    found = lines
+    guard.begin(place, name)
+  end }
+end
+
 --- texts: file, "json" or "", "strict" or "".
 function M.checked(self, plan, texts)
-  local errors, warnings = M.check(self)
+  local errors, warnings = M.check(self, check_guard(self.core, texts[1], texts[2] == "json"))
   local report = check_report.new(texts[1], errors, warnings, texts[3] == "strict")
   if texts[2] == "json" then
     return report.code, check_report.json(self.core, report, plan, self.setup)
@@ -84,7 +116,7 @@ end
 
 --- Decide the event that was read. texts: "json" or "", "all" or "".
 function M.explain(self, _, texts)
-  local found = explain.run(self)
+  local found = explain.run(self, last_words.new(self.core, 2, 1, last_words.log_line))
   local text = texts[1] == "json" and explain_text.json(self.core, found) or
     explain_text.text(found, texts[2] == "all")
   return found.disagreement and 1 or 0, text

@@ -19,6 +19,9 @@ local rule_review = require("cellflow.rule_review")
 local M = {}
 
 M.STEPS_MAX = 1e7 -- VM instructions of one call; a tenth of a second or so
+M.SECONDS_MAX = 5 -- of processor time, of all calls of one function
+
+local NO_GUARD = { begin = function() end, finish = function() end }
 
 local function call_dedup(hook, ev)
   local key, seconds = hook(ev)
@@ -95,14 +98,41 @@ local function forgiving(errors)
   end
 end
 
+-- What a function's calls took so far, by where it is defined; nil: it had its share.
+local function share_of(errors, home, name)
+  local share = errors.shares[home]
+  if not share then
+    share = { home = home, name = name, seconds = 0, calls = 0, is_over = false }
+    errors.shares[home], errors.shares[#errors.shares + 1] = share, share
+  end
+  if share.seconds < M.SECONDS_MAX then return share end
+  share.is_over = true
+end
+
+local function slow_functions(errors)
+  local lines = {}
+  for _, share in ipairs(errors.shares) do
+    if share.is_over and not errors.stuck[share.home] then
+      lines[#lines + 1] = ("%s: %s takes %.0f ms a call, so it was tried on %d made-up events only"):format(share.home,
+        share.name, share.seconds / share.calls * 1e3, share.calls)
+    end
+  end
+  return lines
+end
+
 local function try(setup, errors, step, ev, raw)
   local hook = step.hook or setup.hooks[step.name]
   local home = step.place or setup.places[step.name] or "cellflow"
   if not hook or errors.stuck[home] then return end
+  local share, began = share_of(errors, home, step.name), os.clock()
+  if not share then return end
   errors.forgiven = false
   errors.reads.begin(step.name)
+  errors.guard.begin(home, step.name, errors.lines)
   local function call() step.call(hook, ev, setup, raw) end
   local ok, stuck, err = limit.call(call, setup.faults.capture, M.STEPS_MAX)
+  errors.guard.finish()
+  share.seconds, share.calls = share.seconds + os.clock() - began, share.calls + 1
   errors.reads.finish()
   if ok then return end
   setup.relieve(err)
@@ -208,8 +238,9 @@ local function run_all(host, setup, errors, warnings)
 end
 
 --- `host`: the runtime's state in host.lua; `chunks`: the compiled files of the policy (sandbox.lua), or nil. Returns a
---- list of errors and a list of warnings, "file:line: what", each once. Overwrites the batch.
-function M.run(host, chunks)
+--- list of errors and a list of warnings, "file:line: what", each once. Overwrites the batch. `guard` (or nil): told
+--- around each call, begin(place, name, errors so far) and finish().
+function M.run(host, chunks, guard)
   local cell, kinds = host.cells[0], check_kinds.new(host.cells)
   -- A policy whose cell comes from the command line would find an event without one, which no run has; and every cell
   -- has an interface in a run.
@@ -220,15 +251,18 @@ function M.run(host, chunks)
   local interface = cell.interface
   cell.interface = interface or "eth0"
   local setup = setup_of(host)
-  local errors, warnings = { lines = {}, seen = {}, stuck = {}, forgiven = false, reads = check_reads.new() }, {}
+  local errors, warnings = { lines = {}, seen = {}, stuck = {}, forgiven = false, reads = check_reads.new(),
+    guard = guard or NO_GUARD, shares = {} }, {}
   errors.reads.open()
+  host.is_trying = true
   local ok, wrong = pcall(run_all, host, setup, errors, warnings)
+  host.is_trying = false
   event.forgive = nil
   errors.reads.close()
   cell.interface = interface
   if not ok then error(wrong, 0) end
   for _, line in ipairs(lint.names(chunks or {}, host.names, setup.hooks)) do add(errors, line) end
-  for _, list in ipairs({ kinds.warnings(setup), errors.reads.warnings(kinds),
+  for _, list in ipairs({ slow_functions(errors), kinds.warnings(setup), errors.reads.warnings(kinds),
     lint.answers(setup.hooks, setup.places, errors.stuck), lint.locals(chunks or {}, setup.hooks),
     lint.timers(setup.timers.list), rule_review.run(setup.rules, setup.places) }) do
     for _, line in ipairs(list) do warnings[#warnings + 1] = line end

@@ -23,7 +23,7 @@ end
 
 --- { open(), close(), begin(who), finish(), warnings() }: between begin and finish it is `who` that reads.
 function M.new()
-  local self = { now = nil, reads = {}, list = {}, getters = {} }
+  local self = { now = nil, reads = {}, list = {}, getters = {}, copy = nil }
   local reads = {}
   function reads.open()
     for name, getter in pairs(event.get) do self.getters[name] = getter end
@@ -34,9 +34,18 @@ function M.new()
         return value
       end
     end
+    self.copy = event.copy -- reads every field, and means none
+    event.copy = function(e)
+      local who = self.now
+      self.now = nil
+      local copy = self.copy(e)
+      self.now = who
+      return copy
+    end
   end
   function reads.close()
     for name, getter in pairs(self.getters) do event.get[name] = getter end
+    event.copy = self.copy
   end
   function reads.begin(who) self.now = who end
   function reads.finish() self.now = nil end
@@ -45,7 +54,7 @@ function M.new()
     local lines = {}
     for _, read in ipairs(self.list) do
       local missing = read.there and not kinds.is_silent(read.by) and kinds.missing(read.kinds)
-      -- Without a place it was the runtime itself, as for ev:copy().
+      -- Without a place it was the runtime itself.
       if read.place and (missing or not read.there) then
         lines[#lines + 1] = ("%s: %s reads %s, which %s"):format(read.place, read.by, read.field,
           missing and "is never there: " .. missing or "no event that comes here has")

@@ -5,17 +5,21 @@
 -- longest network that holds it (Waldvogel and others, 1997). 33 lengths of IPv4 are 6 look-ups, 129 of IPv6 are 8.
 local bit = require("bit")
 local ffi = require("ffi")
+local class_sets = require("cellflow.class_sets")
 local compiler = require("cellflow.compiler")
 local network = require("cellflow.network")
 local perfect_hash = require("cellflow.perfect_hash")
 
-local band, rshift = bit.band, bit.rshift
+local fill_up = compiler.fill_up
+local band, bor, lshift = bit.band, bit.bor, bit.lshift
 
 local M = {}
 
-local NODE = 8 -- words of a length: its mask, the nodes of the shorter and the longer lengths, two unused
+local BATCH = ffi.C.CF_BATCH_MAX
+local TAG_NODE, TAG_SHIFT = 255, 8 - class_sets.UNIT_SHIFT -- classes have UNIT_SHIFT bits to spare, nodes need 8
+local node_array = ffi.typeof("struct { uint64_t mask[2], salt; int32_t next[2]; }[?]") -- next: shorter and longer ones
 local int_array = ffi.typeof("int32_t[?]")
-local words_type = ffi.typeof("const int32_t *")
+local words_type, int_pointer = ffi.typeof("const int32_t *"), ffi.typeof("int32_t *")
 
 -- Sorts a network before all that lie within it.
 local function key_of(family, bytes, len)
@@ -39,16 +43,16 @@ local function collect(holders)
   return entries, lengths
 end
 
--- A balanced tree over lengths; returns its root, 0 when there is none.
-local function add_nodes(nodes, lengths, from, to, depth)
+-- A search tree over lengths, as flat as may be; returns its root, 0 when there is none. Of the flat trees it is the
+-- one that is full to the left: a length leaves markers where the search goes right, so as few as may be lie there.
+local function add_nodes(nodes, lengths, from, to, levels)
   if from > to then return 0 end
-  nodes.depth = math.max(nodes.depth, depth)
-  local middle = rshift(from + to, 1)
+  local middle = math.min(to, from + lshift(1, levels - 1) - 1)
   local node = { len = lengths[middle], mask = network.mask_words(lengths[middle]) }
   nodes[#nodes + 1] = node
   local number = #nodes
-  node.left = add_nodes(nodes, lengths, from, middle - 1, depth + 1)
-  node.right = add_nodes(nodes, lengths, middle + 1, to, depth + 1)
+  node.left = add_nodes(nodes, lengths, from, middle - 1, levels - 1)
+  node.right = add_nodes(nodes, lengths, middle + 1, to, levels - 1)
   return number
 end
 
@@ -56,7 +60,8 @@ local function make_tree(used)
   local nodes, list = { depth = 0 }, {}
   for len in pairs(used) do list[#list + 1] = len end
   table.sort(list)
-  add_nodes(nodes, list, 1, #list, 1)
+  while lshift(1, nodes.depth) <= #list do nodes.depth = nodes.depth + 1 end
+  add_nodes(nodes, list, 1, #list, nodes.depth)
   return nodes
 end
 
@@ -114,6 +119,7 @@ local function give_classes(sets, base, entries)
     end
     around[#around + 1] = entry
   end
+  for _, entry in pairs(entries) do entry.class = sets.place(entry.class) end
 end
 
 -- The classes of the networks that rules name; the rest of the entries need not outlive the making.
@@ -125,13 +131,15 @@ local function classes_by_key(entries)
   return classes
 end
 
+-- Class and node in one word: what is found, and whether it is what was looked for.
+local function tag_of(class, node) return bor(lshift(class, TAG_SHIFT), node) end
+
 local function make_table(entries, family, width)
   local list = {}
   for _, entry in pairs(entries) do
     if entry.net.family == family then
-      local w, words = ffi.cast(words_type, entry.net.bytes), {}
-      for i = 1, width do words[i] = w[i - 1] end
-      list[#list + 1] = { words = words, number = entry.node * NODE, value = entry.class }
+      list[#list + 1] = { words = ffi.cast(words_type, entry.net.bytes), number = entry.node,
+        value = tag_of(entry.class, entry.node) }
     end
   end
   return perfect_hash.new(list, width)
@@ -139,64 +147,120 @@ end
 
 -- Node 0 is the end: its neighbours are itself, and no entry has its number.
 local function flatten(nodes)
-  local flat = int_array((#nodes + 1) * NODE)
+  local flat = node_array(#nodes + 1)
   for number, node in ipairs(nodes) do
-    local at = number * NODE
-    for i = 0, 3 do flat[at + i] = node.mask[i + 1] end
-    flat[at + 4], flat[at + 5] = node.left * NODE, node.right * NODE
+    local to = flat[number]
+    local words = ffi.cast(int_pointer, to.mask)
+    for i = 0, 3 do words[i] = node.mask[i + 1] end
+    to.salt, to.next[0], to.next[1] = perfect_hash.salt(number), node.left, node.right
   end
   return flat
 end
 
--- A look-up without a branch: whether there is an entry depends on the traffic, and a compiled loop that has to guess
--- that is several times slower than one that goes all the way each time.
-local LOOK_UP = { [4] = [[
-      do
-        local a = band(a, nodes[node])
-        local h, g = hash(a, 0, 0, 0, node)
-        local at = lshift(slot(g, displacements[band(h, last_bucket)], last), 2)
-        local unlike = bor(bxor(slots[at], a), bxor(slots[at + 1], node))
-        unlike = rshift(bor(unlike, 0 - unlike), 31)
-        class = bxor(class, band(bxor(class, slots[at + 2]), unlike - 1))
-        node = nodes[node + 5 - unlike]
-      end
-]], [6] = [[
-      do
-        local a, b = band(a, nodes6[node]), band(b, nodes6[node + 1])
-        local c, d = band(c, nodes6[node + 2]), band(d, nodes6[node + 3])
-        local h, g = hash(a, b, c, d, node)
-        local at = lshift(slot(g, displacements6[band(h, last_bucket6)], last6), 3)
-        local unlike = bor(bxor(slots6[at], a), bxor(slots6[at + 1], b), bxor(slots6[at + 2], c),
-          bxor(slots6[at + 3], d), bxor(slots6[at + 4], node))
-        unlike = rshift(bor(unlike, 0 - unlike), 31)
-        class = bxor(class, band(bxor(class, slots6[at + 5]), unlike - 1))
-        node = nodes6[node + 5 - unlike]
-      end
-]] }
-local SEARCH = [[
-local bit, ffi, hash, slot, table, nodes, table6, nodes6, base, offset = ...
-local band, bor, bxor, lshift, rshift = bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift
-local slots, last, displacements, last_bucket = table.slots, table.last, table.displacements, table.last_bucket
-local slots6, last6, displacements6 = table6.slots, table6.last, table6.displacements
-local last_bucket6 = table6.last_bucket
-local cast, words = ffi.cast, ffi.typeof("const int32_t *")
-return function(...) -- see compiler.lua
-  local raws, count, out = ...
-  for i = 0, count - 1 do
-    local raw = raws[i]
-    local w = cast(words, raw)
-    local a, b, c, d = w[offset], w[offset + 1], w[offset + 2], w[offset + 3]
-    local class, node = base, 8
-    if raw.family == 4 then
-%s
-    elseif raw.family == 6 then
-%s
-    end
-    out[i] = class
-  end
-end]]
+-- Loops over a batch, each short, so that the processor has many events in hand while memory answers for the first of
+-- them. `split` puts the addresses of the two families into arrays of their own; `level4` and `level6` take each
+-- address one node further, once for each level of the tree; `settle` puts the classes where they belong, and looks at
+-- each, so that it is in a cache by the time it is needed (the result is there for the compiler to keep that). None has
+-- a branch: which family it is and whether there is an entry depends on the traffic, and a compiled loop that has to
+-- guess is several times slower than one that goes all the way each time.
+local LOOPS = [=[
+local bit, ffi, hash, slot, table4, nodes4, table6, nodes6, sets, base, offset, at4, at6 = ...
+local band, bor, bxor = bit.band, bit.bor, bit.bxor
+local lshift, rshift, tobit = bit.lshift, bit.rshift, bit.tobit
+local slots4, last4, displacements4, shift4 = table4.slots, table4.last, table4.displacements, table4.bucket_shift
+local slots6, last6, displacements6, shift6 = table6.slots, table6.last, table6.displacements, table6.bucket_shift
+local index4, keys4, found4, turn4 = at4.index, at4.keys, at4.tags, at4.nodes
+local index6, keys6, found6, turn6 = at6.index, at6.keys, at6.tags, at6.nodes
+local none = lshift(base, TAG_SHIFT)
+local cast, bytes, longs = ffi.cast, ffi.typeof("const uint8_t *"), ffi.typeof("const uint64_t *")
 
---- { search = function(offset), class_of = function(net) }. search makes a function (count, raws, count, out) that
+local function split(...) -- see compiler.lua
+  local events, count, out = ...
+  local n4, n6 = 0, 0
+  for i = 0, count - 1 do
+    local event = events[i]
+    local w, family = cast(longs, cast(bytes, event) + offset), event.family
+    index4[n4], keys4[n4], found4[n4], turn4[n4] = i, w[0], none, ROOT
+    index6[n6], found6[n6], turn6[n6] = i, none, ROOT
+    local key = keys6[n6].words
+    key[0], key[1] = w[0], w[1]
+    n4 = tobit(n4 + rshift(bxor(family, 4) - 1, 31))
+    n6 = tobit(n6 + rshift(bxor(family, 6) - 1, 31))
+    out[i] = base
+  end
+  return n4, n6
+end
+
+local function level4(...)
+  local count = ...
+  local keys, nodes = keys4, nodes4 -- of this loop: upvalues that are structs are looked at anew each time
+  for k = 0, count - 1 do
+    local number = turn4[k]
+    local node = nodes[number]
+    local x = band(keys[k], node.mask[0])
+    local h, g = hash(x, 0ULL, node.salt)
+    local at = lshift(slot(g, displacements4[rshift(h, shift4)], last4), 1)
+    local tag, found = slots4[at + 1], found4[k]
+    local unlike = bor(bxor(slots4[at], tobit(x)), band(bxor(tag, number), TAG_NODE))
+    unlike = rshift(bor(unlike, 0 - unlike), 31)
+    found4[k] = bxor(found, band(bxor(found, tag), unlike - 1))
+    turn4[k] = node.next[1 - unlike]
+  end
+end
+
+local function level6(...)
+  local count = ...
+  local keys, nodes = keys6, nodes6 -- of this loop: upvalues that are structs are looked at anew each time
+  for k = 0, count - 1 do
+    local number, key = turn6[k], keys[k].words
+    local node = nodes[number]
+    local x, y = band(key[0], node.mask[0]), band(key[1], node.mask[1])
+    local h, g = hash(x, y, node.salt)
+    local n = slot(g, displacements6[rshift(h, shift6)], last6)
+    local at = slots6 + tobit(lshift(n, 2) + n)
+    local tag, found, words = at[4], found6[k], cast(longs, at)
+    local other = bor(bxor(words[0], x), bxor(words[1], y))
+    local unlike = bor(tobit(other), tobit(rshift(other, 32)), band(bxor(tag, number), TAG_NODE))
+    unlike = rshift(bor(unlike, 0 - unlike), 31)
+    found6[k] = bxor(found, band(bxor(found, tag), unlike - 1))
+    turn6[k] = node.next[1 - unlike]
+  end
+end
+
+local function settle(...)
+  local count, index, tags, out = ...
+  local rows, seen = sets.rows, 0
+  for k = 0, count - 1 do
+    local class = lshift(rshift(tags[k], 8), 8 - TAG_SHIFT)
+    out[index[k]] = class
+    seen = bxor(seen, rows[class])
+  end
+  return seen
+end
+return split, level4, level6, settle]=]
+LOOPS = LOOPS:gsub("%u[%u_]+", { ROOT = 1, TAG_NODE = TAG_NODE, TAG_SHIFT = TAG_SHIFT })
+
+-- What is known of the addresses of one family in a batch: where each stands in it, the address, the tag found so far,
+-- and the node it has got to. What is not of the family is written behind the last one that is.
+local function in_hand(keys)
+  local room = BATCH + 1
+  return { index = int_array(room), keys = ffi.new(keys, room), tags = int_array(room), nodes = int_array(room) }
+end
+
+local function make_search(trees, at4, at6, loops)
+  local split, level4, level6, settle = loops[1].by_rounds, loops[2].by_rounds, loops[3].by_rounds, loops[4].by_rounds
+  local depth4, depth6 = trees[4].depth, trees[6].depth
+  return compiler.once(function(count, events, _, out)
+    local n4, n6 = split(count, events, count, out)
+    n4, n6 = fill_up(at4.index, n4, BATCH), fill_up(at6.index, n6, BATCH)
+    for _ = 1, depth4 do level4(n4, n4) end
+    for _ = 1, depth6 do level6(n6, n6) end
+    settle(n4, n4, at4.index, at4.tags, out)
+    settle(n6, n6, at6.index, at6.tags, out)
+  end)
+end
+
+--- { search = function(offset), class_of = function(net) }. search makes a function (count, events, count, out) that
 --- finds the classes of a batch, by the address that lies `offset` bytes into an event; class_of gives the class of a
 --- network that a rule names: the rules that hold all of it.
 function M.new(sets, base, holders)
@@ -205,15 +269,14 @@ function M.new(sets, base, holders)
   add_markers(entries, trees)
   give_classes(sets, base, entries)
   local table4, table6 = make_table(entries, 4, 1), make_table(entries, 6, 4)
-  local text = SEARCH:format(LOOK_UP[4]:rep(trees[4].depth), LOOK_UP[6]:rep(trees[6].depth))
   local flat4, flat6 = flatten(trees[4]), flatten(trees[6])
   local self, classes = {}, classes_by_key(entries)
 
   function self.class_of(net) return classes[key_of(net.family, net.bytes, net.len)] end
   function self.search(offset)
-    local loops = compiler.loops(text, "=networks", bit, ffi, perfect_hash.hash, perfect_hash.slot, table4, flat4,
-      table6, flat6, base, offset / 4)
-    return loops[1].by_rounds
+    local at4, at6 = in_hand("uint64_t[?]"), in_hand("struct { uint64_t words[2]; }[?]")
+    return make_search(trees, at4, at6, compiler.loops(LOOPS, "=networks", bit, ffi, perfect_hash.hash,
+      perfect_hash.slot, table4, flat4, table6, flat6, sets, sets.place(base), offset, at4, at6))
   end
   return self
 end

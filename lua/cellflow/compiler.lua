@@ -53,6 +53,15 @@ function M.loops(text, name, ...)
   return out
 end
 
+--- Rounds of a loop over the first `count` of `list`, which are places in a batch: none, or M.FEW at least, of which
+--- those to spare go to `behind`, a place that is no event's. A few of many are not left to the interpreter so, which
+--- needs as long for one as the loop does for a hundred.
+M.fill_up = M.once(function(list, count, behind)
+  if count == 0 or count >= M.FEW then return count end
+  for i = count, M.FEW - 1 do list[i] = behind end
+  return M.FEW
+end)
+
 --- The loop of a batch: one() until state.index is state.count; one moves it on. Returns the loop and its twin for less
 --- than M.FEW rounds, which goes round no loop. The twin may be compiled, although nothing begins there: a trace that
 --- begins in one(), behind a branch, goes on into what called it, and is given up when that must not be compiled, four

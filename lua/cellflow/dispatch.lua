@@ -170,12 +170,12 @@ function M.new(core, setup)
   local one = any and event_taker(self) or self.rules.any and ruleset.taker(self.rules, self) or plain_taker(self)
   local state, capture = self.state, self.faults.capture
   local loop, few = compiler.batch_loop(state, one)
-  local rules, raws, handles = self.rules, self.raws, self.handles
+  local rules, events, raws, handles = self.rules, batch.events, self.raws, self.handles
 
   --- Decide and end the first `count` events of the batch.
   local run = compiler.once(function(count)
     state.index, state.count, state.step, state.at = 0, count, START, 0
-    rules.decide(raws, handles, count)
+    rules.decide(events, handles, count)
     local ok, err = xpcall(count < compiler.FEW and few or loop, capture)
     while not ok do
       after_error(self, err)

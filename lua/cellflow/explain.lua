@@ -22,21 +22,17 @@ local function note(self, step, phase)
   return step
 end
 
-local function stop()
-  -- From now on at every instruction: a pcall of the policy's own would swallow an error that comes only once.
-  debug.sethook(stop, "", 1)
-  error(("still running after %d million instructions; is there a loop without an end?"):format(M.STEPS_MAX / 1e6), 0)
-end
-
 -- `hook`, noted as a step; answered(step, ...) tells what it returned.
 local function listened(self, phase, step_of, hook, answered)
   return function(...)
     self.phase = phase
     local step = note(self, step_of())
     self.asked = step
-    debug.sethook(stop, "", M.STEPS_MAX)
+    self.guard.begin(step.place or "?", phase)
+    limit.begin(M.STEPS_MAX, limit.SECONDS)
     local a, b, c = hook(...)
-    debug.sethook()
+    limit.finish()
+    self.guard.finish()
     answered(step, { a, b, c }, ...)
     return a, b, c
   end
@@ -95,7 +91,7 @@ end
 function M.counted(faults)
   local capture = faults.capture
   function faults.capture(err)
-    debug.sethook()
+    limit.finish()
     return capture(err)
   end
   return faults
@@ -106,6 +102,7 @@ local function listen_to_errors(self, faults)
   local settle = faults.settle
   function faults.settle(...)
     local where, text = settle(...)
+    self.guard.finish()
     local step = self.asked or note(self, { step = "error" })
     step.error, step.place = text, where
     step.answer, step.reason_code, step.rule, step.key = nil, nil, nil, nil
@@ -191,10 +188,10 @@ end
 --- "explain" and is spent afterwards. Returns { event = its fields, steps = list in order, ending = record, line,
 --- suppressed, deduplicated or failed, line = what is written or nil, answer = { decision, reason_code, rule },
 --- disagreement = text or nil }. A step has step and, where it has them: place, name, answer, reason_code, rule, key,
---- seconds, given, matches, unmet, skipped, error, line.
-function M.run(host)
+--- seconds, given, matches, unmet, skipped, error, line. `guard` (last_words.lua) is told around each call.
+function M.run(host, guard)
   local setup, dispatcher = host.setup, host.dispatcher
-  local self = { core = host.core, steps = {}, phase = "start", asked = nil, ending = nil, line = nil }
+  local self = { core = host.core, guard = guard, steps = {}, phase = "start", asked = nil, ending = nil, line = nil }
   local raw, ev = dispatcher.raws[0], dispatcher.handles[0]
   listen_to_core(self, host.listen)
   listen_to_errors(self, setup.faults)

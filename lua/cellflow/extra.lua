@@ -51,7 +51,7 @@ function M.new(core, phase, encoder, later)
       write(what, #what)
     elseif type(what) == "table" then
       emit_table(what)
-    elseif type(what) == "cdata" then
+    elseif type(what) == "cdata" and not options.is_cdata_number(what) then
       place.raise("emit takes a record, a table or text; of a flow event emit ev:copy()")
     else
       place.raise("emit takes a record, a table or text, got " .. options.describe(what))

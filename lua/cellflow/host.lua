@@ -9,6 +9,7 @@ local compiler = require("cellflow.compiler")
 local dispatch = require("cellflow.dispatch")
 local event = require("cellflow.event")
 local fault = require("cellflow.fault")
+local holder = require("cellflow.holder")
 local json = require("cellflow.json")
 local limit = require("cellflow.limit")
 local log = require("cellflow.log")
@@ -27,6 +28,7 @@ local words = require("cellflow.words")
 local M = {}
 
 M.LOAD_STEPS_MAX = 1e8 -- instructions while the file is read: about a second
+M.LOAD_SECONDS_MAX = 8 -- of processor time; the supervisor waits for ten
 
 local function text_of(chars)
   if chars[0] ~= 0 then return ffi.string(chars) end
@@ -65,7 +67,7 @@ local function read_file(self, chunk, file)
     failure = placed and text or where .. ": " .. text
   end
   jit.off(chunk, true)
-  local ok, _, err = limit.call(chunk, note, M.LOAD_STEPS_MAX)
+  local ok, _, err = limit.call(chunk, note, M.LOAD_STEPS_MAX, M.LOAD_SECONDS_MAX)
   jit.on(chunk, true)
   if not ok then
     self.relieve(err)
@@ -81,7 +83,7 @@ local function load_policy(self, text, file, args, plan, read_include)
   local more = vocabulary.new(self.core, plan, { encoder = encoder, file = file, read_include = read_include })
   for name, word in pairs(more.words) do declaring[name] = word end
   local box = sandbox.new({ words = declaring, args = args, plain = plain, json_encode = encoder.encode,
-    log = log.new(self.core) })
+    log = log.new(asks.log_core(self.core, self.purpose, self)) })
   if text then
     local chunk, wrong = sandbox.compile(text, file, box.env)
     if not chunk then error(wrong, 0) end
@@ -94,6 +96,19 @@ local function load_policy(self, text, file, args, plan, read_include)
   return box, encoder, plain, more, ruleset.new(rules)
 end
 
+-- The policy's functions as they were written, whatever will be put in their places.
+local function functions_of(box, more)
+  local list = {}
+  local function add(title, home, fn) list[#list + 1] = { title = ("%s at %s"):format(title, home), fn = fn } end
+  for _, name in ipairs(sandbox.HOOKS) do
+    if box.hooks[name] then add(name, box.places[name] or "?", box.hooks[name]) end
+  end
+  for _, entries in ipairs({ more.handlers.list, more.timers.list }) do
+    for _, entry in ipairs(entries) do add(entry.title, entry.place, entry.fn) end
+  end
+  return list
+end
+
 local function assemble(self, box, encoder, plain, more, rules)
   local answer = { decision = false, reason = false, rule = false, place = false, error_place = false }
   local core = self.core
@@ -102,7 +117,7 @@ local function assemble(self, box, encoder, plain, more, rules)
     prefix_rule = core.cf_prefix_rule })
   local its_record = record.new(core, encoder, answer, cells, metadata)
   plain[its_record.proxy] = { walk = its_record.plain, json = its_record.json }
-  self.names = box.names
+  self.names, self.functions = box.names, functions_of(box, more)
   self.setup = { hooks = box.hooks, places = box.places, record = its_record, answer = answer,
     faults = asks.counted(fault.new(core), self.purpose), rules = rules, handlers = more.handlers, clock = more.clock,
     timers = more.timers, progress = progress.new(core),
@@ -120,12 +135,14 @@ end
 ---   load(text, file, args, plan, read_include)  read a policy; text nil: the default mapping. args: table of texts.
 ---     plan: a struct cf_plan * or its address as a number; not kept. read_include(path) -> text, or nil and why not.
 ---     Raises one line "file:line: what".
----   select(words)  before load: what of the output to show (selection.lua); returns nil, or what is wrong
+---   select(words[, now, is_live])  before load: what of the output to show (selection.lua); returns what is wrong, or
+---     the time of --until, or nil
 ---   bind(plan)     take cell and interface names from this plan, whose order events follow; load has done it once
 ---   batch(count)   decide the first `count` events of the batch; raises nothing for a faulty hook
 ---   count_traces() core counts what the compiler does from now on
 ---   slow(seconds, bound)  a batch took that long (slow.lua); true: tell me of the next one as well
 ---   moment(kind, now, lost, total)  what happens between batches (moments.lua); the time of the next timer, or 0
+---   holder()       which local of the policy holds most memory (holder.lua), as text, or nil
 ---   stop()         log what is left to say; returns the script errors by place
 ---   check()        list of error lines and list of warnings (check.lua); overwrites the batch
 ---   ask(what, plan, texts)  what a verb of one shot wants to know (asks.lua) -> number, text or nil
@@ -154,10 +171,11 @@ function M.new(core, purpose)
     assemble(self, box, encoder, plain, more, rules)
     self.given = nil
   end
-  function host.select(given)
-    local ok, found = pcall(selection.read, self.core, given, os.time())
+  function host.select(given, now, is_live)
+    local ok, found = pcall(selection.read, self.core, given, now or os.time(), is_live)
     if ok then
       self.selection = found
+      return found and found.before
     elseif type(found) == "table" and found.usage then
       return found.usage
     else
@@ -168,6 +186,7 @@ function M.new(core, purpose)
   function host.count_traces() compiler.count(core) end
   host.slow = compiler.once(function(seconds, bound) return self.slow(seconds, bound) end)
   function host.moment(kind, now, lost, total) return self.moment(kind, now, lost, total) end
+  function host.holder() return self.functions and holder.name(self.functions) end
   function host.stop() return self.setup and self.setup.faults.report() or {} end
   function host.check() return asks.check(self) end
   function host.ask(what, plan, texts) return asks[what](self, plan_pointer(plan), texts) end

@@ -3,6 +3,7 @@
 -- through core, which makes strict JSON of any bytes. Records without changes never come here; C writes them.
 local ffi = require("ffi")
 local compiler = require("cellflow.compiler")
+local options = require("cellflow.options")
 local place = require("cellflow.place")
 
 local concat, format = table.concat, string.format
@@ -88,8 +89,10 @@ function encode(self, value, depth)
   if kind == "boolean" then return (tostring(value)) end
   if kind == "nil" then return "null" end
   if kind == "table" then return (encode_table(self, value, depth)) end
-  if kind == "cdata" then fail("a flow event is not a table; use ev:copy()") end
-  return fail(format("a %s has no JSON form", kind))
+  if kind == "cdata" and not options.is_cdata_number(value) then
+    fail("a flow event is not a table; use ev:copy()")
+  end
+  return fail(format("%s has no JSON form", options.describe(value)))
 end
 
 --- `members` (a list of names) of the table-like `from`, in that order; nil ones are left out. `depth` of `from` when

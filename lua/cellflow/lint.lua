@@ -6,7 +6,6 @@ local bit = require("bit")
 local local_hooks = require("cellflow.local_hooks")
 local sandbox = require("cellflow.sandbox")
 local place = require("cellflow.place")
-local suggest = require("cellflow.suggest")
 
 local util = require("jit.util")
 local funcbc, funck, funcinfo = util.funcbc, util.funck, util.funcinfo
@@ -47,7 +46,7 @@ end
 
 local function wrong_read(self, name, names)
   if self.known[name] then return nil end
-  return ('undefined name "%s"%s'):format(name, suggest.hint(name, names))
+  return sandbox.undefined(name, names)
 end
 
 local function wrong_write(self, name)

@@ -13,8 +13,19 @@ function M.describe(value)
   if kind == "nil" then return "nil" end
   if kind == "string" then return #value <= 80 and ('"%s"'):format(value) or '"' .. value:sub(1, 77) .. '..."' end
   if kind == "number" or kind == "boolean" then return tostring(value) end
-  if kind == "cdata" then return "a flow event" end
+  if kind == "cdata" then return M.describe_cdata(value) end
   return "a " .. kind
+end
+
+--- Whether a cdata is a number of LuaJIT's own kind (1LL, 1ULL, 1i), for which policies have no use; else it is an
+--- event.
+function M.is_cdata_number(value) return tostring(value):find("^[%d%-]") ~= nil end
+
+function M.describe_cdata(value)
+  if not M.is_cdata_number(value) then return "a flow event" end
+  local text = tostring(value)
+  local suffix = text:match("U?LL$")
+  return text .. (suffix and (" (leave out the %s)"):format(suffix) or " (a complex number)")
 end
 
 local function sorted_keys(map)

@@ -8,6 +8,7 @@ local compiler = require("cellflow.compiler")
 local event = require("cellflow.event")
 local json = require("cellflow.json")
 local names_module = require("cellflow.names")
+local options = require("cellflow.options")
 local place = require("cellflow.place")
 local suggest = require("cellflow.suggest")
 
@@ -137,7 +138,9 @@ local function write(self, name, value)
   if type(name) ~= "string" then
     place.raise(("a record's members are named by text, got a %s"):format(type(name)))
   end
-  if type(value) == "cdata" then
+  if type(value) == "cdata" and options.is_cdata_number(value) then
+    place.raise(("record.%s cannot be %s"):format(name, options.describe(value)))
+  elseif type(value) == "cdata" then
     place.raise(("record.%s cannot be a flow event, which is valid during the call only"):format(name))
   end
   self.changes = self.changes or {}

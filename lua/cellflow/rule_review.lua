@@ -80,16 +80,16 @@ end
 
 -- Calls fn(number) for the rules of all classes in their order until it answers; returns the answer.
 local function each_common(sets, classes, fn)
-  local rows, words = sets.rows, sets.words
+  local rows = sets.rows
   local pages = common(rows, classes, function(class) return class end)
   local page, filled, word, both, low
   while pages ~= 0 do
     page, pages = lowest(pages)
-    local at = 1 + 2 * page
-    filled = common(rows, classes, function(class) return class + at + 1 end)
+    local function about(class) return rows[class + 1] + 2 * page end
+    filled = common(rows, classes, function(class) return about(class) + 1 end)
     while filled ~= 0 do
       word, filled = lowest(filled)
-      both = common(words, classes, function(class) return rows[class + at] + word end)
+      both = common(rows, classes, function(class) return rows[about(class)] + word end)
       while both ~= 0 do
         low, both = lowest(both)
         local answer = fn(page * class_sets.PAGE_RULES + word * 32 + low + 1)
@@ -119,11 +119,10 @@ local function review_rule(self, number, warn)
   if why_never then return warn(("%s: %s never applies: %s"):format(rule.place, title(rule), why_never)) end
   local other = number > 1 and covered_by(self, number)
   if not other then return end
-  local same = M.covers(rule.match, other.match)
-  local why = same and (rule.decision == other.decision and "has the same match" or
-    "has the same match and decides otherwise") or "matches all that it matches"
-  warn(("%s: %s never applies: %s at %s comes first and %s"):format(rule.place, title(rule), title(other), other.place,
-    why))
+  local why = M.covers(rule.match, other.match) and "has the same match" or "matches all that it matches"
+  local conflict = rule.decision ~= other.decision and " and decides otherwise" or ""
+  warn(("%s: %s never applies: %s at %s comes first and %s%s"):format(rule.place, title(rule), title(other),
+    other.place, why, conflict))
 end
 
 -- After a rule that matches everything, alone or with those before it, nothing is asked any more: one line for all of

@@ -28,7 +28,7 @@ local function kept_decisions(rules, intern, is_shared)
 end
 
 local function no_rules(default)
-  return { list = {}, default = default, decided = ffi.new("int32_t[?]", C.CF_BATCH_MAX), decide = function() end,
+  return { list = {}, default = default, decided = ffi.new("int32_t[?]", C.CF_BATCH_MAX + 1), decide = function() end,
     bind = function() end, any = default ~= nil }
 end
 
@@ -37,7 +37,7 @@ end
 ---   list                         rules by number: { decision =, reason =, name =, place = }
 ---   default                      the same without a name, or nil
 ---   decided                      by index in the batch: number of the rule, 0: none. Filled by decide
----   decide(raws, handles, count)
+---   decide(events, handles, count)
 ---   bind(cells)                  to be called before decide, and whenever the cells changed
 function M.new(declared)
   local list = declared.list
@@ -45,7 +45,7 @@ function M.new(declared)
   local self = no_rules(declared.default)
   local index, decided = rule_index.new(list), self.decided
   self.list, self.index, self.bind, self.any = list, index, index.bind, true
-  self.decide = compiler.once(function(raws, handles, count) index.run(raws, handles, count, decided) end)
+  self.decide = compiler.once(function(events, handles, count) index.run(events, handles, count, decided) end)
   return self
 end
 

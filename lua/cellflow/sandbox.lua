@@ -126,6 +126,19 @@ local function define_hook(self, name, fn)
   rawset(self.words, name, fn)
 end
 
+-- What policies have in place of what plain Lua has.
+local INCLUDE, NO_METATABLES = 'include "FILE" reads another file', "policies have no metatables"
+local INSTEAD = { os = "the time is ev.time, or what a timer is given", xpcall = "pcall is there",
+  io = "emit and log write, include reads a file of the policy", require = INCLUDE, dofile = INCLUDE,
+  loadfile = INCLUDE, load = INCLUDE, loadstring = INCLUDE, setmetatable = NO_METATABLES,
+  getmetatable = NO_METATABLES }
+
+--- What is wrong with reading the global `name`, where `names` are defined.
+function M.undefined(name, names)
+  local instead = INSTEAD[name]
+  return ('undefined name "%s"%s'):format(name, instead and (" (%s)"):format(instead) or suggest.hint(name, names))
+end
+
 --- What is wrong with assigning the global `name`.
 function M.refused(name)
   return ('global "%s" may not be assigned; write local %s, or one of the hooks %s%s'):format(name, name,
@@ -150,7 +163,7 @@ function M.new(parts)
   self.names = names
   setmetatable(self.words, {
     __index = function(_, name)
-      place.raise(('undefined name "%s"%s'):format(tostring(name), suggest.hint(name, names)))
+      place.raise(M.undefined(tostring(name), names))
     end,
   })
   self.env = setmetatable({}, {

@@ -15,7 +15,7 @@ local C = ffi.C
 local M = {}
 
 local PROTOCOLS = { icmp = 1, tcp = 6, udp = 17, icmpv6 = 58 }
-local AGO = { s = 1, m = 60, h = 3600, d = 86400 }
+local SECONDS = { s = 1, m = 60, h = 3600, d = 86400 }
 
 -- Each option: the fields one of which must match, and whether commas stand between values.
 local FIELDS = {
@@ -83,13 +83,13 @@ local function decisions(texts)
   return set_of(list)
 end
 
--- Seconds since 1970 of "5m" (ago), a time of day or a number of seconds.
+-- Seconds since 1970 of "5m" (ago), "+5m" (in), a time of day or a number of seconds.
 local function moment(texts, option, now)
   if #texts > 1 then usage("--%s: given more than once", option) end
-  local count, unit = texts[1]:match("^(%d+%.?%d*)([smhd])$")
-  if count then return now - tonumber(count) * AGO[unit] end
+  local sign, count, unit = texts[1]:match("^(%+?)(%d+%.?%d*)([smhd])$")
+  if count then return now + (sign == "+" and 1 or -1) * tonumber(count) * SECONDS[unit] end
   local ns, wrong = wall_time.parse(texts[1])
-  if not ns then usage("--%s: %s, or how long ago, like 30s, 5m, 2h, 1d", option, wrong) end
+  if not ns then usage("--%s: %s, or how long ago, like 30s, 5m, 2h, 1d, or in how long, like +5m", option, wrong) end
   return tonumber(ns) / 1e9
 end
 
@@ -107,8 +107,9 @@ local function read_where(core, texts)
 end
 
 --- What the command line selects, checked: `words` is a list { option, value, option, value, ... } without dashes,
---- `now` seconds since 1970. Raises { usage = text }, or returns nil when there is nothing to select.
-function M.read(core, words, now)
+--- `now` seconds since 1970; `is_live`: of what is to come, so that --until must lie behind `now`. Raises
+--- { usage = text }, or returns nil when there is nothing to select; its `before` is the time of --until.
+function M.read(core, words, now, is_live)
   local given, option_of = {}, {}
   for i = 1, #words, 2 do
     local name = words[i] == "select-cell" and "cell" or words[i]
@@ -124,6 +125,9 @@ function M.read(core, words, now)
   self.reasons, self.rules = given.reason and set_of(given.reason), given.rule and set_of(given.rule)
   self.since = given.since and moment(given.since, "since", now)
   self.before = given["until"] and moment(given["until"], "until", now)
+  if is_live and self.before and self.before <= now then
+    usage("--until: %s is over already; in five minutes is +5m", given["until"][1])
+  end
   self.where = given.where and read_where(core, given.where)
   return self
 end

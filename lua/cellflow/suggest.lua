@@ -1,11 +1,18 @@
 -- SPDX-License-Identifier: MIT
 -- The nearest right name for a wrong one, for every "did you mean". Distance is Damerau-Levenshtein (a swap of
--- neighbours is one step). Knows nothing of what the names mean.
+-- neighbours is one step). Of what names mean it knows only what other tools call the same.
 local M = {}
 
 -- A word that is cut short ("nflg" for "nflog_group") is near a beginning of the name; a whole name is nearer.
 local CUT_PENALTY = 0.5
 local CUT_MIN = 4 -- shorter words are near the beginning of almost anything
+
+-- tcpdump's, nft's, hubble's and others' words, in lower case.
+local ELSEWHERE = { dport = "dst_port", sport = "src_port", port = "dst_port", daddr = "dst_addr", saddr = "src_addr",
+  dst = "dst_addr", src = "src_addr", dst_ip = "dst_addr", src_ip = "src_addr", dstip = "dst_addr",
+  srcip = "src_addr", dest = "dst_addr", destination = "dst_addr", ip = "dst_addr", l4proto = "protocol",
+  proto = "protocol", iface = "interface", oif = "interface", iif = "interface", dev = "interface",
+  bytes = "byte_count", packets = "packet_count", pkts = "packet_count", flags = "tcp_flags", cell = "cell_id" }
 
 local function next_row(word, name, i, row, above, above2)
   row[0] = i
@@ -32,8 +39,17 @@ function M.distance(word, name)
   return above[#name], cut
 end
 
+local function from_elsewhere(word, names)
+  local ours = type(word) == "string" and ELSEWHERE[word:lower()]
+  for i = 1, ours and #names or 0 do
+    if names[i] == ours then return ours end
+  end
+end
+
 --- The entry of the list `names` that is nearest to `word`, or nil when none is near enough to be meant.
 function M.nearest(word, names)
+  local ours = from_elsewhere(word, names)
+  if ours then return ours end
   if type(word) ~= "string" or #word < 3 or #word > 64 then
     return nil
   end

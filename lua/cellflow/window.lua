@@ -13,6 +13,10 @@ M.SECONDS_MAX = 366 * 86400
 local SLOTS_FIRST = 64
 local slots_type = ffi.typeof("struct cf_window_slot[?]")
 
+--- What is behind a window that the policy has, for whoever asks what holds its memory.
+local behind = setmetatable({}, { __mode = "k" })
+function M.state_of(object) return behind[object] end
+
 local function check_key(name, key)
   if type(key) ~= "string" and type(key) ~= "number" then
     place.raise(("window:%s takes a key (text or number), got %s"):format(name, options.describe(key)))
@@ -117,7 +121,9 @@ function M.new(core, phase, clock, strict)
     end
     local self = { slots = slots_type(SLOTS_FIRST), room = SLOTS_FIRST, used = 0, of = {}, keys = {}, hand = 0,
       forgotten = 0 }
-    return strict("a window", members_of(core, phase, clock, self, seconds / C.CF_WINDOW_BUCKETS))
+    local object = strict("a window", members_of(core, phase, clock, self, seconds / C.CF_WINDOW_BUCKETS))
+    behind[object] = self
+    return object
   end
 end
 

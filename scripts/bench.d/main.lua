@@ -7,7 +7,7 @@ local system = require("system")
 local results = require("results")
 local slices = require("slices")
 
-local PARTS = { "hook", "drain", "packets", "latency", "cells", "nflog", "rules" }
+local PARTS = { "hook", "drain", "packets", "latency", "tcp", "cells", "nflog", "rules", "recording", "diff" }
 
 local function first_line(path, pattern)
   for line in io.lines(path) do

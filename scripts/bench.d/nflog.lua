@@ -100,7 +100,7 @@ local function measure(here, rate, seconds, times, buffer)
   system.sleep(0.1)
   socket:count(BITE)
   local numbers, sent = socket:numbers(), here:counters().sent.packets
-  local exact = sent == numbers.packets + numbers.lost
+  local exact = sent == numbers.packets + numbers.lost and numbers.unsettled == 0
   print(("%7d/s wanted, %7d/s logged: %8d = %8d seen + %7d lost %s; %4d overruns, %5d wake-ups, reader %3d ns CPU a "
     .. "packet (%.1f %% of a core)"):format(rate * times, sent / (latest - begun), sent, numbers.packets, numbers.lost,
     exact and "exactly" or "NOT", numbers.overruns, wakes, cpu / numbers.packets * 1e9, cpu / (latest - begun) * 100))

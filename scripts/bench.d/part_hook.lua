@@ -61,7 +61,7 @@ local function open()
   bpf.set_initial(object, ".rodata.config", config, ffi.sizeof(config))
   bpf.load(object)
   local self = { object = object, ring_bytes = bpf.max_entries(object, "FLOW_EVENTS"), run = {} }
-  self.flows_len = SETS * ffi.sizeof("struct cf_flow_set")
+  self.flows_len = helper.core.cf_flow_entries_of(SETS) * ffi.sizeof("struct cf_flow_set")
   self.flows = ffi.C.mmap(nil, self.flows_len, 3, 1, bpf.map_fd(object, "FLOWS"), 0)
   assert(self.flows ~= ffi.cast("void *", -1), "mmap of FLOWS")
   self.consumer, self.producer = bpf.map_ring(bpf.map_fd(object, "FLOW_EVENTS"), self.ring_bytes)

@@ -50,8 +50,9 @@ local function fill(r, raw, near)
   local rule = r:pick(near)
   local miss = r:below(4)
   local _, elsewhere = network(r)
-  recording.fill(raw, { dst = miss == 0 and elsewhere() or rule.address(), protocol = rule.protocol,
-    dst_port = miss == 1 and 1 or rule.port, seq = 1 })
+  local address = miss == 0 and elsewhere() or rule.address()
+  recording.fill(raw, { src = address:find(":", 1, true) and "fd00::1" or "10.0.0.1", dst = address,
+    protocol = rule.protocol, dst_port = miss == 1 and 1 or rule.port, seq = 1 })
 end
 
 local function prepare(count)
@@ -95,8 +96,9 @@ function M.run(options)
   end
   return { title = "Rules", checks = { { what = "deciding an event with 10,000 rules, of that with 10",
       value = result:ratio(names[#names], names[1], "ns"), must = 1.5, aim = 1.1,
-      cause = "Rules are looked up, not gone through; with more of them the tables are larger than the caches, and "
-      .. "more lengths of networks are in use." } },
+      cause = "An event takes as many look-ups as with 10 rules (one in ten looks at a second word), but in tables of "
+      .. "a megabyte, in no order: also addresses that no rule names do. Those of 10 rules stay in the first cache, "
+      .. "these in the second or third, of which others on the machine take their part: they grow with its load." } },
     about = "Networks of both families, most with a port and a protocol; half of the events meet the rule they were "
       .. "made from, the others miss it by port or address. Only the decision: the record is not made.",
     tables = { { head = { "rules", "CPU ns an event", "of 10 rules", "ms to load" }, rows = rows } },

@@ -49,6 +49,7 @@ local function verdict(check)
   if not value then return "not measured" end
   local function reaches(goal) return goal and (check.more and value >= goal or not check.more and value <= goal) end
   if reaches(check.aim) then return "met, and what it aims for" end
+  if not check.must then return "" end
   return reaches(check.must) and "met" or "**missed**"
 end
 M.verdict = verdict
@@ -88,12 +89,30 @@ local function part_text(lines, name, part)
     m.discarded, m.kept_stolen, m.seconds, m.quick and ", --quick" or "")
 end
 
+-- All names of objects in a value, in one order, so that a file differs only where its values do.
+local function key_order(value)
+  local seen, list = { title = true, about = true, checks = true }, {}
+  local function collect(it)
+    if type(it) ~= "table" then return end
+    for key, inner in pairs(it) do
+      if type(key) == "string" and not seen[key] then
+        seen[key] = true
+        list[#list + 1] = key
+      end
+      collect(inner)
+    end
+  end
+  collect(value)
+  table.sort(list)
+  for i, name in ipairs({ "title", "about", "checks" }) do table.insert(list, i, name) end
+  return list
+end
+
 --- Add parts (name -> part) to what is there, write everything anew. `order`: all names.
 function M.write(parts, order)
   local all = read(M.directory .. "/results.json") or {}
   for name, part in pairs(parts) do all[name] = part end
-  write(M.directory .. "/results.json", dkjson.encode(all, { indent = true,
-    keyorder = { "title", "about", "checks" } }))
+  write(M.directory .. "/results.json", dkjson.encode(all, { indent = true, keyorder = key_order(all) }))
   all = read(M.directory .. "/results.json")
   local lines = { "# Results\n\nWritten by `scripts/bench`, from `bench/results.json`; every number is a median, in "
     .. "brackets the quartiles. Ratios are of slices of one run that alternated. What each part is for, and where the "

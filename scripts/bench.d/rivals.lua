@@ -53,6 +53,31 @@ plugin_buffer_size: 65536
 pcap_filter: udp
 ]]
 
+-- Who has no kernel probes has the tracepoint where a packet leaves. The shell mounts what bpftrace reads it from.
+local BPFTRACE = [[
+tracepoint:net:net_dev_start_xmit {
+  $skb = (struct sk_buff *)args->skbaddr;
+  $udp = (struct udphdr *)($skb->head + $skb->transport_header);
+  if (args->protocol == 0x800) {
+    $ip = (struct iphdr *)($skb->head + $skb->network_header);
+    if ($ip->protocol == 17) {
+      printf("%s:%d > %s:%d udp\n", ntop($ip->saddr), bswap($udp->source), ntop($ip->daddr), bswap($udp->dest));
+    }
+  }
+  if (args->protocol == 0x86dd) {
+    $ip6 = (struct ipv6hdr *)($skb->head + $skb->network_header);
+    if ($ip6->nexthdr == 17) {
+      printf("%s:%d > %s:%d udp\n", ntop($ip6->saddr.in6_u.u6_addr8), bswap($udp->source),
+        ntop($ip6->daddr.in6_u.u6_addr8), bswap($udp->dest));
+    }
+  }
+}
+]]
+local BPFTRACE_SHELL = [[
+mount -t tracefs nodev /sys/kernel/tracing
+BPFTRACE_PERF_RB_PAGES=4096 exec bpftrace %s.bt >%s
+]]
+
 local function write(path, text)
   local file = assert(io.open(path, "w"))
   assert(file:write(text))
@@ -107,7 +132,8 @@ local function in_cell(here, command, out)
   return here:start("cell", ("sh -c 'exec %s >%s'"):format(command, out))
 end
 
--- name -> { start(here, out) -> process, line = what a record's line has, settle = seconds that it may be silent }
+-- name -> { start(here, out) -> process, line = what a record's line has, settle = seconds that it may be silent,
+-- starts = seconds until it listens }
 local RIVALS = {
   ["tcpdump -l -n"] = { line = " > ", settle = 1.2, start = function(here, out)
     return in_cell(here, "tcpdump -l -n -B 16384 -Q out -i eth0 udp", out)
@@ -124,6 +150,11 @@ local RIVALS = {
       write(path, ULOGD:format(out .. ".log", machine, machine, machine, machine, machine, out))
       return here:start("cell", "/usr/sbin/ulogd -c " .. path)
     end },
+  ["bpftrace"] = { line = " > ", starts = 4, start = function(here, out)
+    write(out .. ".bt", BPFTRACE)
+    write(out .. ".sh", BPFTRACE_SHELL:format(out, out))
+    return here:start("cell", "unshare -m sh " .. out .. ".sh")
+  end },
   ["pmacctd JSON"] = { line = "{", settle = 2.2, start = function(here, out)
     write(out .. ".conf", PMACCT:format(out))
     return here:start("cell", "/usr/sbin/pmacctd -f " .. out .. ".conf")
@@ -131,7 +162,8 @@ local RIVALS = {
 }
 
 local CELLFLOW = { line = '"network_flow_decision"' }
-M.names = { "cellflow", "pmacctd JSON", "tcpdump -l -n", "conntrack -E", "ulogd2 JSON", "tcpdump -w" }
+M.names = { "cellflow", "pmacctd JSON", "tcpdump -l -n", "conntrack -E", "ulogd2 JSON", "bpftrace",
+  "tcpdump -w" }
 
 --- Send from the cell: blast's report. options: { how = "raw" or "packet", flows =, each =, rate =, seed = }.
 function M.send(here, options)
@@ -166,7 +198,7 @@ end
 local function run_rival(here, name, options, out)
   local rival = RIVALS[name]
   local process = rival.start(here, out)
-  system.sleep(0.7) -- none of them says when it listens in a way that all versions share
+  system.sleep(rival.starts or 0.7) -- none of them says when it listens in a way that all versions share
   local before = cpu_of(process.pid)
   local sent = M.send(here, options)
   settle(out, rival.settle)

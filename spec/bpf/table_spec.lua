@@ -103,7 +103,7 @@ describe("the tc program's flow table, when it is full,", function()
 
   it("refuses a flow when all ways are being taken out, and counts its packet", function()
     fill()
-    local set = cell:table()[0]
+    local set = cell:tags()[0]
     for way = 0, 14 do set.tag[way] = ffi.C.CF_TAG_CLOSING end
     assert.equal(1, cell:egress(udp(100)).flow_full)
     assert.equal(0, #cell:events())
@@ -114,10 +114,10 @@ describe("the tc program's flow table, when it is full,", function()
 
   it("gives up on a set whose lock it does not get", function()
     cell:egress(udp(1))
-    cell:table()[0].lock = 1
+    cell:tags()[0].lock = 1
     assert.equal(1, cell:egress(udp(2)).flow_full)
     assert.equal(1, cell:egress(udp(1)).flow_hit)
-    cell:table()[0].lock = 0
+    cell:tags()[0].lock = 0
     assert.equal(2, cell:egress(udp(2)).flow_new)
   end)
 

@@ -75,7 +75,9 @@ describe("the flow tables of kernel and user space", function()
       end
       assert.same(told, told_by(cell))
       local sets, size = cell:table(), ffi.sizeof("struct cf_flow_set")
-      for i = 0, 1 do assert.is_true(ffi.string(sets + i, size) == ffi.string(memory + i, size), "set " .. i) end
+      for i = 0, 2 do -- two sets, and their tags
+        assert.is_true(ffi.string(sets + i, size) == ffi.string(memory + i, size), "set " .. i)
+      end
       local latest = cell.latest
       for _, name in ipairs({ "flow_hit", "flow_evicted", "flow_reused" }) do
         assert.is_true(latest[name] > 10, name)

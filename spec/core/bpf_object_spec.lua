@@ -57,7 +57,7 @@ describe("the built-in object", function()
     assert.is_true(ring >= 0 and maps.flows_fd >= 0 and maps.wake_fd >= 0)
     assert.equal(1, ffi.C.fcntl(ring, 1)) -- FD_CLOEXEC
     assert.same({ type = 27, id = map_info(ring).id, max_entries = 131072 }, map_info(ring))
-    assert.equal(256, map_info(maps.flows_fd).max_entries) -- sets of 15, a power of two
+    assert.equal(256 + 8, map_info(maps.flows_fd).max_entries) -- sets of 15, a power of two, and their tags
     local second = assert(privileged.load(maps, { cell = 2, ring_bytes = 65536 }))
     assert.equal(ring, maps.ring_fd)
     assert.not_equal(map_info(first.stats_fd).id, map_info(second.stats_fd).id)
@@ -99,7 +99,16 @@ describe("the built-in object", function()
     local output = netns.must("setpriv --bounding-set=-all --inh-caps=-all --reuid=65534 --regid=65534 " ..
       "--clear-groups luajit spec/support/load_unprivileged.lua")
     assert.equal(ffi.C.CF_FAIL_UNSUPPORTED_HOST .. "\tloading BPF object (built in) is not permitted: " ..
-      "needs root, or CAP_BPF and CAP_NET_ADMIN\n", output)
+      "needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN\n", output)
+  end)
+
+  it("says that the verifier is stricter where it is", function()
+    for dropped, says in pairs({ ["-perfmon"] = "refused it: ", ["-sys_admin,-perfmon"] = "refused it (it is stricter "
+      .. "without CAP_PERFMON): " }) do
+      local output = netns.must(("setpriv --bounding-set=%s luajit spec/support/load_unprivileged.lua "
+        .. "%s/bpf/test/refused.bpf.o"):format(dropped, helper.build))
+      assert.matches("the kernel's verifier " .. says, output, 1, true)
+    end
   end)
 end)
 

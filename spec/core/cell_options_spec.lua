@@ -44,6 +44,7 @@ describe("options of a cell", function()
     { { tc = "clsact" }, "attach", C.CF_ATTACH_CLSACT + C.CF_CELL_GIVEN },
     { { events = "opened" }, "events", 2 }, { { events = "logged,closed,updated" }, "events", 28 },
     { { nflog_group = 65535 }, "nflog_group", 65535 }, { { hooks = "both" }, "hooks", 3 },
+    { { hooks = "egress,ingress" }, "hooks", 3 }, { { hooks = "ingress" }, "hooks", 2 },
   }) do
     local name, text = next(case[1])
     it(("--%s %s"):format(name, text), function()

@@ -153,6 +153,20 @@ describe("the join", function()
     assert.equal(C.CF_KIND_CLOSED, told[2].kind)
   end)
 
+  it("tells what waits of a flow when it is asked, before somebody else tells of its end", function()
+    take(ebpf())
+    take(ebpf({ src_port = 1 }))
+    has_room = false
+    local closed = ebpf({ kind = C.CF_KIND_CLOSED })
+    assert.equal(-1, core.cf_join_precede(join, closed, now))
+    has_room = true
+    assert.equal(0, core.cf_join_precede(join, closed, now))
+    assert.equal(0, core.cf_join_precede(join, closed, now))
+    assert.equal(1, #told)
+    assert.same({ tonumber(C.CF_KIND_OPENED), 40000 }, { told[1].kind, told[1].src_port })
+    assert.equal(1, tonumber(numbers().waiting))
+  end)
+
   it("loses nothing while there is no room", function()
     take(ebpf())
     has_room = false

@@ -50,7 +50,7 @@ function M.load(options)
     end
     self.ring_bytes = options.share.ring_bytes
   else
-    bpf.set_max_entries(object, "FLOWS", sets)
+    bpf.set_max_entries(object, "FLOWS", helper.core.cf_flow_entries_of(sets))
     if options.ring_bytes ~= 0 then bpf.set_max_entries(object, "FLOW_EVENTS", self.ring_bytes) end
   end
   bpf.load(object)
@@ -64,8 +64,10 @@ function M.load(options)
   return self
 end
 
+local function table_bytes(sets) return helper.core.cf_flow_entries_of(sets) * ffi.sizeof("struct cf_flow_set") end
+
 function Cell:close()
-  if self.mapped then ffi.C.munmap(self.mapped, self.sets * ffi.sizeof("struct cf_flow_set")) end
+  if self.mapped then ffi.C.munmap(self.mapped, table_bytes(self.sets)) end
   if self.consumer then bpf.unmap(self.consumer, self.producer, self.ring_bytes) end
   bpf.close(self.object)
   self.consumer, self.mapped, self.object = nil, nil, nil
@@ -122,19 +124,24 @@ end
 -- The sets of FLOWS as they are in memory, mapped: struct cf_flow_set *.
 function Cell:table()
   if not self.mapped then
-    local address = ffi.C.mmap(nil, self.sets * ffi.sizeof("struct cf_flow_set"), 3, 1, self.fd.flows, 0)
+    local address = ffi.C.mmap(nil, table_bytes(self.sets), 3, 1, self.fd.flows, 0)
     assert(address ~= ffi.cast("void *", -1), "mmap of FLOWS")
     self.mapped = ffi.cast("struct cf_flow_set *", address)
   end
   return self.mapped
 end
 
+-- The tags of each set: struct cf_flow_tags *.
+function Cell:tags()
+  return ffi.cast("struct cf_flow_tags *", self:table() + self.sets)
+end
+
 -- All flows as { key =, flow =, set =, way = } (copies of flow.h's structs), in no order.
 function Cell:flows()
-  local list, sets = {}, self:table()
+  local list, sets, tags = {}, self:table(), self:tags()
   for i = 0, self.sets - 1 do
     for way = 0, ffi.C.CF_FLOW_WAYS - 1 do
-      if sets[i].tag[way] >= ffi.C.CF_TAG_FIRST then
+      if tags[i].tag[way] >= ffi.C.CF_TAG_FIRST then
         local flow = ffi.new("struct cf_flow", sets[i].flow[way])
         list[#list + 1] = { key = flow.key, flow = flow, set = i, way = way }
       end

@@ -4,7 +4,8 @@
 -- Reads the flow table of a live cellflow; asks cellflow nothing.
 local ffi = require("ffi")
 local bpf = require("bpf_libbpf")
-require("core_headers")("flow")
+local helper = require("spec.helper")
+require("core_headers")("flow", "packet", "flow_table")
 
 ffi.cdef([[
 int bpf_map_get_fd_by_id(uint32_t id);
@@ -66,22 +67,34 @@ local function entry(key, flow)
     cell = key.cell }
 end
 
---- All flows of the process's table: text as in flow_list -> { origin, egress = { packets, bytes }, ingress = ... }.
-function M.read(pid)
-  local fd, flows, set, previous = open(pid), {}, ffi.new("struct cf_flow_set"), nil
+-- All entries of the map: sets, and what lies in the place of the last of them are tags.
+local function entries(fd)
+  local list, previous = {}, nil
   while true do
     local index = ffi.new("uint32_t[1]")
-    if not bpf.next_key(fd, previous, index) then break end
-    bpf.lookup(fd, index, set)
+    if not bpf.next_key(fd, previous, index) then return list end
+    list[#list + 1] = ffi.new("struct cf_flow_set")
+    bpf.lookup(fd, index, list[#list])
+    previous = index
+  end
+end
+
+--- All flows of the process's table: text as in flow_list -> { origin, egress = { packets, bytes }, ingress = ... }.
+function M.read(pid)
+  local fd, flows = open(pid), {}
+  local list = entries(fd)
+  ffi.C.close(fd)
+  local sets = helper.core.cf_flow_sets_in(#list)
+  for i = 0, sets - 1 do
+    local block = ffi.cast("struct cf_flow_tags *", list[sets + math.floor(i / ffi.C.CF_FLOW_BLOCK) + 1])
     for way = 0, ffi.C.CF_FLOW_WAYS - 1 do
-      if set.tag[way] >= ffi.C.CF_TAG_FIRST then
-        local name, value = entry(set.flow[way].key, set.flow[way])
+      if block[i % ffi.C.CF_FLOW_BLOCK].tag[way] >= ffi.C.CF_TAG_FIRST then
+        local flow = list[i + 1].flow[way]
+        local name, value = entry(flow.key, flow)
         flows[name] = value
       end
     end
-    previous = index
   end
-  ffi.C.close(fd)
   return flows
 end
 

@@ -9,10 +9,11 @@ require("core_headers")("flow", "packet", "flow_table", "sweep")
 local C, core = ffi.C, helper.core
 local M = { core = core }
 
---- A struct cf_flow_table of `sets` sets (a power of two); `memory`: the sets, when they are somebody else's.
+--- A struct cf_flow_table of `sets` sets (a power of two); `memory`: of the table, when it is somebody else's.
 function M.table(sets, seed, memory)
-  local own = memory or ffi.new("struct cf_flow_set[?]", sets)
-  local made = ffi.new("struct cf_flow_table", { sets = own, set_count = sets })
+  local own = memory or ffi.new("struct cf_flow_set[?]", core.cf_flow_entries_of(sets))
+  local made = ffi.new("struct cf_flow_table")
+  core.cf_flow_table_place(made, own, sets)
   core.cf_flow_secret_make(seed or 42, made.secret)
   return made, own -- the second keeps the memory alive
 end

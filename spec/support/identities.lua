@@ -24,7 +24,7 @@ local function check_collector(c)
   check("collector: submitted = told", c.submitted, c.opened + c.updated + c.closed + c.logged)
   check("nflog: packets = parsed + unparsed", c.nflog_packets, c.nflog_parsed + c.nflog_unparsed)
   check("nflog: parsed = hit + new + full", c.nflog_parsed, c.nflog_flow_hit + c.nflog_flow_new + c.nflog_flow_full)
-  return c.untold + c.own_refused + c.nflog_flow_full + c.nflog_lost + c.nflog_refused
+  return c.untold + c.own_refused + c.nflog_flow_full + c.nflog_lost + c.nflog_unsettled + c.nflog_refused
 end
 
 local function check_outputs(summary)

@@ -75,7 +75,7 @@ jit.off(M.decode) -- compiled code may not call C that calls back
 function M.numbers(reader)
   local n = reader.numbers
   local numbers = { packets = tonumber(n.packets), parsed = tonumber(n.parsed), lost = tonumber(n.lost),
-    overruns = tonumber(n.overruns), refused = tonumber(n.refused), unparsed = 0 }
+    overruns = tonumber(n.overruns), unsettled = tonumber(n.unsettled), refused = tonumber(n.refused), unparsed = 0 }
   for i = 0, ffi.C.CF_NFLOG_UNPARSED - 1 do numbers.unparsed = numbers.unparsed + tonumber(n.unparsed[i]) end
   return numbers
 end

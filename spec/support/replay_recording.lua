@@ -33,7 +33,10 @@ end
 
 local function add_meta(self, type, options)
   local meta, kept = made.meta({ generation = options.generation, texts = texts(options), args = options.args or {} })
-  meta.recording, meta.part, meta.now_ns = options.recording or made.RECORDING, options.part or 0, ns(options.at or 0)
+  meta.recording, meta.part, meta.now_ns = 0, 0, ns(options.at or 0) -- as GENERATION has them
+  if type == C.CF_FRAME_META then
+    meta.recording, meta.part = options.recording or made.RECORDING, options.part or 0
+  end
   add(self, core.cf_frame_put_meta(self.room, self.size, type, meta))
   assert(kept)
 end

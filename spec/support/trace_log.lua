@@ -28,6 +28,9 @@ function M.record(fn)
     if at and not is_of_spec(at) then log[#log + 1] = { at = at, reason = reason_of(other, extra) } end
   end
   jit.flush()
+  -- Counters of loops outlive a flush, and a loop given up on in an earlier spec leaves a large one to whatever loop
+  -- shares it (they are kept by a hash of addresses). Setting the parameter anew sets them all.
+  jit.opt.start("hotloop=56")
   jit.attach(on_trace, "trace")
   local ok, err = pcall(fn)
   jit.attach(on_trace)
@@ -53,8 +56,7 @@ function M.is_compiled(fn)
 end
 
 --- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
---- The aborts of a log that a batch loop may not meet: what the compiler cannot do ("NYI"), and what it gave up on for
---- of compiler.lua's, which are never compiled by intent.
+--- good ("blacklisted") that is none of compiler.lua's functions, which are never compiled by intent.
 function M.fatal(log)
   local found = {}
   for _, abort in ipairs(log) do

@@ -155,8 +155,12 @@ default { decision = "deny", reason = "not_declared" }
     place:write("a.pcap", capture_bytes.pcap({ { sec = 1795005000, bytes = packet.frame4(packet.UDP,
       packet.udp({ src = 1000, dst = 53, payload = "query" }), { src = "10.77.0.2", dst = "192.0.2.9" }) } }))
     local out = suggest("--cell-net web=10.77.0.2 a.pcap")
-    assert.truthy(out:find("-- 1 flow, 2026-11-18T12:30:00Z to 2026-11-18T12:30:00Z, in web\n" ..
-      'allow "udp 192.0.2.9:53"', 1, true), out)
+    local seen = "-- 1 flow, 33 bytes in those that ended, 2026-11-18T12:30:00Z to 2026-11-18T12:30:00Z, in web\n" ..
+      'allow "udp 192.0.2.9:53"'
+    assert.truthy(out:find(seen, 1, true), out)
+    assert.truthy(suggest("--cell-mac web=02:00:00:00:00:01 a.pcap"):find(seen, 1, true))
+    assert.truthy(suggest("--cell-net 10.77.0.2 --cell-name web a.pcap"):find(seen, 1, true))
+    assert.falsy(suggest("--cell-net web=10.77.0.2 --events opened a.pcap"):find("bytes in those", 1, true))
     assert.truthy(suggest("--cell-net web=192.0.2.9 a.pcap"):find('allow "ingress"', 1, true))
   end)
 

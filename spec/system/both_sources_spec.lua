@@ -8,6 +8,7 @@ local flow_list = require("flow_list")
 local identities = require("identities")
 
 local FLOWS = 10000
+local DROPPED_TCP = 750 -- the rest of TCP is accepted, or rejected
 
 describe("both sources", function()
   local lacking = lab.lacking()
@@ -31,24 +32,41 @@ describe("both sources", function()
   it("give one record for each of 10,000 flows: drops are deny with the rule's name, the rest allow", function()
     here:nft([[
       table inet t {
+        counter dropped { }
         chain out {
           type filter hook output priority 0; policy accept;
           udp dport 9000-9004 log group 100 queue-threshold 64 prefix "cellflow:deny:low-udp" drop
-          tcp dport 9000-9004 log group 100 queue-threshold 64 prefix "cellflow:deny:low-tcp" reject with tcp reset
+          tcp dport 9000-9002 counter name dropped log group 100 queue-threshold 64 prefix "cellflow:deny:low-tcp" drop
+          tcp dport 9003-9004 log group 100 queue-threshold 64 prefix "cellflow:deny:low-tcp" reject with tcp reset
           meta l4proto { tcp, udp } th dport 9005-9009 ct state new log group 100 queue-threshold 64 \
             prefix "cellflow:allow:mid" accept
         }
       }]])
     local run = start()
-    local path, expected = os.tmpname(), {}
-    here:send(("--ports 20 --flows %d --rate 4000 --firewalled --list %s"):format(FLOWS, path))
-    flow_list.read(path, expected)
-    os.remove(path)
+    local expected = {}
+    local function list(path)
+      flow_list.read(path, expected)
+      os.remove(path)
+    end
+    -- SYNs that are dropped are sent again: each at least twice.
+    local path = os.tmpname()
+    local knocking = here:start("cell", ("build/flowgen --to4 %s --to6 %s --mix tcp4,tcp6 --ports 3 --flows %d "
+      .. "--end unanswered --list %s"):format(lab.peer4, lab.peer6, DROPPED_TCP, path))
+    for _, options in ipairs({ "--mix udp4,udp6 --ports 20 --flows 5000", "--mix tcp4,tcp6 --port-base 9003 --ports 17 "
+      .. "--flows " .. 5000 - DROPPED_TCP }) do
+      local one = os.tmpname()
+      here:send(("%s --rate 4000 --firewalled --list %s"):format(options, one))
+      list(one)
+    end
+    lab.wait_for("SYNs to be sent again", 20, function() return here:counters().dropped.packets >= 2 * DROPPED_TCP end)
+    here:stop(knocking)
+    list(path)
     assert.equal(0, run:finish())
-    local seen, count = {}, 0
+    local seen, count, allowed = {}, 0, 0
     for _, record in ipairs(run:records()) do
       local flow = flow_list.of(record)
       if expected[flow] then
+        allowed = allowed + (record.decision == "allow" and 1 or 0)
         assert.is_nil(seen[flow], "two records of " .. flow)
         seen[flow] = true
         count = count + 1
@@ -70,6 +88,9 @@ describe("both sources", function()
     assert.equal(FLOWS, count)
     local summary = identities.check(run:summary())
     assert.equal(0, summary.lost)
+    assert.equal(FLOWS, summary.flows)
+    assert.same({ allowed, "exact" }, { summary.exercised_egress_connections,
+      summary.exercised_egress_connections_are })
     assert.same({ "ebpf", "nflog" }, summary.cells[1].sources)
   end)
 

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Captures against another reader of the same files: what real senders sent and tcpdump captured, and frames made by
--- hand where the lab has no such device, have the flows, packets and bytes that tshark's conversations count.
+-- Captures against another reader of the same files: what real senders sent and tcpdump captured has the flows, packets
+-- and bytes that tshark's conversations count. VLAN tags are sent by packet sockets: the lab has no such device.
 local lab = require("spec.support.lab")
 local captures = require("capture_core")
-local made = require("capture_bytes")
 local packet = require("packet")
+local sockets = require("sockets")
 local tcpdump = require("tcpdump")
 local tshark = require("tshark")
 
@@ -131,31 +131,33 @@ describe("a capture", function()
   end)
 
   it("with VLAN tags, one and two", function()
+    here = lab.up()
+    here:serve()
     local function frames(wrap)
-      local list = {}
       for i = 1, 30 do
         local six, udp = i % 2 == 0, i % 3 == 0
         local protocol = udp and packet.UDP or packet.TCP
         local p = { protocol = protocol, payload = udp and packet.udp({ src = 1000 + i % 7, payload = ("x"):rep(i) })
           or packet.tcp({ src = 2000 + i % 5, flags = 16, payload = ("y"):rep(2 * i) }) }
-        list[i] = { sec = 1700000000, ns = i * 1000, bytes = wrap(six and packet.IPV6 or packet.IPV4,
-          six and packet.ipv6(p) or packet.ipv4(p)) }
+        sockets.frame(here.cell, "eth0", wrap(six and packet.IPV6 or packet.IPV4, six and packet.ipv6(p)
+          or packet.ipv4(p)))
       end
-      return list
     end
-    local function write(name, list)
-      local path = directory .. "/" .. name
-      local file = assert(io.open(path, "wb"))
-      file:write(made.pcap(list))
-      file:close()
+    -- What a packet socket sent and tcpdump captured; a marker, which has no tag, and what else there was left out.
+    local function sent(name, wrap)
+      local all, path = ("%s/%s.all"):format(directory, name), ("%s/%s.pcap"):format(directory, name)
+      local running = tcpdump.start(here, all, "-i eth0")
+      frames(wrap)
+      tcpdump.stop(here, running)
+      lab.must(("tshark -r %s -Y vlan -F pcap -w %s 2>/dev/null"):format(all, path))
       return path
     end
-    local one = compare(write("one.pcap", frames(function(ethertype, bytes)
+    local one = compare(sent("one", function(ethertype, bytes)
       return packet.eth(packet.VLAN, packet.tag(100, ethertype, bytes))
-    end)), 14 + 4)
-    local two, out = compare(write("two.pcap", frames(function(ethertype, bytes)
+    end), 14 + 4)
+    local two, out = compare(sent("two", function(ethertype, bytes)
       return packet.eth(packet.QINQ, packet.tag(200, packet.VLAN, packet.tag(100, ethertype, bytes)))
-    end)), 14 + 8)
+    end), 14 + 8)
     assert.same({ tcp = 10, udp = 10, ip = 1, ipv6 = 1 }, one)
     assert.same(one, two)
     for _, e in ipairs(out.events) do assert.equal(200, e.vlan) end

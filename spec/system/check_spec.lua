@@ -62,6 +62,41 @@ describe("check", function()
       end]])))
   end)
 
+  it("keeps to itself what the policy logs of made-up events", function()
+    assert.same({ "read" }, (findings([[
+      log.info("read")
+      on("opened", function(ev) log.warn("opened", ev.dst_addr) print(ev.dst_port) end)
+      every(60, function() log.error("now") end)]])))
+  end)
+
+  it("ends what takes few instructions and a long time, and names the line", function()
+    assert.same({ "error: p.lua:2: still running after 3 s; is there a loop without an end?",
+      "error: p.lua: 1 finding" },
+      (findings('function verdict(ev) local s = "" for i = 1, 1e9 do s = s .. "x" end return s end')))
+  end)
+
+  it("does not try a slow function for ever, and says so", function()
+    local lines, code = findings([[
+      local text = ("x"):rep(2 ^ 23)
+      function verdict(ev) return text:gsub("x", "yy") == ev.dst_addr and "deny" or "allow" end
+      function reason(ev) if ev.family == "ipv6" and ev.protocol == "icmpv6" then return ev.nope end end]])
+    assert.equal('error: p.lua:4: a flow event has no field "nope"', lines[1])
+    assert.matches("^warning: p.lua:3: verdict takes %d+ ms a call, so it was tried on %d+ made%-up events only$",
+      lines[2])
+    assert.equal(3, code)
+  end)
+
+  it("ends what does not come back from one call, and tells what it found until then", function()
+    local lines, code, out = findings([[
+      function dedup(ev) return ev.nope end
+      function verdict(ev) return (("a"):rep(40):find(("a?"):rep(40) .. ("a"):rep(40))) end
+      function reason(ev) return ev.never_reached end]])
+    assert.same({ 'error: p.lua:2: a flow event has no field "nope"',
+      "error: p.lua:3: verdict did not come back from one call within 4 s (a text pattern without an end?)",
+      "error: p.lua: 2 findings" }, lines)
+    assert.same({ 3, "" }, { code, out })
+  end)
+
   it("warns of fields that the events of a handler never have", function()
     local lines, code = findings([[
       cell "b" { netns = "b", events = { "opened", "closed" } }
@@ -71,6 +106,16 @@ describe("check", function()
     assert.same({ 'warning: p.lua:3: on "opened" reads close_reason, which no event that comes here ' ..
       "has" }, lines)
     assert.equal(0, code)
+  end)
+
+  it("does not take ev:copy() for reading every field", function()
+    assert.same({ 'warning: p.lua:4: on "opened" reads close_reason, which no event that comes here has' }, (findings([[
+      local kept
+      on("opened", function(ev)
+        kept = ev:copy() if ev.close_reason then log.debug("x") end
+        local last = kept
+      end)
+      on("opened", function(ev) local copy = ev:copy() kept = copy end)]])))
   end)
 
   it("tries handlers behind a match on events that meet it", function()
@@ -161,6 +206,22 @@ describe("check", function()
         '"netns":"/run/netns/web","sources":["auto"]}],"handlers":1,"outputs":[{' ..
         '"path":"-"}],"rules":1},"warnings":1}\n', out)
       assert.truthy(strict_json.is_object(out, #out))
+    end)
+
+    it("is an object for a policy that does not come back while it is read", function()
+      local lines, code, out = findings('local x = ("a"):rep(40):find(("a?"):rep(40) .. ("a"):rep(40))', "--json")
+      assert.equal('{"errors":1,"file":"p.lua","findings":[{"file":"p.lua","level":"error","text":"p.lua: still ' ..
+        'being read after 10 s (does it loop, or make very long texts?)"}],"ok":false,"warnings":0}\n', out)
+      assert.same({ 3, {} }, { code, lines })
+    end)
+
+    it("is an object for a function that does not come back", function()
+      local _, code, out = findings(
+        'function verdict() return (("a"):rep(40):find(("a?"):rep(40) .. ("a"):rep(40))) end', "--json")
+      assert.equal('{"errors":1,"file":"p.lua","findings":[{"file":"p.lua","level":"error","line":2,"text":"verdict ' ..
+        'did not come back from one call within 4 s (a text pattern without an end?)"}],"ok":false,"warnings":0}\n',
+        out)
+      assert.equal(3, code)
     end)
 
     it("is an object for every policy that loads or does not", function()

@@ -26,7 +26,7 @@ describe("cellflow check", function()
     assert.matches("FILE: ok, 1 cell", said, 1, true)
     assert.matches("exit 0", said, 1, true)
     assert.equal('cellflow: warning: FILE:3: deny "b" never applies: allow "a" at FILE:2 comes first and matches ' ..
-      "all that it matches\n", log)
+      "all that it matches and decides otherwise\n", log)
   end)
   it("still fails for what is wrong", function()
     local said, log = check('allow "a" {}\ndeny "b" {}\nfunction verdict(ev) return ev.nothing end\n')

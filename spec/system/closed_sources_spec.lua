@@ -105,4 +105,38 @@ describe("the end of a flow", function()
     end
     assert.equal(0, summary.collector.conflicts)
   end)
+
+  it("comes after its beginning also when the cell goes while that waits for its other witness", function()
+    local run = cellflow.start({ args = { "--netns", here.cell, "--interface", "eth0", "--sources", "ebpf,nflog",
+      "--events", "opened,closed", "--summary-record" } }):ready()
+    local path = file()
+    here:send("--mix udp4,udp6 --port-base 9012 --ports 4 --flows 200 --list " .. path)
+    lab.must(("ip -n %s link del eth0 && ip netns del %s"):format(here.cell, here.cell))
+    assert.equal(6, run:wait(10))
+    identities.check(run:summary())
+    local lives, count = lifetimes.of(run:records(), flow_list.read(path)) -- an error for an end before its beginning
+    assert.equal(200, count)
+    assert.same({ cell_gone = 200 }, lifetimes.reasons(lives))
+  end)
+
+  it("is told by NFLOG of what passes where tc does not look", function()
+    local run = cellflow.start({ args = { "-c", file("flows { udp_idle = 1 }\n"), "--netns", here.cell, "--interface",
+      "eth0", "--sources", "ebpf,nflog", "--events", "opened,closed", "--summary-record" } }):ready()
+    here:exec("cell", "ip link set lo up")
+    for _, to in ipairs({ "127.0.0.1", lab.peer4 }) do
+      here:exec("cell", ("bash -c 'echo x >/dev/udp/%s/9004'"):format(to))
+    end
+    cellflow.wait_for("both to be closed", 10, function()
+      return select(2, run:stdout():gsub('"kind":"closed"', "")) == 2
+    end)
+    assert.equal(0, run:finish())
+    identities.check(run:summary())
+    local told = {}
+    for _, record in ipairs(run:records()) do
+      table.insert(told, ("%s %s %s"):format(record.dst_addr, record.kind, record.source))
+    end
+    table.sort(told)
+    assert.same({ lab.peer4 .. " closed ebpf", lab.peer4 .. " opened ebpf", "127.0.0.1 closed nflog",
+      "127.0.0.1 opened nflog" }, told)
+  end)
 end)

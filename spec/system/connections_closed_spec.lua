@@ -138,6 +138,29 @@ describe("a connection that is closed", function()
     assert.equal("exact", summary.exercised_egress_connections_are)
   end)
 
+  it("is another one when its tuple comes back after it was idle", function()
+    here:nft("table inet t {\n chain i {\n type filter hook input priority 0; tcp dport 9000-9015 drop\n }\n}", "peer")
+    local expected = {}
+    local run = start("egress", "opened,closed", "flows { tcp_idle = 3, udp_idle = 1 }\n")
+    for round = 1, 2 do
+      send(expected, "udp", "--mix udp4,udp6 --flows 20 --seed 7")
+      local release, list = hold(expected, "tcp", "--mix tcp4,tcp6 --flows 20 --seed 8 --end unanswered")
+      release()
+      list()
+      wait_closed(run, 40 * round, 20)
+    end
+    assert.equal(0, run:finish())
+    local summary = identities.check(run:summary())
+    local lives, count = lifetimes.of(run:records(), expected)
+    assert.equal(80, count)
+    assert.same({ idle = 80 }, lifetimes.reasons(lives))
+    for _, both in pairs(lives) do
+      assert.equal(2, #both)
+      assert.is_nil(both[2].opened.reopened or both[2].opened.midstream)
+    end
+    assert.same({ 80, "exact" }, { summary.exercised_egress_connections, summary.exercised_egress_connections_are })
+  end)
+
   it("is closed by one side's FIN or RST where only the way out is watched", function()
     local expected = {}
     witness.start(here)

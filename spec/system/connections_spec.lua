@@ -4,6 +4,7 @@
 local lab = require("spec.support.lab")
 local cellflow = require("cellflow")
 local identities = require("identities")
+local policy_run = require("policy_run")
 local system = require("system")
 
 local NAME = "exercised_egress_connections"
@@ -19,6 +20,7 @@ describe("the count of connections", function()
   end)
   after_each(function()
     cellflow.stop_all()
+    policy_run.remove_all()
     here:down()
   end)
 
@@ -100,6 +102,47 @@ describe("the count of connections", function()
     assert.is_true(math.abs(cell.connections - 6000) < 5 * cell.connections_error * 6000)
     assert.matches(("egress    %d connections (estimate, standard error"):format(summary[NAME]), run:stderr(), 1, true)
   end)
+
+  for what, go in pairs({ ["the namespace"] = "ip netns del %s", ["the interface"] = "ip -n %s link del eth0" }) do
+    it("is as exact as it was when " .. what .. " of a cell goes", function()
+      local run = start()
+      here:send("--mix udp4,udp6 --flows 10")
+      lab.must(go:format(here.cell))
+      assert.equal(6, run:wait(10))
+      local summary = identities.check(run:summary())
+      assert.same({ 10, "exact" }, { summary[NAME], summary[NAME .. "_are"] })
+      assert.same({ true, 10, "exact" }, { summary.cells[1].gone, summary.cells[1].connections,
+        summary.cells[1].connections_are })
+    end)
+  end
+
+  -- Of a cell as it was and as it is after a reload (nil: no longer there): what the counts of the run and of that cell
+  -- are. Another one is there all the time.
+  for name, case in pairs({
+    ["by eBPF all the time"] = { 'run_id = "a"', 'run_id = "b"', "exact", "exact" },
+    ["and was removed"] = { 'run_id = "a"', nil, "exact" },
+    ["by NFLOG, and was removed"] = { 'sources = "nflog"', nil, "lower bound" },
+    ["by NFLOG, and then by eBPF"] = { 'sources = "nflog"', 'sources = "ebpf"', "lower bound", "lower bound" },
+    ["by eBPF, and then its ingress alone"] = { 'hooks = "egress"', 'hooks = "ingress"', "lower bound", "lower bound" },
+    ["by clsact, which is taken off for another"] = { 'tc = "clsact"', 'tc = "clsact", events = "opened"',
+      "lower bound", "lower bound" },
+  }) do
+    it("knows over a reload whether a cell was watched " .. name, function()
+      local CELL = 'cell "one" { netns = "%s", %s }\n'
+      local OTHER = ('cell "other" { netns = "%s" }\n'):format(here.peer)
+      local path = policy_run.write(policy_run.directory() .. "/policy.lua", OTHER .. CELL:format(here.cell, case[1]))
+      local run = cellflow.start({ args = { "-c", path, "--summary-record" } }):ready()
+      policy_run.write(path, OTHER .. (case[2] and CELL:format(here.cell, case[2]) or ""))
+      run:signal("HUP")
+      run:says("generation 2 is in force")
+      assert.equal(0, run:finish())
+      local summary = run:summary()
+      assert.equal(case[3], summary[NAME .. "_are"])
+      local are = {}
+      for _, cell in ipairs(summary.cells) do are[cell.cell_id] = cell.connections_are end
+      assert.same({ other = "exact", one = case[4] }, are)
+    end)
+  end
 
   it("goes on over a reload, and takes its cap from the environment", function()
     local run = cellflow.start({ args = { "--netns", here.cell, "--summary-record" },

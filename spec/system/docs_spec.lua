@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The docs speak the truth: every policy in them loads and survives `cellflow check`, every file they point to exists,
 -- and every member that a record can have is listed.
-local helper = require("spec.helper")
+require("spec.helper")
 local verb = require("verb")
 
 local function read(path)
@@ -11,30 +11,71 @@ local function read(path)
   return text
 end
 
+-- `cellflow check` of a policy, where the files are that docs/policy.md shows, by the name in their first line.
+local files_place
 local function check(policy)
-  local path = os.tmpname()
-  local file = assert(io.open(path, "w"))
-  file:write(policy)
-  file:close()
-  local run = io.popen(("%s/cellflow check %s 2>&1; echo exit $?"):format(helper.build, path))
-  local said = run:read("*a")
-  run:close()
-  os.remove(path)
-  return said
+  files_place:write("policy.lua", policy)
+  local code, out, err = files_place:run("check policy.lua")
+  return ("%s%sexit %d\n"):format(err, out, code)
+end
+
+-- Policies of a text, and the files among them: name -> text.
+local function blocks(text)
+  local policies, files = {}, {}
+  for block in text:gmatch("```lua\n(.-)```") do
+    local name = block:match("^%-%- ([%w_/]+%.lua)\n")
+    if name then files[name] = block else policies[#policies + 1] = block end
+  end
+  return policies, files
+end
+
+-- The words of the language: what a policy can name, without what is plain Lua's.
+local PLAIN_LUA = " assert error ipairs next pairs pcall select tonumber tostring type unpack "
+local function words()
+  local list = {}
+  local all = read("spec/unit/environment_spec.lua"):match("local WORDS = %[%[\n(.-)%]%]")
+  for word in all:gmatch("%S+") do
+    local library = word:match("^(%l+)%.")
+    local is_plain = library and library ~= "log" and library ~= "json" or PLAIN_LUA:find(" " .. word .. " ", 1, true)
+    if not is_plain then list[#list + 1] = word end
+  end
+  return list
 end
 
 describe("the docs", function()
+  setup(function()
+    files_place = verb.open()
+    os.execute(("mkdir -p %s/lists"):format(files_place.path))
+  end)
+  teardown(function() files_place:close() end)
+
   for _, path in ipairs({ "README.md", "docs/policy.md" }) do
-    local number = 0
-    for block in read(path):gmatch("```lua\n(.-)```") do
-      number = number + 1
+    local policies, files = blocks(read(path))
+    for number, block in ipairs(policies) do
       it(("%s: policy %d loads and is checked"):format(path, number), function()
+        for name, text in pairs(files) do files_place:write(name, text) end
         local said = check(block)
         assert.truthy(said:find("exit 0", 1, true), said)
+        assert.is_nil(said:find("warning", 1, true), said)
       end)
     end
-    it(path .. " has policies in it", function() assert.truthy(number > 0) end)
+    it(path .. " has policies in it", function() assert.truthy(#policies > 0) end)
   end
+
+  it("use each word of the language in one of these policies", function()
+    local text = table.concat((blocks(read("docs/policy.md"))), "\n")
+    local unused = {}
+    for _, word in ipairs(words()) do
+      if not (" " .. text):find("[^%w_.]" .. word:gsub("%p", "%%%0") .. "[^%w_]") then unused[#unused + 1] = word end
+    end
+    for _, method in ipairs({ "add", "get", "count", "top", "forgotten", "has", "copy" }) do
+      if not text:find(":" .. method .. "(", 1, true) then unused[#unused + 1] = ":" .. method end
+    end
+    for _, hook in ipairs({ "dedup", "verdict", "reason", "format" }) do
+      if not text:find("function " .. hook .. "(", 1, true) then unused[#unused + 1] = hook end
+    end
+    assert.same({}, unused)
+  end)
 
   -- "$ cat FILE" makes the file, "$ cellflow ..." is run; a line that ends in "..." is compared as far as it goes.
   it("show what check and explain really say", function()

@@ -335,6 +335,12 @@ describe("doctor, asked about a cell,", function()
     assert.is_string(report.interface.remedy)
   end)
 
+  it("needs no privilege for its own namespace", function()
+    local report = doctor("--netns /proc/self/ns/net", ("ip netns exec %s %s"):format(ns.name, without("-sys_admin")))
+    assert.same({ "ok", "ok", "fail" }, { report.cell.state, report.interface.state, report.namespaces.state })
+    assert.matches("but cellflow's own namespace (/proc/self/ns/net)", report.namespaces.remedy, 1, true)
+  end)
+
   it("changes nothing there", function()
     local function seen() return netns.must("tc -n %s qdisc; ip -n %s -d link", ns.name, ns.name) end
     local before = seen()

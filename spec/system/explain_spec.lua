@@ -147,6 +147,14 @@ describe("explain", function()
     assert.equal("script_error", strict_json.decode(record).reason_code)
   end)
 
+  it("ends with what does not come back from one call", function()
+    place:write("p.lua", 'cell "web" { netns = "web" }\n' ..
+      'function reason() return (("a"):rep(40):find(("a?"):rep(40) .. ("a"):rep(40))) end')
+    local code, out, err = place:run("explain -c p.lua dst_port=1")
+    assert.same({ 1, "", "cellflow: error: p.lua:2: reason did not come back from one call within 4 s (a text " ..
+      "pattern without an end?)\n" }, { code, out, err })
+  end)
+
   it("reads a record of a connection back as it was", function()
     local words = "kind=closed close_reason=fin witnesses=ebpf,nflog conflict=true reopened=true midstream=true " ..
       "reply_packet_count=5 reply_byte_count=600 nft_rule=no-ssh duration=2.5 packet_count=7"

@@ -51,7 +51,7 @@ describe("without eBPF, because of", function()
   end
 
   local function start(host, args)
-    local all = { "--cell", "one", "--netns", here.cell, "--summary-record" }
+    local all = { "--cell", "one", "--netns", host.netns or here.cell, "--summary-record" }
     if not host.interface then table.insert(all, "--interface") table.insert(all, "eth0") end
     for _, arg in ipairs(host.args or {}) do all[#all + 1] = arg end
     for _, arg in ipairs(args or {}) do all[#all + 1] = arg end
@@ -118,6 +118,14 @@ describe("without eBPF, because of", function()
     end
   end
 
+  it("nothing: a source that is required and not among the cell's is no run", function()
+    for sources, required in pairs({ nflog = "ebpf", noop = "ebpf", ebpf = "nflog", auto = "nflog" }) do
+      local run = start({ args = { "--sources", sources, "--require", required } })
+      assert.equal(2, run:wait())
+      assert.matches(("--require %s, but its sources are %s"):format(required, sources), run:stderr(), 1, true)
+    end
+  end)
+
   it("a BPF object that is not there", function()
     expect_fallback({ args = { "--bpf-object", "/nonexistent/cell.bpf.o" } }, "BPF object /nonexistent/cell.bpf.o")
   end)
@@ -177,6 +185,13 @@ describe("without eBPF, because of", function()
   it("bpf(2), which is not permitted", function()
     expect_fallback({ before = POORER .. "permission" }, "not permitted")
   end)
+
+  -- As a container has it that shares the cell's namespace: no privilege to enter another is needed.
+  it("capabilities that were dropped", function()
+    expect_fallback({ netns = "/proc/self/ns/net", before = ("ip netns exec %s setpriv --bounding-set "
+      .. "-sys_admin,-bpf,-perfmon"):format(here.cell) },
+      "not permitted: needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
+  end)
 end)
 
 describe("a host that has", function()
@@ -219,6 +234,15 @@ describe("a host that has", function()
     local _, lines = run:stderr():gsub("\n", "")
     assert.equal(1, lines, run:stderr())
     assert.matches("CAP_SYS_ADMIN", run:stderr(), 1, true)
+  end)
+
+  it("no CAP_SYS_ADMIN, and the cell's namespace for its own: eBPF all the same", function()
+    local run = cellflow.start({ args = { "--netns", "/proc/self/ns/net", "--hooks", "both", "--require", "ebpf" },
+      before = ("ip netns exec %s setpriv --bounding-set -sys_admin"):format(here.cell) }):ready()
+    here:exec("cell", "ping -q -c 1 " .. lab.peer4)
+    assert.equal(0, run:finish())
+    assert.equal("ebpf", run:records()[1].source)
+    assert.not_matches("warning", run:stderr(), 1, true)
   end)
 
   it("somebody else in the NFLOG group: eBPF goes on alone, with one warning", function()

@@ -108,6 +108,40 @@ describe("a policy that grows", function()
     assert.matches("a new worker starts with fresh state", run:stderr(), 1, true)
   end)
 
+  -- Less in a batch than there is between soft and hard limit: no call is refused memory, whatever is in the ring.
+  it("little by little loses its state between two batches, and is named, not for each worker", function()
+    local run = start([[
+      limits { memory_mb = 32 }
+      local kept = {}
+      function verdict(ev)
+        kept[#kept + 1] = ("x"):rep(2 ^ 14) .. #kept
+        return "deny", "kept"
+      end]]):ready()
+    here:send("--flows 12000")
+    watch(run, 12000)
+    assert.equal(0, run:finish(30))
+    local summary, log = run:summary(), run:stderr()
+    assert.same({ 12000, 0, 0 }, { summary.reasons.kept, summary.worker.script_errors, summary.lost })
+    assert.is_true(summary.worker.restarts >= 4, summary.worker.restarts)
+    local said = 'the policy holds 3%%d MB, 3%%d%%.%%d MB of it in "kept" of verdict at %s:3, and 32 MB is its limit'
+    assert.matches(said:format(policy:gsub("%p", "%%%0")), log)
+    assert.is_nil(log:find("wanted more than", 1, true), log)
+    assert.is_true(select(2, log:gsub("the policy holds", "")) < summary.worker.restarts, log)
+  end)
+
+  it("in a timer loses its state without any event", function()
+    local run = start([[
+      limits { memory_mb = 32 }
+      local kept = {}
+      every(0.02, function() for i = 1, 100 do kept[#kept + 1] = ("x"):rep(2 ^ 14) .. #kept end end)]]):ready()
+    local first = run:worker()
+    run:worker(first)
+    assert.matches('of it in "kept" of every(0.02) at ' .. policy .. ":3", run:stderr(), 1, true)
+    here:send("--flows 20")
+    assert.equal(0, run:finish(30))
+    assert.same({ 20, 0 }, { run:summary().worker.records, run:summary().worker.script_errors })
+  end)
+
   it("and drops it all again is left alone", function()
     local run = start([[
       function verdict(ev)
@@ -149,7 +183,8 @@ describe("a policy that grows", function()
   it("while it is read does not load", function()
     local run = start("local t = {} for i = 1, 4e6 do t[i] = { i } end function verdict() return t[1] end")
     assert.equal(3, run:wait(30))
-    assert.matches("holds %d+ MB when it was just read, and 256 MB is its limit", run:stderr())
+    assert.matches('holds %d+ MB, %d+%.%d MB of it in "t" of verdict at ' .. policy:gsub("%p", "%%%0") ..
+      ":1, when it was just read, and 256 MB is its limit", run:stderr())
     run = start(GROW .. "grow.string()")
     assert.equal(3, run:wait(30))
     assert.matches(policy .. ": not enough memory", run:stderr(), 1, true)

@@ -161,6 +161,26 @@ table arp neighbours { chain out { type filter hook output priority 0; log prefi
     assert.same({ 0, 0 }, { numbers.refused, numbers.unparsed })
   end)
 
+  it("does not call all well what was lost last, and knows how much with the next packet", function()
+    here:nft(RULES)
+    local socket = assert(nflog_socket.open(here.cell, 100))
+    for round = 1, 2 do
+      socket:receive_buffer(1)
+      burst(3000, 9000)
+      system.sleep(0.05)
+      socket:read_all() -- the error, and what came before the loss
+      local numbers = socket:numbers()
+      assert.same({ 1, round }, { numbers.unsettled, numbers.overruns })
+      assert.is_true(numbers.packets + numbers.lost < 3000 * round)
+      socket:receive_buffer(1048576)
+      burst(1, 9000)
+      socket:read_all()
+      numbers = socket:numbers()
+      assert.equal(0, numbers.unsettled)
+      assert.equal(3001 * round, numbers.packets + numbers.lost)
+    end
+  end)
+
   it("counts what was lost before anybody read", function()
     here:nft(RULES)
     local socket = assert(nflog_socket.open(here.cell, 100))

@@ -7,6 +7,7 @@ local system = require("system")
 local cellflow = require("cellflow")
 local flow_list = require("flow_list")
 local identities = require("identities")
+local policy_run = require("policy_run")
 
 local RULES = [[
 table inet t {
@@ -62,6 +63,7 @@ describe("NFLOG", function()
   end)
   after_each(function()
     cellflow.stop_all()
+    policy_run.remove_all()
     here:down()
   end)
 
@@ -127,6 +129,34 @@ describe("NFLOG", function()
     assert.equal(1, summary.collector.restarts)
     assert.is_true(#of_udp(run:records()) >= 1000 - summary.collector.nflog_lost)
     assert.matches("collector killed by signal 9, another one takes over", run:stderr(), 1, true)
+  end)
+
+  it("goes on with its socket over reloads that change the cell, or fail, and nothing is lost for that", function()
+    local CELL = 'cell "one" { netns = "%s", interface = "eth0", %s }\n'
+    local OTHER = 'cell "other" { netns = "/nowhere/ns" }\n'
+    local path = policy_run.write(policy_run.directory() .. "/policy.lua", CELL:format(here.cell, 'sources = "nflog"'))
+    local run = cellflow.start({ args = { "-c", path, "--summary-record" } }):ready()
+    local generation = 1
+    for seed, words in ipairs({ 'sources = "nflog"',
+      'sources = "nflog", events = { "opened", "closed", "logged" }',
+      'sources = { "ebpf", "nflog" }', OTHER, 'sources = "nflog", hooks = "ingress"', OTHER }) do
+      send(100, "--seed " .. seed)
+      local fails = words == OTHER
+      policy_run.write(path, CELL:format(here.cell, fails and 'sources = "nflog", events = "logged"' or words)
+        .. (fails and OTHER or ""))
+      local _, before = run:stderr():gsub("reload", "")
+      run:signal("HUP")
+      cellflow.wait_for("the end of a reload", 10, function()
+        return select(2, run:stderr():gsub("reload[^\n]*\n", "")) > before
+      end)
+      generation = generation + (fails and 0 or 1)
+      assert.matches(("generation %d %s in force[^\n]*\n$"):format(generation, fails and "stays" or "is"), run:stderr())
+    end
+    send(100, "--seed 7")
+    assert.equal(0, run:finish())
+    local summary = run:summary()
+    assert.same({ 0, 0, true }, { summary.collector.nflog_lost, summary.lost, summary.adds_up })
+    assert.equal(tonumber(here:counters().logged.packets), summary.collector.nflog_packets)
   end)
 
   it("does not keep a cell's namespace alive", function()

@@ -5,6 +5,8 @@ local lab = require("spec.support.lab")
 local cellflow = require("cellflow")
 local flow_list = require("flow_list")
 local identities = require("identities")
+local lifetimes = require("lifetimes")
+local policy_run = require("policy_run")
 
 local RING = 1048576
 local RECORD = 8 + 128 -- header and event
@@ -18,6 +20,7 @@ describe("a ring that is too small", function()
   before_each(function() here = lab.up() end)
   after_each(function()
     cellflow.stop_all()
+    policy_run.remove_all()
     here:down()
   end)
 
@@ -57,9 +60,51 @@ describe("a ring that is too small", function()
       run:stderr(), 1, true)
   end)
 
+  -- The ring of a cell with both sources is its own, and read by the collector.
+  for size, fits in pairs({ ["1"] = false, ["4"] = true }) do
+    it("is one of a cell with both sources too, as large as --ring-size says: " .. size .. " MiB", function()
+      local run = cellflow.start({ args = { "--netns", here.cell, "--sources", "ebpf,nflog", "--ring-size", size,
+        "--summary-record" } }):ready()
+      local collector = run:collector()
+      assert.is_true(cellflow.kill(collector, "STOP"))
+      here:send(("--mix udp4 --flows %d"):format(FLOWS))
+      assert.is_true(cellflow.kill(collector, "CONT"))
+      assert.equal(0, run:finish())
+      local k = identities.check(run:summary()).kernel
+      assert.equal(fits and 0 or FLOWS - math.floor((RING - 1) / RECORD), k.ring_full)
+    end)
+  end
+
   it("is no failure unless asked to be one", function()
     local _, code = overload()
     assert.equal(0, code)
+  end)
+
+  it("loses beginnings and no totals: what comes later of a flow has all its packets", function()
+    here:serve()
+    local run, list = policy_run.start(here, "flows { udp_idle = 3, update = 1 }\n", { "--ring-size", "1", "--events",
+      "opened,updated,closed" }):ready(), os.tmpname()
+    local worker = run:worker()
+    assert.is_true(cellflow.kill(worker, "STOP"))
+    here:send(("--mix udp4,udp6 --flows %d --packets 3 --payload 100 --list %s"):format(FLOWS, list))
+    assert.is_true(cellflow.kill(worker, "CONT"))
+    local expected = flow_list.read(list)
+    os.remove(list)
+    cellflow.wait_for("all to be closed", 30, function()
+      return select(2, run:stdout():gsub('"kind":"closed"', "")) >= FLOWS
+    end)
+    assert.equal(0, run:finish())
+    local summary = identities.check(run:summary())
+    local lives, count = lifetimes.of(run:records(), expected, { lossy = true })
+    assert.equal(FLOWS, count)
+    local unopened = 0
+    for flow, life in pairs(lives) do
+      local bytes = 3 * (100 + (flow:find(":", 1, true) and 48 or 28))
+      assert.same({ flow, 3, bytes }, { flow, life[1].closed.packet_count, life[1].closed.byte_count })
+      unopened = unopened + (life[1].opened and 0 or 1)
+    end
+    assert.is_true(unopened > 0 and unopened <= summary.kernel.ring_full)
+    assert.equal(summary.kernel.ring_full, summary.lost)
   end)
 
   it("and a flow table that is too small: what was forgotten is a flow anew, and nothing else", function()

@@ -168,6 +168,21 @@ describe("a run that is recorded", function()
     assert.equal(records[#records], all.events[#all.events])
   end)
 
+  it("whose recorder is merely slow at the end, when all flows end at once, has them all", function()
+    local run = start("--events", "closed", "--drain-timeout", "60")
+    wait_for(sender(200000, 100000, "udp4"))
+    local pid = recorder(run)
+    assert.is_true(cellflow.kill(pid, "STOP"))
+    run:signal("TERM")
+    system.sleep(1)
+    assert.is_true(cellflow.kill(pid, "CONT"))
+    assert.equal(0, run:wait(60))
+    local summary = identities.check(run:summary())
+    assert.equal(0, summary.recording.unrecorded + summary.recording.unwritten)
+    assert.equal(summary.worker.consumed, summary.recording.events)
+    assert.is_true(summary.worker.consumed >= 200000)
+  end)
+
   it("goes on in other parts, of which each begins with what is in force", function()
     local run = start("--record-time", "1")
     wait_for(sender(20000, 5000))
@@ -180,6 +195,27 @@ describe("a run that is recorded", function()
       assert.equal(i < #all.files, file.continues)
       assert.equal(i - 1, all.parts[i].part)
       assert.equal("meta cell clock", table.concat(file.order, " ", 1, 3))
+    end
+  end)
+
+  it("goes on in other parts once one is large enough", function()
+    local run = start("--record-size", "1")
+    -- Datagrams of which nothing compresses: ports, lengths and moments.
+    local datagrams = here:start("cell", ([[timeout 60 python3 -c '
+import os, random, socket
+all = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(200)]
+while not os.path.exists("%s.1"):
+    for _ in range(1000):
+        random.choice(all).sendto(b"x" * random.randrange(1200), ("%s", random.randrange(1, 65536)))
+']]):format(path, lab.peer4))
+    wait_for(datagrams)
+    local all, summary, records = finish(run)
+    recorded.same(records, all.events)
+    assert.is_true(summary.recording.parts >= 2)
+    for i, part in ipairs(recorded.parts(path)) do
+      local size = lab.must("stat -c %s " .. part) + 0
+      assert.is_true(i == #all.files or size >= 2 ^ 20 and size < 2 ^ 21, size)
+      assert.equal(i < #all.files, all.files[i].continues)
     end
   end)
 

@@ -145,6 +145,40 @@ describe("a policy read again", function()
     assert.same({ true, true }, generations)
   end)
 
+  it("that watches a cell otherwise counts every packet once", function()
+    lab:nft([[
+      table inet t {
+        counter came { }
+        chain i { type filter hook input priority 0; udp dport 9000-9999 counter name came drop; }
+      }]], "peer")
+    local generation = 1
+    write(path, with({ more = 'events = { "opened", "closed" }' }))
+    local run = cellflow.start({ args = { "-c", path, "--summary-record" } }):ready()
+    local sender = lab:start("cell", ("luajit scripts/bench.d/nflog.lua send %s 20000 5"):format(lab.cell))
+    while cellflow.is_alive(sender.pid) do
+      local fails = generation % 3 == 0 and not run:stderr():find(("generation %d stays"):format(generation), 1, true)
+      write(path, with({ more = generation % 2 == 1 and 'events = { "opened", "updated", "closed" }'
+        or 'events = { "opened", "closed" }, hooks = { "egress", "ingress" }' })
+        .. (fails and '\ncell "none" { netns = "/nowhere/ns" }' or ""))
+      local _, before = run:stderr():gsub("reload[^\n]*\n", "")
+      run:signal("HUP")
+      cellflow.wait_for("a reload", 10, function()
+        return select(2, run:stderr():gsub("reload[^\n]*\n", "")) > before
+      end)
+      generation = generation + (fails and 0 or 1)
+    end
+    assert.equal(0, run:finish())
+    local packets = 0
+    for _, record in ipairs(run:records()) do
+      if record.kind == "closed" and record.dst_port and record.dst_port >= 9000 then
+        packets = packets + record.packet_count
+      end
+    end
+    assert.is_true(generation > 4)
+    assert.equal(lab:counters("peer").came.packets, packets)
+    assert.is_true(run:summary().adds_up)
+  end)
+
   it("that gives a cell another name keeps its attachment, and says the new name", function()
     local summary = reload_under_load(with({}), with({ name = "renamed" }))
     assert.same({ 12000, 0, "renamed" }, { summary.worker.records, summary.lost, summary.cells[1].cell_id })

@@ -32,12 +32,16 @@ describe("a replay of a recorded run", function()
   if lacking then return pending(lacking) end
   local here, path, policy
 
+  local function write_policy(text)
+    local file = assert(io.open(policy, "w"))
+    file:write(text)
+    file:close()
+  end
+
   before_each(function()
     here, path, policy = lab.up(), os.tmpname(), os.tmpname()
     os.remove(path)
-    local file = assert(io.open(policy, "w"))
-    file:write(POLICY)
-    file:close()
+    write_policy(POLICY)
   end)
   after_each(function()
     cellflow.stop_all()
@@ -50,9 +54,9 @@ describe("a replay of a recorded run", function()
     return cellflow.start({ args = { "--netns", here.cell, "--interface", "eth0", "--record", path, ... } }):ready()
   end
 
-  local function send(rate, meanwhile)
+  local function send(rate, meanwhile, flows)
     local sender = here:start("cell", ("build/flowgen --mix udp4,udp6 --flows %d --rate %d --to4 %s --to6 %s")
-      :format(FLOWS, rate, lab.peer4, lab.peer6))
+      :format(flows or FLOWS, rate, lab.peer4, lab.peer6))
     if meanwhile then meanwhile() end
     cellflow.wait_for("the sender to end", 60, function() return not cellflow.is_alive(sender.pid) end)
     here:stop(sender)
@@ -118,8 +122,59 @@ describe("a replay of a recorded run", function()
       replayed.worker.records })
   end)
 
+  it("gives those of a run with both sources, whose flows also end", function()
+    here:serve("--ports 20")
+    here:nft([[
+      table inet t {
+        chain out {
+          type filter hook output priority 0; policy accept;
+          udp dport 9000-9004 log group 100 queue-threshold 64 prefix "cellflow:deny:low" drop
+          tcp dport 9000-9004 log group 100 queue-threshold 64 prefix "cellflow:deny:low" reject with tcp reset
+          meta l4proto { tcp, udp } th dport 9005-9009 ct state new log group 100 queue-threshold 64 \
+            prefix "cellflow:allow:mid" accept
+        }
+      }]])
+    write_policy((POLICY:gsub("function dedup[^\n]*\n", "")))
+    local run = live("-c", policy, "--sources", "ebpf,nflog", "--hooks", "both", "--events",
+      "opened,updated,closed,logged")
+    here:send("--ports 20 --flows 4000 --rate 4000 --packets 3 --firewalled")
+    assert.equal(0, run:finish(30))
+    local out = run:stdout()
+    for _, needle in ipairs({ '"source":"nflog"', '"nft_rule_ref":"mid"', '"witnesses":["ebpf","nflog"]',
+      '"kind":"closed"', '"close_reason":"fin"', '"verdict":"drop"' }) do
+      assert.truthy(out:find(needle, 1, true), needle)
+    end
+    assert_same(out, replay("-c " .. policy))
+  end)
+
+  it("gives those of a run at 50,000 flows a second that lost events and whose workers were killed", function()
+    local run = live("-c", policy, "--ring-size", "1", "--record-time", "1", "--summary-record")
+    send(50000, function()
+      local worker = run:worker()
+      system.sleep(0.5)
+      cellflow.kill(cellflow.child(run.pid, "cf-recorder"), "KILL")
+      for _ = 1, 2 do
+        system.sleep(0.2)
+        assert.is_true(cellflow.kill(worker, "STOP"))
+        system.sleep(0.5) -- the ring holds a sixth of a second
+        assert.is_true(cellflow.kill(worker, "KILL"))
+        worker = run:worker(worker)
+      end
+    end, 100000)
+    assert.equal(0, run:finish(30))
+    local summary = run:summary()
+    assert.is_true(summary.kernel.ring_full > 0)
+    assert.is_true(summary.worker.restarts >= 2)
+    local out = run:stdout():gsub("[^\n]*\n$", "")
+    assert_same(out, replay("-c " .. policy))
+    local replayed = dkjson.decode((replay("--summary-record -c " .. policy):match("([^\n]*)\n$")))
+    assert.same({ summary.lost, true, summary.worker.records, 1 }, { replayed.lost, replayed.adds_up,
+      replayed.worker.records, replayed.recording.recordings })
+    assert.is_true(replayed.recording.files >= 2)
+  end)
+
   it("gives those of a run whose workers were killed and whose policy was read again", function()
-    local run = live("-c", policy)
+    local run = live("-c", policy, "--record-time", "1")
     send(10000, function()
       local worker
       for _ = 1, 3 do

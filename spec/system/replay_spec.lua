@@ -150,30 +150,68 @@ describe("replay", function()
     it("refuses what is no recording", function()
       place:write("empty.rec", "")
       place:write("text.rec", ("not a recording\n"):rep(100))
+      local other = made.bytes(10)
+      place:write("other.rec", other:sub(1, 8) .. "\9\0" .. other:sub(11))
       os.execute("mkfifo " .. place.path .. "/fifo.rec")
       for name, why in pairs({ ["empty.rec"] = "is empty", ["text.rec"] = "is no recording", ["."] = "a directory",
-        ["fifo.rec"] = "fifo.rec", ["none.rec"] = "cannot be opened" }) do
-        local code, out, err = place:run("replay -c p.lua " .. name)
-        assert.same({ 1, "" }, { code, out })
+        ["fifo.rec"] = "is a FIFO, want a recording", ["/dev/zero"] = "is no regular file, want a recording",
+        ["other.rec"] = "is a recording of version 9.0, and this cellflow reads version 1",
+        ["none.rec"] = "cannot be opened" }) do
+        for _, words in ipairs({ "replay -c p.lua ", "summary ", "coverage p.lua ", "suggest " }) do
+          local code, out, err = place:run(words .. name)
+          assert.same({ 1, "" }, { code, out }, words .. name)
+          assert.truthy(err:find(why, 1, true), err)
+          assert.is_nil(err:find("summary:", 1, true))
+        end
+        local code, out, err = place:run("diff p.lua p.lua " .. name)
+        assert.same({ 2, "" }, { code, out }, name)
         assert.truthy(err:find(why, 1, true), err)
-        assert.is_nil(err:find("summary", 1, true))
+      end
+      -- Behind one that is whole, it ends there.
+      for name, why in pairs({ ["other.rec"] = "of version 9.0", ["fifo.rec"] = "is a FIFO", ["."] = "a directory" }) do
+        local code, out, err = place:run("replay -q --summary-record -c p.lua a.rec " .. name)
+        assert.equal(1, code)
+        assert.truthy(err:find(name .. ": ", 1, true) and err:find(why, 1, true), err)
+        assert.is_true(#out > 1000 and out:sub(1, #expected - 2000) == expected:sub(1, #expected - 2000))
       end
     end)
 
     it("draws progress on a terminal only, and none when told to be quiet", function()
       local function on_terminal(words)
-        sh("script -qec '%s replay %s a.rec --pace 1x >out' tty </dev/null >/dev/null", place.program, words)
+        sh("script -qec '%s replay %s --pace 1x >out' tty </dev/null >/dev/null", place.program, words)
         local file = assert(io.open(place.path .. "/tty"))
         local text = file:read("*a")
         file:close()
         return text
       end
-      local shown = on_terminal("-c p.lua")
-      assert.truthy(shown:find("\r%[#*%.*%] +%d+ %%  [%d.e-]+ million events/s  %d+:%d%d left"), shown)
+      local shown = on_terminal("-c p.lua a.rec")
+      assert.truthy(shown:find("\r%[#*%.*%] +%d+ %%  [%d.]+ [kM]?%s?events/s  %d+:%d%d left"), shown)
+      local it = recordings.new(place.path .. "/b.rec")
+      it:batch(0.2, { {}, {} })
+      it:batch(1.2, { {} })
+      it:close(1.4)
+      local slow = on_terminal("b.rec")
+      assert.truthy(slow:find(" %%  %d+ events/s  %d+:%d%d left"), slow)
       assert.truthy(shown:find("\r\27[K", 1, true)) -- and is taken away again
-      assert.is_nil(on_terminal("-q -c p.lua"):find("%", 1, true))
+      assert.is_nil(on_terminal("-q -c p.lua a.rec"):find("%", 1, true))
       local _, _, err = place:run("replay --pace 1x -c p.lua a.rec")
       assert.is_nil(err:find("\r", 1, true))
+    end)
+
+    it("colours decisions on a terminal, unless NO_COLOR is set or it is told not to", function()
+      local function on_terminal(before, words)
+        sh("script -qec 'env %s %s replay -q -o compact --limit 3 %s a.rec' tty </dev/null >/dev/null", before,
+          place.program, words)
+        local file = assert(io.open(place.path .. "/tty"))
+        local text = file:read("*a")
+        file:close()
+        assert.truthy(text:find("allow", 1, true), text)
+        return text:find("\27[32mallow\27[0m", 1, true) ~= nil
+      end
+      assert.same({ true, false, false, true }, { on_terminal("-u NO_COLOR", ""), on_terminal("NO_COLOR=1", ""),
+        on_terminal("-u NO_COLOR", "--color never"), on_terminal("NO_COLOR=1", "--color always") })
+      local _, out = place:run("replay -q -o compact --limit 3 a.rec")
+      assert.is_nil(out:find("\27", 1, true))
     end)
 
     it("ends on a signal with what was decided so far", function()
@@ -414,6 +452,22 @@ describe("replay", function()
       assert.equal(0, code, err)
       assert.same({ "start", "event 1 at 0.1", "event 2 at 0.2", "event 3 at 0.3", "tick at 1", "event 4 at 1.4",
         "stop" }, told(out))
+    end)
+
+    it("goes on over a part in which another worker took over", function()
+      local it = recordings.new(place.path .. "/a.rec")
+      it:batch(0.1, { { at = 0.1 } })
+      it:generation({ generation = 1, digest = recordings.DIGEST, at = 0.2 })
+      it:batch(0.2, { { at = 0.2 } })
+      it:close(0.2, { continues = true })
+      local code, out, err = place:run("replay --summary-record -c p.lua a.rec a.rec.1")
+      assert.equal(0, code, err)
+      local list = lines(out)
+      local summary = table.remove(list).recording
+      assert.same({ 1, 2, 4 }, { summary.recordings, summary.files, summary.events })
+      assert.is_nil(err:find("begins with its part", 1, true))
+      assert.same({ "start", "event 1 at 0.1", "event 2 at 0.2", "event 3 at 0.3", "tick at 1", "event 4 at 1.4",
+        "stop", "cellflow_summary" }, told(out))
     end)
 
     it("begins anew with another recording: as if each were replayed by itself", function()

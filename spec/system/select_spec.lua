@@ -6,6 +6,7 @@ local descriptors = require("descriptors")
 local identities = require("identities")
 local labs = require("lab")
 local operator = require("operator")
+local system = require("system")
 
 local POLICY = [[
   deny "no-udp" { protocol = "udp" }
@@ -92,7 +93,31 @@ describe("what is shown of a run", function()
     for _, record in ipairs(run:records()) do assert.equal("udp", record.protocol) end
   end)
 
+  it("is of a span of time, whose end is the run's, whichever worker decides", function()
+    local began = system.gettime()
+    local run = start({ "--since", "+1s", "--until", "+4s", "--summary-record" }):ready()
+    send(20) -- too early
+    local worker = run:worker()
+    assert.is_true(cellflow.kill(worker, "KILL"))
+    run:worker(worker)
+    system.sleep(math.max(0, began + 2 - system.gettime())) -- of the second that a slow start may have left
+    send(20)
+    assert.equal(0, run:wait(15))
+    local ended = system.gettime()
+    local summary, records = identities.check(run:summary()), run:records()
+    assert.is_true(ended - began >= 4, ended - began)
+    assert.matches("the time has come that --until says, ending", run:stderr(), 1, true)
+    assert.is_true(#records >= 20)
+    assert.equal(summary.worker.consumed, #records + summary.worker.filtered)
+    for _, record in ipairs(records) do
+      local at = tonumber(record.observed_at:match(":(%d%d%.%d+)Z"))
+      local since = (at - began % 60) % 60
+      assert.is_true(since >= 1 and since < 5, record.observed_at)
+    end
+  end)
+
   for _, case in ipairs({
+    { "--until", "2026-01-01T00:00:00Z", "--until: 2026-01-01T00:00:00Z is over already; in five minutes is +5m" },
     { "--where", "dst_prot == 443", '--where: column 1: a record has no field "dst_prot" (did you mean "dst_port"?)' },
     { "--where", "dst_port = 443", '--where: column 10: "=" is no operator here; write ==' },
     { "--to-ip", "10.0.0.1/8", '--to-ip: "10.0.0.1/8" has host bits set; the network is "10.0.0.0/8"' },

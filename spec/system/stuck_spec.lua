@@ -1,33 +1,41 @@
 -- SPDX-License-Identifier: MIT
 -- Policies that do not come back: the worker is ended, the guilty function is switched off and named, everything else
--- of the policy stays in force, and no event is lost. Compiled loops, loops in pcall, every kind of function.
+-- of the policy stays in force, and no event is lost. Loops that are compiled and not, loops in pcall, every kind of
+-- function.
 local cellflow = require("cellflow")
 local labs = require("lab")
 local system = require("system")
 
 local STUCK_S = 1
 
-local COMPILED = "local n = 0 while true do n = n + 1 end"
 local CALLS = "local n = 0 while true do n = n + #tostring(n) end" -- allocates and calls out of the trace
-local PROTECTED = "while true do pcall(function() while true do end end) end"
 local NO_LOOP = "string.find(('a'):rep(30), ('a?'):rep(30) .. ('a'):rep(30))" -- one call into C, for ages
+local PLAIN = "local n = 0 while true do n = n + 1 end"
+local CAUGHT = "while true do pcall(function() while true do end end) end"
 
--- `bad` runs for the flow to port 3003 only; the others show that the rest of the policy goes on.
-local function policy(cell, body)
+-- In every place at once, each for flows to a port of its own.
+local EVERYWHERE = [[
+on("start", function() %s end)
+on("stop", function() %s end)
+every(0.1, function() %s end)
+on("opened", function(ev) if ev.dst_port == 3000 then %s end end)
+on("decision", function(record) if record.dst_port == 3001 then %s end end)
+function dedup(ev) if ev.dst_port == 3002 then %s end return false end
+function verdict(ev) if ev.dst_port == 3003 then %s end return "deny", "said" end
+function reason(ev) if ev.dst_port == 3004 then %s end end
+function format(record) if record.dst_port == 3005 then %s end return record end
+]]
+local BY_PORT = { 'on "opened"', 'on "decision"', "dedup", "verdict", "reason", "format" }
+
+local function policy(cell, body, interpreted)
   return ([[
 cell "web" { netns = %q, interface = "eth0" }
-limits { stuck_s = %d }
-]]):format(cell, STUCK_S) .. body
+limits { stuck_s = %d, interpreted = %s }
+]]):format(cell, STUCK_S, interpreted or false) .. body
 end
 
-local HOOKS = {
-  { "dedup", "function dedup(ev) if ev.dst_port == 3003 then %s end return false end" },
-  { "verdict", "function verdict(ev) if ev.dst_port == 3003 then %s end return 'deny', 'said' end" },
-  { "reason", "function reason(ev) if ev.dst_port == 3003 then %s end return 'said' end" },
-  { "format", "function format(r) if r.dst_port == 3003 then %s end r.site = 'x' return r end" },
-  { 'on "opened"', "on('opened', function(ev) if ev.dst_port == 3003 then %s end end)" },
-  { 'on "decision"', "on('decision', function(r) if r.dst_port == 3003 then %s end end)" },
-}
+-- For the flow to port 3003 only; the others show that the rest of the policy goes on.
+local VERDICT = "function verdict(ev) if ev.dst_port == 3003 then %s end return 'deny', 'said' end"
 
 describe("a function that does not come back", function()
   local lab, path
@@ -42,9 +50,9 @@ describe("a function that does not come back", function()
     os.remove(path)
   end)
 
-  local function start(body)
+  local function start(body, interpreted)
     local file = assert(io.open(path, "w"))
-    file:write(policy(lab.cell, body))
+    file:write(policy(lab.cell, body, interpreted))
     file:close()
     return cellflow.start({ args = { "-c", path, "--summary-record" } }):ready()
   end
@@ -66,33 +74,50 @@ describe("a function that does not come back", function()
       { summary.flows, summary.worker.records, summary.lost, summary.worker.restarts, summary.adds_up })
   end
 
-  for _, hook in ipairs(HOOKS) do
-    it("in " .. hook[1] .. ", compiled, is switched off alone", function()
-      local run = start(hook[2]:format(COMPILED))
-      send(1, 64)
-      ends_well(run, hook[1], 64)
-      if hook[1] ~= "verdict" and hook[1] ~= "reason" then return end
-      assert.equal("ebpf_flow_observed", run:records()[128].reason_code)
-    end)
+  local function lines(run) return select(2, run:stdout():gsub("\n", "")) end
+
+  -- One after the other: while the batch is decided again over which a worker was ended, nothing is compiled.
+  local function hang_everywhere(loop, interpreted)
+    local run = start(EVERYWHERE:gsub("%%s", loop), interpreted)
+    run:says('on "start" at ' .. path .. ":3 did not come back", STUCK_S + 3)
+    run:says("every(0.1) at " .. path .. ":5 did not come back", STUCK_S + 3)
+    for port = 3000, 3005 do
+      lab:send(("--mix udp4,udp6 --flows 8 --port-base %d --ports 1 --seed %d"):format(port, port))
+      run:says(("%s at %s:%d did not come back"):format(BY_PORT[port - 2999], path, port - 2994), STUCK_S + 3)
+      cellflow.wait_for("the records", 5, function() return lines(run) == 8 * (port - 2999) end)
+    end
+    assert.equal(0, run:finish(STUCK_S + 10))
+    assert.truthy(run:stderr():find('on "stop" at ' .. path .. ":4 did not come back", 1, true), run:stderr())
+    local summary = run:summary()
+    assert.same({ 48, 48, 0, 9, true },
+      { summary.flows, summary.worker.records, summary.lost, summary.worker.restarts, summary.adds_up })
   end
 
-  for name, loop in pairs({ calling = CALLS, ["in pcall"] = PROTECTED, ["in one call"] = NO_LOOP }) do
+  for what, loop in pairs({ ["a loop"] = PLAIN, ["a loop of loops in pcall"] = CAUGHT }) do
+    for how, interpreted in pairs({ compiled = false, interpreted = true }) do
+      it(("for %s, %s, is switched off alone, in each hook, handler and timer"):format(what, how), function()
+        hang_everywhere(loop, interpreted)
+      end)
+    end
+  end
+
+  for name, loop in pairs({ calling = CALLS, ["in one call"] = NO_LOOP }) do
     it("in verdict, " .. name .. ", is switched off alone", function()
-      local run = start(HOOKS[2][2]:format(loop))
+      local run = start(VERDICT:format(loop))
       send(1, 64)
       ends_well(run, "verdict", 64)
     end)
   end
 
   it("leaves the other functions of the policy in force", function()
-    local run = start(HOOKS[2][2]:format(COMPILED) .. "\nfunction format(r) r.site = 'lab' return r end")
+    local run = start(VERDICT:format(PLAIN) .. "\nfunction format(r) r.site = 'lab' return r end")
     send(1, 64)
     ends_well(run, "verdict", 64)
     for _, record in ipairs(run:records()) do assert.equal("lab", record.site) end
   end)
 
   it("as a timer is switched off alone", function()
-    local run = start("every(0.05, function() " .. COMPILED .. " end)\nevery(0.05, function() emit({ beat = 1 }) end)")
+    local run = start("every(0.05, function() " .. PLAIN .. " end)\nevery(0.05, function() emit({ beat = 1 }) end)")
     run:says("every(0.05)", STUCK_S + 3)
     send(1, 64)
     system.sleep(0.3)
@@ -104,7 +129,7 @@ describe("a function that does not come back", function()
   end)
 
   it("comes back when the policy is read again", function()
-    local run = start(HOOKS[2][2]:format(COMPILED))
+    local run = start(VERDICT:format(PLAIN))
     send(1, 8)
     run:says("switched off", STUCK_S + 3)
     local file = assert(io.open(path, "w"))

@@ -2,6 +2,7 @@
 -- attach = "tap": a microVM's tap, whose far side this process holds: what the guest writes arrives at the tap, and is
 -- the cell's egress.
 local ffi = require("ffi")
+local cellflow = require("cellflow")
 local netns = require("netns")
 local packet = require("packet")
 local sockets = require("sockets")
@@ -14,6 +15,7 @@ describe("a tap", function()
   local world, ns
   before_each(function() world, ns = standing.open(), netns.make(true) end)
   after_each(function()
+    cellflow.stop_all()
     sockets.close_all()
     world:close()
     netns.remove_all()
@@ -82,6 +84,19 @@ describe("a tap", function()
       assert(world:add({ name = "vm", netns = "/proc/self/ns/net", interface = "t0", stand = C.CF_STAND_TAP }))
       assert.equal(1, world:check())
     end)
+  end)
+
+  it("is watched by a whole run, which says the cell's directions", function()
+    local guest = make(true)
+    local run = cellflow.start({ args = { "--cell", "vm", "--netns", ns.path, "--interface", "t0", "--attach", "tap",
+      "--hooks", "both", "--require", "ebpf", "--protocol", "udp", "--summary-record" } }):ready()
+    sockets.tun_write(guest, packet.eth(packet.IPV4, ipv4("10.9.0.2", "10.9.0.77", 4001)))
+    standing.send(ns.path, "t0", packet.eth(packet.IPV4, ipv4("10.9.0.1", "10.9.0.2", 4002)), 2)
+    assert.equal(0, run:finish())
+    local direction = {}
+    for _, record in ipairs(run:records()) do direction[record.src_port] = record.direction end
+    assert.same({ [4001] = "egress", [4002] = "ingress" }, direction)
+    assert.equal(1, run:summary().exercised_egress_connections)
   end)
 
   it("that is not there is an error with what is there", function()

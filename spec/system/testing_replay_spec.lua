@@ -103,13 +103,17 @@ describe("policy:replay", function()
     second:batch(0.03, { { cell = 1, dst_port = 22 } })
     second:generation({ at = 0.03, generation = 9, digest = "sha256:x", cells = { "new" } })
     second:batch(0.031, { { dst_port = 22 } })
-    second:close(0.05)
-    local replay = testing.load(path):replay({ rec(), rec("b.rec") })
-    same_lines(replayed("-c a.lua a.rec b.rec"), replay)
-    assert.same({ 5, 1, 5 }, { replay.summary.events, replay.summary.refused, replay.summary.lost })
+    second:close(0.05, { continues = true })
+    local third = recordings.new(rec("c.rec"), { part = 2, at = 0.05, generation = 9, digest = "sha256:x",
+      cells = { "new" } })
+    third:batch(0.06, { { dst_port = 22 } })
+    third:close(0.07)
+    local replay = testing.load(path):replay({ rec(), rec("b.rec"), rec("c.rec") })
+    same_lines(replayed("-c a.lua a.rec b.rec c.rec"), replay)
+    assert.same({ 6, 1, 10 }, { replay.summary.events, replay.summary.refused, replay.summary.lost })
     local cells = {}
     for i, record in ipairs(replay:records { dst_port = 22 }) do cells[i] = record.cell_id end
-    assert.same({ "db", "web", "other", "new" }, cells)
+    assert.same({ "db", "web", "other", "new", "new" }, cells)
     assert.same({ "k7", "2026-11-18T13:30:00.015000000Z" }, { replay:records()[1].keyset_id,
       replay:records({ dst_port = 22 })[2].observed_at })
   end)

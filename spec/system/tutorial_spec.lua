@@ -59,5 +59,9 @@ describe("the tutorial", function()
     assert.equal(2 * 2 + 2, denied) -- opened and closed, and once more by --where
     assert.matches("123/udp", all, 1, true)
     assert.matches("2 successes", all, 1, true)
+    assert.matches('\nallow "udp 10.77.0.1:123"', said[6], 1, true)
+    local decided = {}
+    for port, decision in said[7]:gmatch("10%.77%.0%.1:(%d+) udp (%l+)") do decided[port] = decision end
+    assert.same({ ["53"] = "allow", ["123"] = "allow", ["443"] = "deny" }, decided)
   end)
 end)

@@ -30,8 +30,9 @@ local EXAMPLES = {
     match = 'deny "x": tcp_flags "SX": there is no flag "X"' },
   ["must be true or false, got "] = { event_words = 'event: fragment must be true or false, got "maybe"',
     limits = "limits: interpreted must be true or false, got 1", match = 'deny "x": fragment must be true or false' },
-  [" million instructions; is there a loop without an end?"] = {
-    explain = "still running after 10 million instructions", limit = "still running after 100 million instructions" },
+  [" million instructions"] = {
+    limit = "still running after 100 million instructions; is there a loop without an end?" },
+  ["still running after "] = { limit = "still running after 3 s; is there a loop without an end?" },
   [" is one too many; there can be "] = { handlers = 'on "opened" is one too many; there can be 64 handlers',
     words = 'output "json" is one too many; there can be 8 outputs' },
   ['" is missing'] = { json_decode = '"," or "}" is missing' },
@@ -56,6 +57,9 @@ local EXAMPLES = {
   ["nested deeper than "] = { where_syntax = "column 61: nested deeper than 60" },
   ["longer than "] = { where_syntax = "longer than 8192 bytes" },
   [" cannot be changed"] = { sandbox = "table cannot be changed" },
+  [" and of "] = { holder = '"kept" of verdict at cellflow.lua:3 and of 2 more',
+    match_review = "dst_port and of protocol" },
+  [" cannot be "] = { record = "record.x cannot be 1LL" },
   [" has no "] = { testing = 'a replay has no "cuont" (did you mean "count"?)' },
   ["a record has no field "] = { testing_replayed = 'a record has no field "dst_prt" (did you mean "dst_port"?)',
     where = 'a record has no field "' },

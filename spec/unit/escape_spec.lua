@@ -53,6 +53,20 @@ describe("in a hook", function()
     { "return ev.copy({})", "copy is called with a colon" }, { "return ev.copy(4096)", "copy is called with a colon" },
     { "return ev.copy('text')", "copy is called with a colon" },
     { "return ev.copy(function() end)", "copy is called with a colon" },
+    -- numbers of LuaJIT's own kind, which are cdata as well
+    { "return 5LL", 'verdict must return "allow", "deny" or nil, got 5LL (leave out the LL)' },
+    { "return 'deny', -7ULL", "verdict must return a reason code that is text (not empty) or nil, got " ..
+      "18446744073709551609ULL (leave out the ULL)" },
+    { "return 2i", 'verdict must return "allow", "deny" or nil, got 0+2i (a complex number)' },
+    { "return (1LL).x", "'int64_t' has no member named 'x'" },
+    { "return (1LL)[0]", "'int64_t' cannot be indexed with" },
+    { "return (1LL)()", "'int64_t' is not callable" },
+    { "local x = 1LL x[0] = 5", "'int64_t' cannot be indexed with" },
+    { "return ev + 1LL", "a flow event is not a number" }, { "return 1LL == ev", "a flow event cannot be compared" },
+    { "return ev - ev", "a flow event is not a number" }, { "return ev[1LL]", "size of C type is unknown" },
+    { "return json.encode(1LL)", "json.encode: 1LL (leave out the LL) has no JSON form" },
+    { "emit(1LL)", "emit takes a record, a table or text, got 1LL (leave out the LL)" },
+    { "counter('x'):add(1LL)", "counter:add takes a whole number, not negative, got 1LL (leave out the LL)" },
     -- error objects
     { "error(ev)", "error object is a cdata value" }, { "error({})", "error object is a table value" },
     { "error(net('10.0.0.0/8'))", "error object is a table value" }, { "error()", "error object is a nil value" },
@@ -183,6 +197,9 @@ describe("a record", function()
     assert.equal("nilfunction", endings[1].line)
     assert.equal('a record has no member "__index"', (format("return r.__index")))
     assert.equal("a record's members are named by text, got a number", (format("r[1] = 2 return r")))
+  end)
+  it("takes no number of LuaJIT's own kind", function()
+    assert.equal("record.x cannot be 1LL (leave out the LL)", (format("r.x = 1LL return r")))
   end)
   it("encodes what it holds within bounds", function()
     assert.equal("json.encode: tables are nested deeper than 32 (or contain themselves)",

@@ -92,6 +92,46 @@ local POLICIES = {
   ["with print in a rare branch"] = "function verdict(ev) if ev.dst_port == 22 then print(ev.dst_addr, 22) end end",
 }
 
+-- Each word of the language, for every event: those that are compiled, and those of which docs/policy.md says that they
+-- are not ("### What costs").
+local WORDS = {
+  ["log.debug"] = "function verdict(ev) log.debug(ev.dst_addr) end",
+  ["log.info"] = 'function verdict(ev) log.info("to " .. ev.dst_addr) end',
+  ["log.warn"] = 'function verdict(ev) log.warn("x") end',
+  ["log.error"] = "function verdict(ev) log.error(ev.dst_port) end",
+  ["print"] = "function verdict(ev) print(ev.dst_addr, ev.dst_port) end",
+  ["json.encode of text"] = 'function verdict(ev) if json.encode(ev.dst_addr) == "" then return "deny" end end',
+  ["json.encode of a number"] = 'function verdict(ev) if json.encode(ev.dst_port) == "" then return "deny" end end',
+  ["window:add"] = [[local w = window(60)
+    function verdict(ev) if w:add(ev.dst_addr) > 1e9 then return "deny" end end]],
+  ["window:count"] = [[local w = window(60)
+    function verdict(ev) if w:count(ev.dst_port) > 1e9 then return "deny" end end]],
+  ["window:top"] = [[local w = window(60)
+    function verdict(ev) w:add(ev.dst_addr) if w:top(3)[1].count > 1e9 then return "deny" end end]],
+  ["window:forgotten"] = [[local w = window(60)
+    function verdict(ev) w:add(ev.dst_addr) if w:forgotten() > 1e9 then return "deny" end end]],
+  ["net:has"] = [[local n = net { "10.0.0.0/14", "fd00::/8" }
+    function verdict(ev) if n:has(ev.dst_addr) then return "deny" end end]],
+  ["counter:add"] = 'function verdict(ev) counter("a", ev.dst_port):add(2) end',
+  ["counter:get"] = 'function verdict(ev) if counter("a"):get() > 1e9 then return "deny" end end',
+  ["args and units"] = [[function verdict(ev)
+    if ev.dst_port == tonumber(args.port or "22") then return "deny", "x" .. kB + MB + GB + sec + minute + hour end
+  end]],
+  ["emit of text"] = 'function verdict(ev) emit("to " .. ev.dst_port) end',
+  ["emit of a record"] = 'on("decision", function(record) emit(record) end)',
+  ["times"] = 'function format(r) return r.observed_at .. " " .. r.first_seen end',
+}
+local WORDS_THAT_COST = {
+  ["ev:copy"] = 'function verdict(ev) local t = ev:copy() if t.dst_port == 22 then return "deny" end end',
+  ["record:copy"] = 'on("decision", function(r) local t = r:copy() if t.dst_port == 1 then counter("x"):add() end end)',
+  ["a record that `format` changed"] = 'function format(r) r.site = "x" return r end',
+  ["`emit` of a table"] = 'function verdict(ev) emit { type = "x", port = ev.dst_port } end',
+  ["`json.encode` of a table"] = [[
+    function verdict(ev) if json.encode({ port = ev.dst_port }) == "" then return "deny" end end]],
+  ["`pairs`"] = [[local l = { a = 1 }
+    function verdict(ev) for _, v in pairs(l) do if v == ev.dst_port then return "deny" end end end]],
+}
+
 -- What the command line selects, with a policy.
 local SELECTIONS = {
   ["with --where"] = { "where", 'dst_port == 443 and decision == "deny" or byte_count > 100' },
@@ -231,6 +271,26 @@ describe("the batch loop is compiled", function()
         check_steady(host)
       end)
     end
+  end
+  for name, text in pairs(WORDS) do
+    it("with the word " .. name, function()
+      local host = prepare(text)
+      local log = trace_log.record(function() batches(host, WARM_UP, 256) end)
+      assert.same({}, trace_log.fatal(log))
+      check_steady(host)
+    end)
+  end
+  for name, text in pairs(WORDS_THAT_COST) do
+    it("but for what costs: " .. name, function()
+      local host = prepare(text)
+      local log = trace_log.record(function() batches(host, WARM_UP, 256) end)
+      local count = trace_log.interpreted(function() batches(host, STEADY, 256) end)
+      assert.is_true(#trace_log.fatal(log) > 0 or count > INTERPRETED * STEADY * 256, count)
+      local file = assert(io.open("docs/policy.md"))
+      local costs = file:read("*a"):match("\n### What costs\n(.-)\n##")
+      file:close()
+      assert.truthy(costs:find(name:find("`") and name or ("`%s()`"):format(name), 1, true), name)
+    end)
   end
   it("and a hook that makes a closure for each event would be noticed", function()
     local host = prepare("function verdict(ev) local f = function() return ev end if f == nil then return f end end")

@@ -64,6 +64,30 @@ describe("networks", function()
     for i, ending in ipairs((recording.run(text, events))) do got[i] = ending.rule end
     assert.equal("site host all", table.concat(got, " "))
   end)
+  for few = 0, 5 do
+    it(("find %d addresses of one family among many of the other, whatever came before"):format(few), function()
+      local host, out, batch = recording.host([[
+        deny "lan" { dst_addr = "10.1.0.0/16" } deny "site" { dst_addr = "2001:db8::/32" }
+        deny "host" { dst_addr = { "10.2.3.4", "2001:db9::1" } }]])
+      local kinds = { { "10.1.2.3", "lan" }, { "10.2.3.4", "host" }, { "10.2.3.5" },
+        { "2001:db8::1", "site" }, { "2001:db9::1", "host" }, { "2001:db9::2" } }
+      local wanted = {}
+      local function event(at, kind)
+        local address = kinds[kind][1]
+        recording.fill(batch.events[at], { src = kind > 3 and "::1" or "10.0.0.1", dst = address })
+        wanted[#wanted + 1] = address .. " " .. (kinds[kind][2] or "-")
+      end
+      for round = 0, 3 do
+        local is_few_six, count = round % 2 == 0, 20 + 3 * round
+        for i = 0, count - 1 do event(i, ((i < count - few) == is_few_six and 0 or 3) + i % 3 + 1) end
+        host.batch(count)
+      end
+      for i, ending in ipairs(out.endings) do
+        assert.equal(wanted[i], wanted[i]:match("^%S+ ") .. (ending.rule or "-"), "event " .. i)
+      end
+      assert.equal(#wanted, #out.endings)
+    end)
+  end
   it("may be a list of thousands in one rule", function()
     assert.equal("list - list -", rule_of([[
       local nets = {}
@@ -78,14 +102,14 @@ describe("the hash table", function()
     for _, count in ipairs({ 0, 1, 2, 15, 16, 17, 1000, 20000 }) do
       local entries = {}
       for i = 1, count do
-        entries[i] = { words = { bit.tobit(i % 7), bit.tobit(r:below(3)), i, 0 }, number = r:below(130), value = i }
+        entries[i] = { words = ffi.new("int32_t[4]", r:below(7), r:below(3), i, 0), number = r:below(130), value = i }
       end
       local t = perfect_hash.new(entries, 4)
       for _, entry in ipairs(entries) do
-        local h, g = perfect_hash.hash(entry.words[1], entry.words[2], entry.words[3], 0, entry.number)
-        local slot = perfect_hash.slot(g, t.displacements[bit.band(h, t.last_bucket)], t.last)
-        local at = bit.lshift(slot, t.shift)
-        assert.same({ entry.number, entry.value }, { t.slots[at + 4], t.slots[at + 5] })
+        local key = ffi.cast("const uint64_t *", entry.words)
+        local h, g = perfect_hash.hash(key[0], key[1], perfect_hash.salt(entry.number))
+        local slot = perfect_hash.slot(g, t.displacements[bit.rshift(h, t.bucket_shift)], t.last)
+        assert.equal(entry.value, t.slots[5 * slot + 4])
       end
       assert.is_true(t.last + 1 <= math.max(16, 8 * count), "is no larger than it should be")
       assert.equal(0, ffi.sizeof(t.slots) % 4)

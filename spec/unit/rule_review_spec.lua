@@ -53,7 +53,8 @@ describe("check", function()
   end)
   it("names the first of several that cover, and not what lies between", function()
     assert.same({ 'cellflow.lua:4: allow "d" never applies: deny "b" at cellflow.lua:2 comes first and matches all ' ..
-      "that it matches" }, warnings('deny "a" { dst_port = 1 }\ndeny "b" { dst_port = "1-9" }\n' ..
+      "that it matches and decides otherwise" },
+      warnings('deny "a" { dst_port = 1 }\ndeny "b" { dst_port = "1-9" }\n' ..
       'deny "c" { dst_port = "2-12" }\nallow "d" { dst_port = "3-4" }'))
   end)
   it("says once what a rule that matches everything ends", function()

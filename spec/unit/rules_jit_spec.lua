@@ -16,7 +16,19 @@ local RULES = [[
   allow "marked" { mark = "1-5", src_addr = "10.0.0.0/8", icmp_type = 8 }
   default { decision = "deny" }
 ]]
+local TWENTY_FIELDS = [[
+  local matches = { { dst_addr = "10.0.0.0/8" }, { src_addr = "10.0.0.0/8" }, { dst_port = 443 },
+    { src_port = "1-50000" }, { protocol = "tcp" }, { tcp_flags = "S" }, { mark = "1-5" }, { kind = "opened" },
+    { source = "ebpf" }, { direction = "egress" }, { family = "ipv4" }, { interface = "eth0" }, { cell_id = "c" },
+    { vlan = "1-4" }, { icmp_type = 8 }, { icmp_code = 0 }, { packet_count = "1-5" }, { byte_count = "10-2000" },
+    { verdict = "accept" }, { hook = "tc_egress" } }
+  for i, match in ipairs(matches) do
+    for name, value in pairs(matches[i % #matches + 1]) do match[name] = value end
+    deny("r" .. i)(match)
+  end
+]]
 local POLICIES = {
+  ["rules that ask for twenty fields"] = TWENTY_FIELDS,
   ["rules and nothing else"] = RULES,
   ["rules and four hooks"] = RULES .. [[
     function dedup(ev) return false end

@@ -47,6 +47,17 @@ describe("the sandbox refuses", function()
       assert.matches(('^cellflow.lua:2: undefined name "%s"'):format(name), text)
     end)
   end
+  it("what plain Lua has, with what there is instead", function()
+    for name, instead in pairs({ os = "the time is ev.time, or what a timer is given",
+      io = "emit and log write, include reads a file of the policy", require = 'include "FILE" reads another file',
+      dofile = 'include "FILE" reads another file', loadfile = 'include "FILE" reads another file',
+      load = 'include "FILE" reads another file', loadstring = 'include "FILE" reads another file',
+      setmetatable = "policies have no metatables", getmetatable = "policies have no metatables",
+      xpcall = "pcall is there" }) do
+      assert.equal(('cellflow.lua:1: undefined name "%s" (%s)'):format(name, instead),
+        recording.load_error("local x = " .. name))
+    end
+  end)
   it("undefined names with a suggestion", function()
     assert.equal('cellflow.lua:1: undefined name "vedrict" (did you mean "verdict"?)',
       recording.load_error("local x = vedrict"))

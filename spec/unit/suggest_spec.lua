@@ -28,6 +28,17 @@ describe("suggest", function()
     assert.equal("abcd", suggest.nearest("abce", { "abcd", "abcf" }))
     assert.equal("nets", suggest.nearest("netx", { "netsomething", "nets" }))
   end)
+  it("knows how other tools call the same", function()
+    local fields = { "dst_addr", "dst_port", "src_addr", "src_port", "source", "protocol", "interface", "packet_count",
+      "byte_count", "cell_id", "tcp_flags", "duration" }
+    for theirs, ours in pairs({ dport = "dst_port", sport = "src_port", daddr = "dst_addr", saddr = "src_addr",
+      dst = "dst_addr", src = "src_addr", dst_ip = "dst_addr", DstIP = "dst_addr", port = "dst_port",
+      l4proto = "protocol", proto = "protocol", iface = "interface", bytes = "byte_count", packets = "packet_count",
+      pkts = "packet_count", flags = "tcp_flags" }) do
+      assert.equal(ours, suggest.nearest(theirs, fields), theirs)
+    end
+    assert.is_nil(suggest.nearest("dport", { "allow", "deny" }))
+  end)
   it("hints in words", function()
     assert.equal(' (did you mean "deny"?)', suggest.hint("denny", NAMES))
     assert.equal("", suggest.hint("qqqq", NAMES))

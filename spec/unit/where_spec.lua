@@ -16,7 +16,8 @@ local POLICY = [[
 local function select_with(words, events, policy)
   local core, out = recording.new()
   local host = require("cellflow.host").new(core)
-  assert(host.select(words) == nil, host.select(words))
+  local said = host.select(words)
+  assert(type(said) ~= "string", said)
   out.plan = ffi.new("struct cf_plan")
   host.load(policy or POLICY, "cellflow.lua", nil, out.plan)
   local batch = core.cf_batch_get()
@@ -214,7 +215,7 @@ describe("filters", function()
     { { "select-cell", ("x"):rep(64) }, "--select-cell: is 64 bytes long, at most 63 fit" },
     { { "since", "1", "since", "2" }, "--since: given more than once" },
     { { "until", "noon" }, '--until: must be a time like "2026-01-31T12:00:00Z" or seconds since 1970, got "noon"' ..
-      ", or how long ago, like 30s, 5m, 2h, 1d" },
+      ", or how long ago, like 30s, 5m, 2h, 1d, or in how long, like +5m" },
   }
   for _, case in ipairs(WRONG) do
     it("are refused: " .. table.concat(case[1], " "):sub(1, 60), function()
@@ -222,11 +223,18 @@ describe("filters", function()
     end)
   end
 
-  it("take times as how long ago", function()
+  it("take times as how long ago, and in how long", function()
     local selection, core = require("cellflow.selection"), recording.new()
     assert.equal(1000 - 90, selection.read(core, { "since", "1.5m" }, 1000).since)
     assert.equal(100000 - 86400, selection.read(core, { "until", "1d" }, 100000).before)
+    assert.equal(1000 + 300, selection.read(core, { "until", "+5m" }, 1000, true).before)
     assert.is_nil(selection.read(core, {}, 1000))
+  end)
+  it("of what is to come have no end behind them", function()
+    local selection, core = require("cellflow.selection"), recording.new()
+    local ok, wrong = pcall(selection.read, core, { "until", "1970-01-01T00:00:01Z" }, 1000, true)
+    assert.same({ false, "--until: 1970-01-01T00:00:01Z is over already; in five minutes is +5m" }, { ok, wrong.usage })
+    assert.equal(1, selection.read(core, { "since", "1" }, 1000, true).since)
   end)
   it("change the output only: counters, handlers, dedup and other endings are as without", function()
     local policy = POLICY .. [[
