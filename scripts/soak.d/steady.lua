@@ -16,8 +16,8 @@ local system = require("system")
 local seconds, rate = tonumber(arg[1] or 600), tonumber(arg[2] or 100000)
 local SLICE = 15 -- seconds between samples; each has a sender, and destinations, of its own
 local WARM = 60
--- What a process may hold more of in the last minute than in the second. LuaJIT's collector begins a round when the heap
--- is twice what it was after the last one, which takes minutes here, where nearly nothing is garbage.
+-- What a process may hold more of in the last minute than in the second. LuaJIT's collector begins a round when the
+-- heap is twice what it was after the last one, which takes minutes here, where nearly nothing is garbage.
 local MARGIN_MB = 4
 local RULES = 100
 
