@@ -4,6 +4,8 @@
 package.path = "./scripts/bench.d/?.lua;" .. package.path
 local diff_count = require("diff_count")
 
+local paths = {}
+
 local function records(list)
   local lines = {}
   for i, it in ipairs(list) do
@@ -14,7 +16,7 @@ local function records(list)
   local file = assert(io.open(path, "w"))
   file:write(table.concat(lines, "\n"), "\n")
   file:close()
-  finally(function() os.remove(path) end)
+  paths[#paths + 1] = path
   return "cat " .. path
 end
 
@@ -26,6 +28,11 @@ local function count()
 end
 
 describe("the count that diff is compared with", function()
+  after_each(function()
+    for _, path in ipairs(paths) do os.remove(path) end
+    paths = {}
+  end)
+
   it("joins by decision id, in whatever order, and counts what differs", function()
     assert.same({ changed = 4, decision = 1, reason = 1, rule = 1, presence = 2, old = 4, new = 4, groups = {
       ["allow x r | deny y r | 10.0.0.1:443/tcp"] = 1, ["allow x  | none | 10.0.0.1:443/tcp"] = 1,
