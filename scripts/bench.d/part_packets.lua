@@ -11,6 +11,7 @@ local RATE, FLOWS, FLOWS_QUICK = 80000, 120000, 40000
 local LADDER = { 50000, 100000, 200000, 400000 }
 local LADDER_SECONDS = 1
 local FLAT_OUT_FLOWS = 400000
+local HELD_UP = 0.6 -- of the rate that was asked for
 local seed = 0
 
 local function next_seed()
@@ -20,7 +21,7 @@ end
 
 local function at_one_rate(here, options)
   local names = { "nobody", unpack(rivals.names) }
-  local result = slices.rounds(names, options.quick and 0 or 2, function(name)
+  local result = slices.rounds(names, options.quick and 0 or 1, function(name)
     return rivals.run(here, name, { how = "raw", flows = options.quick and FLOWS_QUICK or FLOWS, rate = RATE,
       seed = next_seed() })
   end, options.quick and 40 or 200)
@@ -52,13 +53,15 @@ local function flat_out(here, options, each, flows)
     "of nobody watching", "the same by the sender's CPU time", "lost (fraction)" }, rows = rows }
 end
 
--- The highest rate that was reached with everything seen, and the step of the ladder at which something was lost.
+-- The highest rate that was reached with everything seen, the step of the ladder at which something was lost, and
+-- whether the sender was held up so much that no further step makes sense.
 local function lossless(here, name)
   local best = 0
   for _, rate in ipairs(LADDER) do
     local run = rivals.run(here, name, { how = "raw", flows = rate * LADDER_SECONDS, rate = rate, seed = next_seed() })
     if run.lost > 0 then return best, rate end
     best = math.max(best, run.rate)
+    if run.rate < HELD_UP * rate then return best, nil, rate < LADDER[#LADDER] end
   end
   return best
 end
@@ -74,9 +77,9 @@ end
 local function ladder(here)
   local rows, unbeaten, others = {}, {}, { name = nil, median = 0 }
   for i, name in ipairs(rivals.names) do
-    local best, lost_at = lossless(here, name)
-    rows[i] = { name, best, lost_at or "nowhere" }
-    if not lost_at then unbeaten[#unbeaten + 1] = name end
+    local best, lost_at, is_slow = lossless(here, name)
+    rows[i] = { name, best, lost_at or is_slow and "nowhere: holds the sender up" or "nowhere" }
+    if not lost_at and not is_slow then unbeaten[#unbeaten + 1] = name end
   end
   local flat = flat_out_lossless(here, unbeaten)
   for _, row in ipairs(rows) do

@@ -68,7 +68,8 @@ function M.rounds(names, count, run, deadline)
 end
 
 local function mean(round, name, metric)
-  local pair = round[name]
+  local pair = round[name] or {}
+  if #pair == 0 then return nil end
   local sum = 0
   for _, result in ipairs(pair) do
     if not result[metric] then return nil end

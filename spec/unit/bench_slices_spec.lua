@@ -26,6 +26,12 @@ describe("slices of a bench", function()
     assert.equal(5, result:of("ours", "ns").count)
   end)
 
+  it("say nothing of who did not run", function()
+    local result = slices.rounds({ "ours" }, 1, function() return { ns = 1 } end)
+    assert.is_nil(result:of("theirs", "ns"))
+    assert.is_nil(result:ratio("ours", "theirs", "ns"))
+  end)
+
   it("leave out what a contestant did not measure", function()
     local result = slices.rounds({ "nobody", "ours" }, 2, function(name)
       return { us = name == "ours" and 4 or nil }
