@@ -216,21 +216,31 @@ static __always_inline uint64_t cf_flow_is_finished(const struct cf_flow *flow)
 	return ((egress | ingress) / CF_TCP_RST & 1) | ((egress | ingress) & ((egress & ingress) | ~both_seen >> 63) & 1);
 }
 
+/* Looks at the tags only: whatever the ways in use hold need not come from memory. CF_FLOW_WAYS: none is free. */
+static __always_inline uint64_t cf_flow_free_way(const struct cf_flow_tags *tags, uint32_t tag)
+{
+	uint64_t way;
+
+	for (way = 0; way < CF_FLOW_WAYS; way++)
+		if (*(const volatile uint32_t *)&tags->tag[way] == CF_TAG_FREE)
+			break;
+	return cf_forget(way, tag);
+}
+
 /* Which way a new flow gets: a free one, else that of a finished flow, else of any; of those the one least recently
  * seen. Not the ways that are being taken out: CF_FLOW_WAYS if there are no others. The number of the way is in the
  * lowest bits of its rank, and there are few branches, because the verifier follows each of them for each way. `tag` is
  * only what cf_forget wants. */
 static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, const struct cf_flow_set *set, uint32_t tag)
 {
-	uint64_t best = CF_FLOW_WAYS | 1ULL << 63, rank;
+	uint64_t best = cf_flow_free_way(tags, tag), rank;
 
+	if (best < CF_FLOW_WAYS)
+		return best;
+	best = CF_FLOW_WAYS | 1ULL << 63;
 	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
 		uint64_t held = *(const volatile uint32_t *)&tags->tag[i];
 
-		if (held == CF_TAG_FREE) {
-			best = i;
-			break;
-		}
 		rank = (set->flow[i].last_seen_ns >> 2 & ~15ULL) | i;
 		rank |= (cf_flow_is_finished(&set->flow[i]) ^ 1) << 62;
 		rank |= (uint64_t)((int64_t)(held - CF_TAG_FIRST) >> 63);
