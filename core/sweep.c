@@ -9,6 +9,7 @@
 _Static_assert((int)CF_SWEEP_IDLES == (int)CF_IDLE_COUNT, "one time for each kind of protocol");
 
 enum {
+	SETS_AHEAD = 4,
 	CLOSING_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */
 	CLOSING_UNITS = (CF_FLOW_CLOSING_NS >> CLOSING_SHIFT) + 2, /* both ends are rounded down */
 };
@@ -62,11 +63,13 @@ static int is_quiet(const struct cf_flow *flow, uint64_t now_ns, uint64_t for_ns
 	return (int64_t)(now_ns - __atomic_load_n(&flow->last_seen_ns, __ATOMIC_RELAXED)) >= (int64_t)for_ns;
 }
 
+/* What a flow's packets said of its end is in the entry's second cache line, and only TCP has that. */
 static int is_over(const struct cf_sweep *sweep, const struct cf_flow *flow, uint64_t now_ns)
 {
-	if (cf_flow_finished(flow) && is_quiet(flow, now_ns, sweep->options.linger_ns))
+	if (is_quiet(flow, now_ns, idle_of(sweep, flow)))
 		return 1;
-	return is_quiet(flow, now_ns, idle_of(sweep, flow));
+	return flow->key.protocol == IPPROTO_TCP && is_quiet(flow, now_ns, sweep->options.linger_ns) &&
+	       cf_flow_finished(flow);
 }
 
 /* By compare-and-swap: a program may have claimed the way for another flow since. */
@@ -136,6 +139,16 @@ static void look(struct cf_sweep *sweep, uint32_t set, int way, uint32_t tag, ui
 		update(sweep, flow, now_ns);
 }
 
+/* Each flow is elsewhere in memory than what was looked at just now: it is asked for some sets before its turn. */
+static void expect(const struct cf_sweep *sweep, uint32_t set)
+{
+	const struct cf_flow_tags *tags = &sweep->table.tags[set];
+
+	for (int way = 0; way < CF_FLOW_WAYS; way++)
+		if (__atomic_load_n(&tags->tag[way], __ATOMIC_RELAXED) >= CF_TAG_FIRST)
+			__builtin_prefetch(&sweep->table.sets[set].flow[way]);
+}
+
 /* The one cache line that says whether there is anything. */
 static int is_empty(const struct cf_flow_tags *tags)
 {
@@ -165,6 +178,8 @@ uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_set
 	for (uint32_t i = 0; i < max_sets; i++, next_set(sweep)) {
 		const struct cf_flow_tags *tags = &sweep->table.tags[sweep->next_set];
 
+		if (sweep->next_set + SETS_AHEAD < sweep->table.set_count)
+			expect(sweep, sweep->next_set + SETS_AHEAD);
 		if (is_empty(tags))
 			continue;
 		for (int way = 0; way < CF_FLOW_WAYS; way++) {
