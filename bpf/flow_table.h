@@ -11,6 +11,31 @@
 #include "flow.h"
 #include "packet.h"
 
+/* Others count into the tc program's table at the same time. In user space one thread has a table for itself, and would
+ * wait at each such instruction until all that it stored before has its cache line; only the order is kept, because what
+ * is there when that thread is killed is what its successor takes over. */
+#ifdef __bpf__
+#define CF_COMPARE_AND_SWAP __sync_val_compare_and_swap
+#define CF_SWAP __sync_lock_test_and_set
+#define CF_ADD __sync_fetch_and_add
+#define CF_OR __sync_fetch_and_or
+#define CF_AND __sync_fetch_and_and
+#else
+#define CF_STORE(place, value) \
+	({ \
+		__typeof__(*(place)) cf_was = *(place); \
+		__atomic_signal_fence(__ATOMIC_SEQ_CST); \
+		*(place) = (value); \
+		__atomic_signal_fence(__ATOMIC_SEQ_CST); \
+		cf_was; \
+	})
+#define CF_COMPARE_AND_SWAP(place, old, new) (*(place) == (old) ? CF_STORE(place, new) : *(place))
+#define CF_SWAP(place, value) CF_STORE(place, value)
+#define CF_ADD(place, value) CF_STORE(place, cf_was + (value))
+#define CF_OR(place, value) CF_STORE(place, cf_was | (value))
+#define CF_AND(place, value) CF_STORE(place, cf_was & (value))
+#endif
+
 #ifdef __clang__
 #define CF_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -137,12 +162,12 @@ static __always_inline int cf_flow_is_reuse(const struct cf_flow *flow, uint8_t 
 static __always_inline void cf_flow_add(struct cf_flow *flow, const struct cf_load *load, uint8_t tcp_flags,
 					int direction)
 {
-	__sync_fetch_and_add(&flow->packets[direction], load->packets);
-	__sync_fetch_and_add(&flow->bytes[direction], load->bytes);
+	CF_ADD(&flow->packets[direction], load->packets);
+	CF_ADD(&flow->bytes[direction], load->bytes);
 	if ((int64_t)(load->now - flow->last_seen_ns) > 0)
 		flow->last_seen_ns = load->now;
 	if ((flow->tcp_flags[direction] & tcp_flags) != tcp_flags)
-		__sync_fetch_and_or(&flow->tcp_flags[direction], tcp_flags);
+		CF_OR(&flow->tcp_flags[direction], tcp_flags);
 }
 
 /* To wait is to try often, and the verifier walks each try: a clock takes long for one instruction. In user space one
@@ -162,7 +187,7 @@ static __always_inline int cf_flow_lock(struct cf_flow_tags *tags)
 	for (uint32_t i = 0; i < CF_LOCK_TRIES; i++) {
 		uint32_t free = *(volatile uint32_t *)&tags->lock & ~CF_SET_LOCKED;
 
-		if (__sync_val_compare_and_swap(&tags->lock, free, free | CF_SET_LOCKED) == free)
+		if (CF_COMPARE_AND_SWAP(&tags->lock, free, free | CF_SET_LOCKED) == free)
 			return 1;
 		cf_flow_pause();
 	}
@@ -171,7 +196,7 @@ static __always_inline int cf_flow_lock(struct cf_flow_tags *tags)
 
 static __always_inline void cf_flow_unlock(struct cf_flow_tags *tags)
 {
-	__sync_fetch_and_and(&tags->lock, ~(uint32_t)CF_SET_LOCKED);
+	CF_AND(&tags->lock, ~(uint32_t)CF_SET_LOCKED);
 }
 
 static __always_inline uint32_t cf_bloom_bit(uint32_t half)
@@ -262,8 +287,8 @@ static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_en
 	__builtin_memcpy(&ended->flow, flow, sizeof(ended->flow));
 	CF_UNROLL
 	for (int i = 0; i < 2; i++) {
-		ended->flow.packets[i] = __sync_lock_test_and_set(&flow->packets[i], 0);
-		ended->flow.bytes[i] = __sync_lock_test_and_set(&flow->bytes[i], 0);
+		ended->flow.packets[i] = CF_SWAP(&flow->packets[i], 0);
+		ended->flow.bytes[i] = CF_SWAP(&flow->bytes[i], 0);
 	}
 }
 
@@ -278,8 +303,8 @@ static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_fl
 		flow->packets[direction] = fresh->packets[direction];
 		flow->bytes[direction] = fresh->bytes[direction];
 	} else {
-		__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
-		__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
+		CF_ADD(&flow->packets[direction], fresh->packets[direction]);
+		CF_ADD(&flow->bytes[direction], fresh->bytes[direction]);
 	}
 	__builtin_memcpy(flow->tcp_flags, fresh->tcp_flags, sizeof(*flow) - offsetof(struct cf_flow, tcp_flags));
 }
@@ -302,7 +327,7 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_
 		return CF_STAT_FLOW_HIT;
 	held = *(volatile uint32_t *)&tags->tag[way];
 	/* The sweeper may have been faster. */
-	if (held == CF_TAG_CLOSING || __sync_val_compare_and_swap(&tags->tag[way], held, CF_TAG_CLAIMED) != held)
+	if (held == CF_TAG_CLOSING || CF_COMPARE_AND_SWAP(&tags->tag[way], held, CF_TAG_CLAIMED) != held)
 		return CF_STAT_FLOW_FULL;
 	if (held != CF_TAG_FREE) {
 		reason = cf_flow_finish(flow);
@@ -320,10 +345,10 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_
 	}
 	if (held != CF_TAG_FREE && !is_reuse) {
 		cf_bloom_put(set, held, fresh->first_seen_ns);
-		__sync_fetch_and_or(&tags->lock, CF_SET_EVICTED);
+		CF_OR(&tags->lock, CF_SET_EVICTED);
 	}
 	cf_flow_put(flow, fresh, direction, held == CF_TAG_FREE);
-	__sync_val_compare_and_swap(&tags->tag[way], CF_TAG_CLAIMED, tag);
+	CF_COMPARE_AND_SWAP(&tags->tag[way], CF_TAG_CLAIMED, tag);
 	return CF_STAT_FLOW_NEW;
 }
 
