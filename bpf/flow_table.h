@@ -42,6 +42,12 @@
 #define CF_UNROLL
 #endif
 
+/* A set, and a flow of it: who includes this may have said what else they are (core/flow_table.c). */
+#ifndef CF_FLOW_SET
+#define CF_FLOW_SET struct cf_flow_set
+#define CF_FLOW_OF(set, way) (&(set)->flow[way])
+#endif
+
 enum {
 	CF_TCP_FIN = 1,
 	CF_TCP_SYN = 2,
@@ -109,7 +115,7 @@ static __always_inline uint64_t cf_forget(uint64_t number, uint64_t other)
 
 /* The flow's way, or CF_FLOW_WAYS. A key that is not the one its tag was set for cannot be taken for ours: the tag is a
  * function of the key. */
-static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags, const struct cf_flow_set *set,
+static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags, const CF_FLOW_SET *set,
 						 uint32_t tag, const struct cf_flow_key *key)
 {
 	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
@@ -118,14 +124,14 @@ static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags
 		if (*(const volatile uint32_t *)&tags->tag[i] != tag)
 			continue;
 		way = cf_forget(way, tag);
-		if (way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key))
+		if (way < CF_FLOW_WAYS && cf_flow_key_equal(&CF_FLOW_OF(set, way)->key, key))
 			return way;
 	}
 	return CF_FLOW_WAYS;
 }
 
 /* Looks at the first way with that fingerprint only. A second one is met once in 2^28 flows; cf_flow_insert finds it. */
-static __always_inline struct cf_flow *cf_flow_find(const struct cf_flow_tags *tags, struct cf_flow_set *set,
+static __always_inline struct cf_flow *cf_flow_find(const struct cf_flow_tags *tags, CF_FLOW_SET *set,
 						    uint32_t tag, const struct cf_flow_key *key)
 {
 	uint64_t way;
@@ -134,7 +140,7 @@ static __always_inline struct cf_flow *cf_flow_find(const struct cf_flow_tags *t
 		if (*(const volatile uint32_t *)&tags->tag[way] == tag)
 			break;
 	way = cf_forget(way, tag);
-	return way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key) ? &set->flow[way] : NULL;
+	return way < CF_FLOW_WAYS && cf_flow_key_equal(&CF_FLOW_OF(set, way)->key, key) ? CF_FLOW_OF(set, way) : NULL;
 }
 
 /* Without the other direction ever seen, one FIN must do. */
@@ -204,7 +210,7 @@ static __always_inline uint32_t cf_bloom_bit(uint32_t half)
 	return (half & 0xffff) * CF_BLOOM_BITS >> 16;
 }
 
-static __always_inline int cf_bloom_has(const struct cf_flow_set *set, uint32_t tag)
+static __always_inline int cf_bloom_has(const CF_FLOW_SET *set, uint32_t tag)
 {
 	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
 
@@ -213,7 +219,7 @@ static __always_inline int cf_bloom_has(const struct cf_flow_set *set, uint32_t 
 
 /* It forgets only what no longer matters. In a set that overflows again and again it comes to say yes to everything,
  * which is then no more than the truth: to forget earlier would open flows twice without saying so. */
-static __always_inline void cf_bloom_age(struct cf_flow_set *set, uint64_t now)
+static __always_inline void cf_bloom_age(CF_FLOW_SET *set, uint64_t now)
 {
 	if ((uint32_t)(now >> 30) - set->evicted <= CF_BLOOM_KEEP)
 		return;
@@ -221,7 +227,7 @@ static __always_inline void cf_bloom_age(struct cf_flow_set *set, uint64_t now)
 	set->evicted = (uint32_t)(now >> 30);
 }
 
-static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag, uint64_t now)
+static __always_inline void cf_bloom_put(CF_FLOW_SET *set, uint32_t tag, uint64_t now)
 {
 	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
 
@@ -256,7 +262,7 @@ static __always_inline uint64_t cf_flow_free_way(const struct cf_flow_tags *tags
  * seen. Not the ways that are being taken out: CF_FLOW_WAYS if there are no others. The number of the way is in the
  * lowest bits of its rank, and there are few branches, because the verifier follows each of them for each way. `tag` is
  * only what cf_forget wants. */
-static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, const struct cf_flow_set *set, uint32_t tag)
+static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, const CF_FLOW_SET *set, uint32_t tag)
 {
 	uint64_t best = cf_flow_free_way(tags, tag), rank;
 
@@ -266,8 +272,8 @@ static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, 
 	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
 		uint64_t held = *(const volatile uint32_t *)&tags->tag[i];
 
-		rank = (set->flow[i].last_seen_ns >> 2 & ~15ULL) | i;
-		rank |= (cf_flow_is_finished(&set->flow[i]) ^ 1) << 62;
+		rank = (CF_FLOW_OF(set, i)->last_seen_ns >> 2 & ~15ULL) | i;
+		rank |= (cf_flow_is_finished(CF_FLOW_OF(set, i)) ^ 1) << 62;
 		rank |= (uint64_t)((int64_t)(held - CF_TAG_FIRST) >> 63);
 		if (rank < best)
 			best = rank;
@@ -310,7 +316,7 @@ static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_fl
 }
 
 /* In the set's lock. `fresh` is complete but for CF_EVENT_REOPENED. */
-static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
+static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, CF_FLOW_SET *set, uint32_t tag,
 					   struct cf_flow *fresh, struct cf_flow_ended *ended, struct cf_flow **entry)
 {
 	uint32_t way = cf_flow_find_way(tags, set, tag, &fresh->key), held, reason;
@@ -321,7 +327,7 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_
 		way = cf_flow_choose(tags, set, tag);
 	if (way >= CF_FLOW_WAYS)
 		return CF_STAT_FLOW_FULL;
-	flow = &set->flow[way];
+	flow = CF_FLOW_OF(set, way);
 	*entry = flow;
 	if (is_reuse && !cf_flow_is_reuse(flow, fresh->tcp_flags[direction]))
 		return CF_STAT_FLOW_HIT;
@@ -356,7 +362,7 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_
  * packet's direction. Returns
  * CF_STAT_FLOW_HIT, when somebody else was faster: count it into *entry; NEW: it is in the table, and fresh->flags say
  * whether it may have been there before; or FULL. */
-static __always_inline int cf_flow_insert(struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
+static __always_inline int cf_flow_insert(struct cf_flow_tags *tags, CF_FLOW_SET *set, uint32_t tag,
 					  struct cf_flow *fresh, struct cf_flow_ended *ended, struct cf_flow **entry)
 {
 	int result;

@@ -97,7 +97,7 @@ int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, str
 	if (memory == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "collector: mapping the flow table: %s",
 			       strerror(errno));
-	cf_flow_table_place(&table, memory, (uint32_t)set_count);
+	cf_flow_table_map(&table, memory, (uint32_t)set_count);
 	begin_sweep(collect, &collect->flows, &table);
 	return 0;
 }

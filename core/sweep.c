@@ -75,22 +75,22 @@ static int is_over(const struct cf_sweep *sweep, const struct cf_flow *flow, uin
 /* By compare-and-swap: a program may have claimed the way for another flow since. */
 static int mark_closing(const struct cf_flow_table *table, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
 {
-	if (!__sync_bool_compare_and_swap(&table->tags[set].tag[way], tag, CF_TAG_CLOSING))
+	if (!__sync_bool_compare_and_swap(&cf_flow_table_tags(table, set)->tag[way], tag, CF_TAG_CLOSING))
 		return -1;
-	table->sets[set].flow[way].told_packets = (uint32_t)(now_ns >> CLOSING_SHIFT);
+	cf_flow_table_flow(table, set, way)->told_packets = (uint32_t)(now_ns >> CLOSING_SHIFT);
 	return 0;
 }
 
 /* What a way that is free must be: without counts. */
 static void set_free(const struct cf_flow_table *table, uint32_t set, int way)
 {
-	memset(&table->sets[set].flow[way], 0, sizeof(struct cf_flow));
-	__sync_bool_compare_and_swap(&table->tags[set].tag[way], CF_TAG_CLOSING, CF_TAG_FREE);
+	memset(cf_flow_table_flow(table, set, way), 0, sizeof(struct cf_flow));
+	__sync_bool_compare_and_swap(&cf_flow_table_tags(table, set)->tag[way], CF_TAG_CLOSING, CF_TAG_FREE);
 }
 
 static int finish(struct cf_sweep *sweep, uint32_t set, int way, uint32_t close_reason)
 {
-	const struct cf_flow *entry = &sweep->table.sets[set].flow[way];
+	const struct cf_flow *entry = cf_flow_table_flow(&sweep->table, set, way);
 	uint32_t reason = cf_flow_finished(entry);
 	struct cf_flow flow;
 
@@ -126,7 +126,7 @@ static void update(struct cf_sweep *sweep, struct cf_flow *flow, uint64_t now_ns
 
 static void look(struct cf_sweep *sweep, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
 {
-	struct cf_flow *flow = &sweep->table.sets[set].flow[way];
+	struct cf_flow *flow = cf_flow_table_flow(&sweep->table, set, way);
 
 	if (tag == CF_TAG_CLOSING) {
 		if ((uint32_t)(now_ns >> CLOSING_SHIFT) - flow->told_packets >= CLOSING_UNITS)
@@ -142,11 +142,11 @@ static void look(struct cf_sweep *sweep, uint32_t set, int way, uint32_t tag, ui
 /* Each flow is elsewhere in memory than what was looked at just now: it is asked for some sets before its turn. */
 static void expect(const struct cf_sweep *sweep, uint32_t set)
 {
-	const struct cf_flow_tags *tags = &sweep->table.tags[set];
+	const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, set);
 
 	for (int way = 0; way < CF_FLOW_WAYS; way++)
 		if (__atomic_load_n(&tags->tag[way], __ATOMIC_RELAXED) >= CF_TAG_FIRST)
-			__builtin_prefetch(&sweep->table.sets[set].flow[way]);
+			__builtin_prefetch(cf_flow_table_flow(&sweep->table, set, way));
 }
 
 /* The one cache line that says whether there is anything. */
@@ -176,7 +176,7 @@ uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_set
 	if (max_sets > sweep->table.set_count)
 		max_sets = sweep->table.set_count;
 	for (uint32_t i = 0; i < max_sets; i++, next_set(sweep)) {
-		const struct cf_flow_tags *tags = &sweep->table.tags[sweep->next_set];
+		const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, sweep->next_set);
 
 		if (sweep->next_set + SETS_AHEAD < sweep->table.set_count)
 			expect(sweep, sweep->next_set + SETS_AHEAD);
@@ -198,19 +198,24 @@ uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_set
 void cf_sweep_told(struct cf_sweep *sweep, const struct cf_flow_key *key, uint64_t first_seen_ns)
 {
 	for (uint32_t i = 0; i < sweep->table.set_count; i++) {
-		const struct cf_flow *flow = sweep->table.sets[i].flow;
+		const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, i);
 
-		for (int way = 0; way < CF_FLOW_WAYS; way++)
-			if (__atomic_load_n(&sweep->table.tags[i].tag[way], __ATOMIC_ACQUIRE) == CF_TAG_CLOSING &&
-			    flow[way].first_seen_ns == first_seen_ns && memcmp(&flow[way].key, key, sizeof(*key)) == 0)
+		for (int way = 0; way < CF_FLOW_WAYS; way++) {
+			const struct cf_flow *flow;
+
+			if (__atomic_load_n(&tags->tag[way], __ATOMIC_ACQUIRE) != CF_TAG_CLOSING)
+				continue;
+			flow = cf_flow_table_flow(&sweep->table, i, way);
+			if (flow->first_seen_ns == first_seen_ns && memcmp(&flow->key, key, sizeof(*key)) == 0)
 				set_free(&sweep->table, i, way);
+		}
 	}
 }
 
 /* One that was marked before keeps its reason: it was over before its cell was. */
 static int close_way(struct cf_sweep *sweep, uint32_t set, int way, uint32_t close_reason, uint64_t now_ns)
 {
-	uint32_t *place = &sweep->table.tags[set].tag[way];
+	uint32_t *place = &cf_flow_table_tags(&sweep->table, set)->tag[way];
 	uint32_t tag = __atomic_load_n(place, __ATOMIC_ACQUIRE);
 
 	if (tag == CF_TAG_CLOSING)
@@ -228,7 +233,7 @@ static int close_way(struct cf_sweep *sweep, uint32_t set, int way, uint32_t clo
 int cf_sweep_close(struct cf_sweep *sweep, uint32_t slot, uint32_t close_reason, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < sweep->table.set_count; i++) {
-		const struct cf_flow_tags *tags = &sweep->table.tags[i];
+		const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, i);
 
 		if (is_empty(tags))
 			continue;
@@ -237,7 +242,7 @@ int cf_sweep_close(struct cf_sweep *sweep, uint32_t slot, uint32_t close_reason,
 
 			if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
 				continue;
-			if (slot != CF_SWEEP_ALL && sweep->table.sets[i].flow[way].key.cell != slot)
+			if (slot != CF_SWEEP_ALL && cf_flow_table_flow(&sweep->table, i, way)->key.cell != slot)
 				continue;
 			/* Full for one is full for the next ones. */
 			if (close_way(sweep, i, way, close_reason, now_ns) < 0)
