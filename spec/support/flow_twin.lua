@@ -12,7 +12,7 @@ local M = { core = core }
 --- A struct cf_flow_table of `sets` sets (a power of two); `flows`: FLOWS, mapped, when it is to be that.
 function M.table(sets, seed, flows)
   local made = ffi.new("struct cf_flow_table")
-  local own = flows or ffi.new("struct cf_flow_set[?]", core.cf_flow_table_size(sets) / ffi.sizeof("struct cf_flow_set") + 1)
+  local own = flows or ffi.new("struct cf_flow[?]", core.cf_flow_table_size(sets) / ffi.sizeof("struct cf_flow") + 1)
   if flows then core.cf_flow_table_map(made, flows, sets) else core.cf_flow_table_place(made, own, sets) end
   core.cf_flow_secret_make(seed or 42, made.secret)
   return made, own -- the second keeps the memory alive
