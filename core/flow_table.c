@@ -95,6 +95,8 @@ void cf_flow_secret_make(uint64_t seed, struct cf_flow_secret *secret)
 
 void cf_flow_table_repair(struct cf_flow_table *table)
 {
+	if (!*table->placed) /* never used, and not to be touched for nothing */
+		return;
 	for (uint32_t i = 0; i < table->set_count; i++) {
 		struct cf_flow_room *room = &table->rooms[i];
 		struct cf_flow_tags *tags = &room->tags;
