@@ -56,6 +56,7 @@ static void set_times(struct cf_collect *collect)
 	collect->flows.options = collect->times;
 	collect->logged.options = collect->times;
 	collect->logged.options.wants = NULL;
+	collect->logged.options.remembers = 1;
 }
 
 static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)

@@ -59,13 +59,13 @@ static uint64_t places(uint32_t set_count)
 
 size_t cf_flow_table_size(uint32_t set_count)
 {
-	return PLACE_UNIT + set_count * sizeof(struct cf_flow_room) + places(set_count) * sizeof(struct cf_flow);
+	return sizeof(struct cf_flow_head) + set_count * sizeof(struct cf_flow_room) + places(set_count) * sizeof(struct cf_flow);
 }
 
 void cf_flow_table_place(struct cf_flow_table *table, void *memory, uint32_t set_count)
 {
-	*table = (struct cf_flow_table){ .placed = memory, .set_count = set_count };
-	table->rooms = (struct cf_flow_room *)(void *)((uint8_t *)memory + PLACE_UNIT);
+	*table = (struct cf_flow_table){ .head = memory, .set_count = set_count };
+	table->rooms = (struct cf_flow_room *)(void *)&table->head[1];
 	table->flows = (struct cf_flow *)(void *)&table->rooms[set_count];
 }
 
@@ -95,7 +95,7 @@ void cf_flow_secret_make(uint64_t seed, struct cf_flow_secret *secret)
 
 void cf_flow_table_repair(struct cf_flow_table *table)
 {
-	if (!*table->placed) /* never used, and not to be touched for nothing */
+	if (!table->head->placed) /* never used, and not to be touched for nothing */
 		return;
 	for (uint32_t i = 0; i < table->set_count; i++) {
 		struct cf_flow_room *room = &table->rooms[i];
@@ -142,10 +142,10 @@ static int prepare(const struct cf_flow_table *table, struct cf_flow_room *room,
 
 	if (way >= CF_FLOW_WAYS || room->place[way])
 		return 0;
-	place = *table->placed;
+	place = table->head->placed;
 	if (place >= places(table->set_count))
 		return -1;
-	CF_STORE(table->placed, place + 1);
+	CF_STORE(&table->head->placed, place + 1);
 	room->place[way] = (uint32_t)(((uint8_t *)&table->flows[place] - (uint8_t *)room) / PLACE_UNIT);
 	return 0;
 }
@@ -173,6 +173,17 @@ void cf_flow_table_expect_entry(const struct cf_flow_table *table, const struct 
 	__builtin_prefetch((const char *)flow_of(room, way) + 64, 1);
 }
 
+/* The sweep is to look at the set in time for a flow that is new in it. */
+static void come_due(const struct cf_flow_table *table, struct cf_flow_room *room, const struct cf_flow_key *key,
+		     uint64_t now_ns)
+{
+	uint32_t soonest = table->head->soonest[key->protocol == CF_TCP_NUMBER];
+	uint32_t due = (uint32_t)(now_ns >> CF_DUE_SHIFT) + soonest;
+
+	if (!room->due || (int32_t)(due - room->due) < 0)
+		room->due = due ? due : 1;
+}
+
 int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key *key, const struct cf_packet *packet,
 			  const struct cf_load *load, const struct cf_flow_origin *origin, struct cf_flow **flow,
 			  struct cf_flow_ended *ended)
@@ -192,6 +203,8 @@ int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key 
 		begin(&fresh, key, packet, load, origin);
 		result = cf_flow_insert(tags, room, tag, &fresh, ended, flow);
 	}
+	if (result == CF_STAT_FLOW_NEW)
+		come_due(table, room, key, load->now);
 	if (result == CF_STAT_FLOW_HIT)
 		cf_flow_add(*flow, load, packet->tcp_flags, origin->direction);
 	return result;

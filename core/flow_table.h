@@ -17,10 +17,20 @@
 struct cf_flow_room {
 	struct cf_flow_tags tags;
 	uint32_t place[15]; /* of a way's flow: 64 bytes each behind this; 0: the way was never used */
-	uint32_t pad0; /* zero */
+	uint32_t due; /* the sweep has nothing to do here before; CLOCK_BOOTTIME in units of CF_DUE_SHIFT; 0: no flows */
 	uint64_t bloom[7]; /* from here on as in struct cf_flow_set */
 	uint32_t evictions;
 	uint32_t evicted;
+};
+
+enum {
+	CF_DUE_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */
+};
+
+struct cf_flow_head { /* what a table of user space begins with */
+	uint64_t placed; /* flows that have a way */
+	uint32_t soonest[2]; /* sweep's: after what time, in those units, it may have to do with a new flow; [1]: of TCP */
+	uint64_t pad0[6];
 };
 
 struct cf_flow_table {
@@ -28,7 +38,7 @@ struct cf_flow_table {
 	struct cf_flow_tags *tags; /* of each of these sets; in the same memory */
 	struct cf_flow_room *rooms; /* the sets of a table of user space; NULL: FLOWS */
 	struct cf_flow *flows; /* of user space; in the same memory as rooms */
-	uint64_t *placed; /* how many of these have a way; in the same memory */
+	struct cf_flow_head *head;
 	uint32_t set_count; /* a power of two; 0: no table */
 	struct cf_flow_secret secret; /* of user space */
 };

@@ -124,26 +124,82 @@ static void update(struct cf_sweep *sweep, struct cf_flow *flow, uint64_t now_ns
 	flow->told_interval = interval;
 }
 
-static void look(struct cf_sweep *sweep, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
+/* When a flow that is neither over nor was told of just now has to be looked at again. An unfinished connection may be
+ * finished by its next packet. */
+static uint64_t due_of(const struct cf_sweep *sweep, const struct cf_flow *flow, uint64_t now_ns)
+{
+	uint64_t due = flow->last_seen_ns + idle_of(sweep, flow), next, interval;
+
+	if (flow->key.protocol == IPPROTO_TCP) {
+		next = (cf_flow_finished(flow) ? flow->last_seen_ns : now_ns) + sweep->options.linger_ns;
+		due = next < due ? next : due;
+	}
+	if (!sweep->options.update_ns || !is_wanted(sweep, flow, CF_KIND_UPDATED))
+		return due;
+	interval = now_ns > flow->first_seen_ns ? (now_ns - flow->first_seen_ns) / sweep->options.update_ns : 0;
+	if ((uint8_t)interval != flow->told_interval)
+		return now_ns; /* there was no room */
+	next = flow->first_seen_ns + (interval + 1) * sweep->options.update_ns;
+	return next < due ? next : due;
+}
+
+/* Returns when it is to be looked at again. */
+static uint64_t look(struct cf_sweep *sweep, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
 {
 	struct cf_flow *flow = cf_flow_table_flow(&sweep->table, set, way);
 
 	if (tag == CF_TAG_CLOSING) {
 		if ((uint32_t)(now_ns >> CLOSING_SHIFT) - flow->told_packets >= CLOSING_UNITS)
 			finish(sweep, set, way, CF_CLOSE_IDLE);
-		return;
+		return now_ns;
 	}
-	if (is_over(sweep, flow, now_ns))
+	if (is_over(sweep, flow, now_ns)) {
 		mark_closing(&sweep->table, set, way, tag, now_ns);
-	else
-		update(sweep, flow, now_ns);
+		return now_ns;
+	}
+	update(sweep, flow, now_ns);
+	return sweep->options.remembers ? due_of(sweep, flow, now_ns) : now_ns;
+}
+
+static uint32_t units(uint64_t ns)
+{
+	return (uint32_t)(ns >> CF_DUE_SHIFT);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* With other times, or with a table that a predecessor has swept, all that is said of when sets are due is void. */
+static void reckon(struct cf_sweep *sweep)
+{
+	const struct cf_sweep_options *options = &sweep->options;
+	const uint64_t *idle = options->idle_ns;
+	uint64_t update = options->update_ns ? options->update_ns : UINT64_MAX;
+	struct cf_flow_head *head = sweep->table.head;
+
+	if (!options->remembers || !head || memcmp(&sweep->reckoned, options, sizeof(*options)) == 0)
+		return;
+	sweep->reckoned = *options;
+	sweep->blind = sweep->table.set_count;
+	head->soonest[0] = units(least(least(update, idle[CF_IDLE_UDP]), least(idle[CF_IDLE_ICMP], idle[CF_IDLE_OTHER])));
+	head->soonest[1] = units(least(least(update, idle[CF_IDLE_TCP]), options->linger_ns));
+}
+
+static int is_due(const struct cf_sweep *sweep, uint32_t set, uint64_t now_ns)
+{
+	return !sweep->options.remembers || !sweep->table.rooms || sweep->blind ||
+	       (int32_t)(sweep->table.rooms[set].due - units(now_ns)) <= 0;
 }
 
 /* Each flow is elsewhere in memory than what was looked at just now: it is asked for some sets before its turn. */
-static void expect(const struct cf_sweep *sweep, uint32_t set)
+static void expect(const struct cf_sweep *sweep, uint32_t set, uint64_t now_ns)
 {
 	const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, set);
 
+	if (!is_due(sweep, set, now_ns))
+		return;
 	for (int way = 0; way < CF_FLOW_WAYS; way++)
 		if (__atomic_load_n(&tags->tag[way], __ATOMIC_RELAXED) >= CF_TAG_FIRST)
 			__builtin_prefetch(cf_flow_table_flow(&sweep->table, set, way));
@@ -161,6 +217,7 @@ static int is_empty(const struct cf_flow_tags *tags)
 
 static void next_set(struct cf_sweep *sweep)
 {
+	sweep->blind -= sweep->blind > 0;
 	if (++sweep->next_set < sweep->table.set_count)
 		return;
 	sweep->next_set = 0;
@@ -169,28 +226,51 @@ static void next_set(struct cf_sweep *sweep)
 	sweep->seen = 0;
 }
 
+static void keep_due(struct cf_flow_room *room, uint32_t due)
+{
+	if (is_empty(&room->tags))
+		room->due = 0;
+	else
+		room->due = due ? due : 1;
+}
+
+/* Returns how many flows the set has. */
+static uint32_t look_at_set(struct cf_sweep *sweep, uint32_t set, uint64_t now_ns)
+{
+	const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, set);
+	uint64_t due = UINT64_MAX;
+	uint32_t flows = 0;
+	int looks = is_due(sweep, set, now_ns);
+
+	for (int way = 0; way < CF_FLOW_WAYS; way++) {
+		uint32_t tag = __atomic_load_n(&tags->tag[way], __ATOMIC_ACQUIRE);
+
+		if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
+			continue;
+		flows++;
+		if (looks)
+			due = least(due, look(sweep, set, way, tag, now_ns));
+	}
+	if (looks && flows && sweep->table.rooms)
+		keep_due(&sweep->table.rooms[set], units(due));
+	return flows;
+}
+
 uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_sets)
 {
-	uint32_t flows = 0;
+	uint32_t flows = 0, found;
 
 	if (max_sets > sweep->table.set_count)
 		max_sets = sweep->table.set_count;
+	reckon(sweep);
 	for (uint32_t i = 0; i < max_sets; i++, next_set(sweep)) {
-		const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, sweep->next_set);
-
 		if (sweep->next_set + SETS_AHEAD < sweep->table.set_count)
-			expect(sweep, sweep->next_set + SETS_AHEAD);
-		if (is_empty(tags))
+			expect(sweep, sweep->next_set + SETS_AHEAD, now_ns);
+		if (is_empty(cf_flow_table_tags(&sweep->table, sweep->next_set)))
 			continue;
-		for (int way = 0; way < CF_FLOW_WAYS; way++) {
-			uint32_t tag = __atomic_load_n(&tags->tag[way], __ATOMIC_ACQUIRE);
-
-			if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
-				continue;
-			look(sweep, sweep->next_set, way, tag, now_ns);
-			sweep->seen++;
-			flows++;
-		}
+		found = look_at_set(sweep, sweep->next_set, now_ns);
+		sweep->seen += found;
+		flows += found;
 	}
 	return flows;
 }

@@ -30,7 +30,7 @@ describe("the flows of a table of user space", function()
       assert.is_true(flow == made.flows + (port - 1))
       assert.is_true(way_of(flow) ~= nil)
     end
-    assert.equal(40, tonumber(made.placed[0]))
+    assert.equal(40, tonumber(made.head.placed))
   end)
 
   it("are used again when they have ended, and each by one way only", function()
@@ -52,7 +52,7 @@ describe("the flows of a table of user space", function()
         end
       end
     end
-    assert.equal(used, tonumber(made.placed[0]))
+    assert.equal(used, tonumber(made.head.placed))
     assert.is_true(used < 80, used .. " for 20 at a time")
     sweep.fn:free()
   end)
@@ -73,14 +73,14 @@ describe("the flows of a table of user space", function()
 
   it("are left out when a writer died before a way had one", function()
     seen(1)
-    made.placed[0] = made.placed[0] + 1
+    made.head.placed = made.head.placed + 1
     local _, flow = seen(2)
     assert.is_true(flow == made.flows + 2)
   end)
 
   it("are refused, not shared, when too many were left out", function()
     local _, flow = seen(1)
-    made.placed[0] = 8 * WAYS + SPARE
+    made.head.placed = 8 * WAYS + SPARE
     local result = seen(2)
     assert.equal(C.CF_STAT_FLOW_FULL, result)
     assert.equal(C.CF_STAT_FLOW_HIT, (seen(1)))

@@ -57,7 +57,7 @@ function M.sweep(made, options)
   local self = { told = {}, refuse = nil }
   local idle = options.idle_ns or 1000000000
   local settings = ffi.new("struct cf_sweep_options", { linger_ns = options.linger_ns or 100000000,
-    update_ns = options.update_ns or 0, wants = options.wants })
+    update_ns = options.update_ns or 0, wants = options.wants, remembers = options.remembers and 1 or 0 })
   for i = 0, 3 do settings.idle_ns[i] = type(idle) == "table" and idle[i + 1] or idle end
   local fn = ffi.cast("cf_sweep_fn *", function(_, flow, kind, reason)
     if self.refuse then
