@@ -9,7 +9,7 @@
 _Static_assert((int)CF_SWEEP_IDLES == (int)CF_IDLE_COUNT, "one time for each kind of protocol");
 
 enum {
-	SETS_AHEAD = 4,
+	SETS_AHEAD = 4, /* so many sets before its turn a set's flows are asked for */
 	CLOSING_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */
 	CLOSING_UNITS = (CF_FLOW_CLOSING_NS >> CLOSING_SHIFT) + 2, /* both ends are rounded down */
 };
