@@ -156,6 +156,7 @@ void cf_flow_table_expect(const struct cf_flow_table *table, const struct cf_flo
 
 	__builtin_prefetch(&room->tags, 1);
 	__builtin_prefetch(room->place, 1);
+	__builtin_prefetch(room->age, 1);
 }
 
 void cf_flow_table_expect_entry(const struct cf_flow_table *table, const struct cf_flow_key *key)
@@ -193,16 +194,21 @@ int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key 
 	struct cf_flow_tags *tags = &room->tags;
 	uint32_t tag = cf_flow_tag(hash);
 	struct cf_flow fresh;
-	int result = CF_STAT_FLOW_HIT;
+	uint32_t way;
+	int result;
 
 	ended->kind = 0;
-	*flow = cf_flow_find(tags, room, tag, key);
-	if (!*flow || cf_flow_is_reuse(*flow, packet->tcp_flags)) {
-		if (prepare(table, room, tag) < 0)
-			return CF_STAT_FLOW_FULL;
-		begin(&fresh, key, packet, load, origin);
-		result = cf_flow_insert(tags, room, tag, &fresh, ended, flow);
+	*flow = NULL;
+	way = cf_flow_find(tags, room, tag, key);
+	if (way < CF_FLOW_WAYS && !cf_flow_is_reuse(flow_of(room, way), packet->tcp_flags)) {
+		*flow = flow_of(room, way);
+		cf_flow_hit(room, way, load, packet->tcp_flags, origin->direction);
+		return CF_STAT_FLOW_HIT;
 	}
+	if (prepare(table, room, tag) < 0)
+		return CF_STAT_FLOW_FULL;
+	begin(&fresh, key, packet, load, origin);
+	result = cf_flow_insert(tags, room, tag, &fresh, ended, flow);
 	if (result == CF_STAT_FLOW_NEW)
 		come_due(table, room, key, load->now);
 	if (result == CF_STAT_FLOW_HIT)

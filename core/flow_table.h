@@ -18,7 +18,9 @@ struct cf_flow_room {
 	struct cf_flow_tags tags;
 	uint32_t place[15]; /* of a way's flow: 64 bytes each behind this; 0: the way was never used */
 	uint32_t due; /* the sweep has nothing to do here before; CLOCK_BOOTTIME in units of CF_DUE_SHIFT; 0: no flows */
-	uint64_t bloom[7]; /* from here on as in struct cf_flow_set */
+	uint32_t age[15]; /* from here on as in struct cf_flow_set */
+	uint32_t pad0; /* zero */
+	uint64_t bloom[7];
 	uint32_t evictions;
 	uint32_t evicted;
 };

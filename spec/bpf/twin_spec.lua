@@ -70,6 +70,7 @@ describe("the flow tables of kernel and user space", function()
       assert.is_true(bytes_of(twin.core.cf_flow_table_tags(kernel, set), 64)
         == bytes_of(twin.core.cf_flow_table_tags(own, set), 64), "tags " .. set)
       assert.is_true(bytes_of(kernel.sets + set, BLOOM) == bytes_of(own.rooms[set].bloom, BLOOM), "bloom " .. set)
+      assert.is_true(bytes_of(kernel.sets[set].age, 60) == bytes_of(own.rooms[set].age, 60), "ages " .. set)
       for way = 0, 14 do
         local flow = twin.core.cf_flow_table_flow(own, set, way)
         assert.is_true(bytes_of(twin.core.cf_flow_table_flow(kernel, set, way), FLOW)
