@@ -11,29 +11,6 @@
 #include "flow.h"
 #include "packet.h"
 
-/* Others count into the tc program's table at the same time. In user space one thread has a table for itself, and would
- * wait at each such instruction until all that it stored before has its cache line; only the order is kept, because what
- * is there when that thread is killed is what its successor takes over. */
-#ifdef __bpf__
-#define CF_COMPARE_AND_SWAP __sync_val_compare_and_swap
-#define CF_SWAP __sync_lock_test_and_set
-#define CF_ADD __sync_fetch_and_add
-#define CF_OR __sync_fetch_and_or
-#else
-#define CF_STORE(place, value) \
-	({ \
-		__typeof__(*(place)) cf_was = *(place); \
-		__atomic_signal_fence(__ATOMIC_SEQ_CST); \
-		*(place) = (value); \
-		__atomic_signal_fence(__ATOMIC_SEQ_CST); \
-		cf_was; \
-	})
-#define CF_COMPARE_AND_SWAP(place, old, new) (*(place) == (old) ? CF_STORE(place, new) : *(place))
-#define CF_SWAP(place, value) CF_STORE(place, value)
-#define CF_ADD(place, value) CF_STORE(place, cf_was + (value))
-#define CF_OR(place, value) CF_STORE(place, cf_was | (value))
-#endif
-
 #ifdef __clang__
 #define CF_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -187,13 +164,13 @@ static __always_inline uint32_t cf_flow_age(const struct cf_flow *flow)
 static __always_inline int cf_flow_add(struct cf_flow *flow, const struct cf_load *load, uint8_t tcp_flags,
 				       int direction)
 {
-	CF_ADD(&flow->packets[direction], load->packets);
-	CF_ADD(&flow->bytes[direction], load->bytes);
+	__sync_fetch_and_add(&flow->packets[direction], load->packets);
+	__sync_fetch_and_add(&flow->bytes[direction], load->bytes);
 	if ((int64_t)(load->now - flow->last_seen_ns) > 0)
 		flow->last_seen_ns = load->now;
 	if ((flow->tcp_flags[direction] & tcp_flags) == tcp_flags)
 		return 0;
-	CF_OR(&flow->tcp_flags[direction], tcp_flags);
+	__sync_fetch_and_or(&flow->tcp_flags[direction], tcp_flags);
 	return tcp_flags & (CF_TCP_FIN | CF_TCP_RST);
 }
 
@@ -223,7 +200,7 @@ static __always_inline int cf_flow_lock(struct cf_flow_tags *tags)
 	for (uint32_t i = 0; i < CF_LOCK_TRIES; i++) {
 		uint32_t free = *(volatile uint32_t *)&tags->lock & ~CF_SET_LOCKED;
 
-		if (CF_COMPARE_AND_SWAP(&tags->lock, free, free | CF_SET_LOCKED) == free)
+		if (__sync_val_compare_and_swap(&tags->lock, free, free | CF_SET_LOCKED) == free)
 			return 1;
 		cf_flow_pause();
 	}
@@ -344,7 +321,7 @@ static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, 
  * sum stays right. */
 static __always_inline uint64_t cf_flow_swap(uint64_t *count, uint64_t first)
 {
-	return *count | first ? CF_SWAP(count, first) : 0;
+	return *count | first ? __sync_lock_test_and_set(count, first) : 0;
 }
 
 static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_ended *ended, const struct cf_flow *fresh,
@@ -407,7 +384,7 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, CF_FLOW_SE
 	if (held != CF_TAG_FREE) { /* a free one is given away in the set's lock only */
 		/* The sweeper may have been faster. */
 		if (held == CF_TAG_CLOSING ||
-		    CF_COMPARE_AND_SWAP(&tags->tag[way], held, CF_TAG_CLAIMED) != held)
+		    __sync_val_compare_and_swap(&tags->tag[way], held, CF_TAG_CLAIMED) != held)
 			return CF_STAT_FLOW_FULL;
 		reason = cf_flow_finish(flow);
 		if (!is_reuse && !reason)

@@ -145,7 +145,8 @@ static int prepare(const struct cf_flow_table *table, struct cf_flow_room *room,
 	place = table->head->placed;
 	if (place >= places(table->set_count))
 		return -1;
-	CF_STORE(&table->head->placed, place + 1);
+	table->head->placed = place + 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	room->place[way] = (uint32_t)(((uint8_t *)&table->flows[place] - (uint8_t *)room) / PLACE_UNIT);
 	return 0;
 }
