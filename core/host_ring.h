@@ -12,7 +12,7 @@
 #include "event.h"
 
 enum {
-	CF_HOST_RING_BYTES = 8 << 20, /* data area; a power of two. About 50,000 events whose prefix has 20 bytes */
+	CF_HOST_RING_BYTES = 4 << 20, /* data area; a power of two. About 25,000 events whose prefix has 20 bytes */
 };
 
 struct cf_host_ring {
