@@ -72,8 +72,8 @@ describe("the layout in the BPF object", function()
   it("has the maps that cells share, at their sizes", function()
     local ring, per_cpu, array = 27, 6, 2
     for name, expected in pairs({
-      FLOW_EVENTS = { array, 1024 + 131072 }, FLOW_BELL = { ring, 4096 }, FLOWS = { array, 16384 + 512 }, STATS = { per_cpu, 1 },
-      WAKE = { array, 1 },
+      FLOW_EVENTS = { array, 1024 + 131072 }, FLOW_BELL = { ring, 4096 },
+      FLOWS = { array, 16384 + 512 }, STATS = { per_cpu, 1 }, WAKE = { array, 1 },
     }) do
       assert.equal(expected[1], bpf.lib.bpf_map__type(bpf.map(object, name)), name)
       assert.equal(expected[2], bpf.max_entries(object, name), name)

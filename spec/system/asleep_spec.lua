@@ -26,7 +26,8 @@ describe("a worker that has just gone to sleep", function()
 
   for name, case in pairs({
     ["alone"] = { args = {} },
-    ["and whose cell has both sources, so that the collector reads its ring,"] = { args = { "--sources", "ebpf,nflog" } },
+    ["and whose cell has both sources, so that the collector reads its ring,"] = {
+      args = { "--sources", "ebpf,nflog" } },
   }) do
     it(name .. " finds what nobody woke it for within seconds", function()
       local before = maps("WAKE")
