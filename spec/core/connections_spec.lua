@@ -9,7 +9,7 @@ local core = helper.core
 local killed_at = require("killed_at")
 local recording_core = require("recording_core")
 local seeded = require("seeded")
-require("core_headers")("hash", "sketch", "connection_set", "connections")
+require("core_headers")("hash", "sketch", "connection_set", "connections", "outcome")
 ffi.cdef("int usleep(unsigned int microseconds);")
 
 local C = ffi.C
@@ -30,6 +30,13 @@ describe("connections", function()
 
   local function event(fields) return recording_core.fill(ffi.new("struct cf_event"), fields) end
   local function add(fields) core.cf_connections_add(set, event(fields)) end
+
+  -- The same tuple, which is no other connection.
+  local function add_again(fields)
+    local made = event(fields)
+    made.flags = bit.bor(made.flags, AGAIN[1])
+    core.cf_connections_add(set, made)
+  end
 
   local function run()
     local out = ffi.new("struct cf_connection_count")
@@ -75,8 +82,11 @@ describe("connections", function()
       add_numbers(last - 49999, last)
       assert.equal(last, (run()))
     end
-    add_numbers(1, 200000)
+    add_numbers(1, 200000, { flags = bit.bor(PORTS, AGAIN[1]) })
     assert.equal(200000, (run()))
+    assert.equal(1, select(2, run()).is_missing)
+    make(200000)
+    add_numbers(1, 200000)
     local again = numbered(7) -- in the third area by now
     again.first_seen_ns = 500000
     core.cf_connections_add(set, again)
@@ -92,7 +102,7 @@ describe("connections", function()
     for i, fields in ipairs(others) do
       add(fields)
       assert.equal(i + 1, (run()))
-      add(fields)
+      add_again(fields)
       assert.equal(i + 1, (run()))
     end
   end)
@@ -100,12 +110,12 @@ describe("connections", function()
   it("do not differ by what else an event says, or by fields that are absent", function()
     add()
     for _, fields in ipairs({ { mark = 7 }, { ifindex = 9 }, { vlan = 3 }, { seq = 99 }, { cpu = 3 }, { bytes = 1 },
-      { icmp_id = 4 }, { last_seen_ns = 5 } }) do
-      add(fields)
+      { icmp_id = 4 }, { last_seen_ns = 5 }, { first_seen_ns = 5 } }) do
+      add_again(fields)
     end
     assert.equal(1, (run()))
     add({ protocol = 47, flags = 0 })
-    add({ protocol = 47, flags = 0, src_port = 5, dst_port = 6, icmp_id = 7 })
+    add_again({ protocol = 47, flags = 0, src_port = 5, dst_port = 6, icmp_id = 7 })
     assert.equal(2, (run()))
   end)
 
@@ -137,11 +147,18 @@ describe("connections", function()
     assert.equal(1, (run()))
   end)
 
-  it("are new ones when a tuple is used again, and the same ones when a batch is done again", function()
+  it("are new ones when a tuple is used again, whatever the times say", function()
     for i = 1, 5 do add({ first_seen_ns = i * 1000 }) end
     assert.equal(5, (run()))
+    add({ first_seen_ns = 3000 })
+    add({ first_seen_ns = 3000 })
+    assert.equal(7, (run()))
+    assert.equal(0, select(2, run()).is_missing)
+  end)
+
+  it("are the same ones when a record that has no kind is told again", function()
     for _ = 1, 3 do
-      for i = 1, 5 do add({ first_seen_ns = i * 1000 }) end
+      for i = 1, 5 do add({ bytes = 0, packets = 3, first_seen_ns = i * 1000 }) end
     end
     assert.equal(5, (run()))
     assert.equal(0, select(2, run()).is_missing)
@@ -150,7 +167,6 @@ describe("connections", function()
   for _, flag in ipairs(AGAIN) do
     it(("count once under flag %d, and are a lower bound only when one was passed over"):format(flag), function()
       local flags = bit.bor(PORTS, TCP, flag)
-      add({ flags = flags, first_seen_ns = 1000 })
       add({ flags = flags, first_seen_ns = 1000 })
       assert.same({ 1, 0 }, { (run()), select(2, run()).is_missing })
       add({ flags = flags, first_seen_ns = 2000 })
@@ -187,10 +203,12 @@ describe("connections", function()
     make(50000)
     local random = seeded.new(7)
     local seen, distinct = {}, 0
-    for _ = 1, 150000 do
+    for _ = 1, 200000 do
       local number = random:below(70000)
-      if not seen[number] and distinct < 50000 then seen[number], distinct = true, distinct + 1 end
-      if seen[number] then core.cf_connections_add(set, numbered(number)) end
+      if not seen[number] and distinct < 50000 then
+        seen[number], distinct = true, distinct + 1
+        core.cf_connections_add(set, numbered(number))
+      end
     end
     assert.equal(50000, distinct)
     local count, out = run()
@@ -214,7 +232,7 @@ describe("connections", function()
             assert.is_true(math.abs(count - total) <= 5 * out.error * total + 1)
             assert.is_true(out.error > 0 and out.error < 0.033)
           end
-          add_numbers(1, 1500, { cell = 9 })
+          add_numbers(1001, 1500, { cell = 9 })
           assert.equal(again, (run()))
         end
       end)
@@ -250,101 +268,323 @@ describe("connections", function()
     end)
   end)
 
+  -- Everything that is said of the run and of a cell.
+  local function numbers(slot)
+    local all, total = run()
+    local cell, cells = of_cell(slot)
+    return { all, cell, total.is_missing, cells.is_missing, total.is_estimate, cells.is_estimate }
+  end
+
+  -- A batch, as a worker does it.
+  local function count(attempt, batch)
+    core.cf_connections_begin(set, attempt)
+    for _, made in ipairs(batch) do core.cf_connections_add(set, made) end
+  end
+
+  local function numbers_from(first, last, fields)
+    local batch = {}
+    for i = first, last do batch[#batch + 1] = numbered(i, fields) end
+    return batch
+  end
+
+  -- With a tuple that is used again, one that is not new, and one of another cell.
+  local function mixed()
+    local again = numbered(2)
+    again.first_seen_ns = 99999
+    return { numbered(11), again, numbered(1, { flags = bit.bor(PORTS, AGAIN[1]) }), numbered(12, { cell = 4 }),
+      numbered(13) }
+  end
+
+  describe("of a batch that is undone", function()
+    it("are those that were before it, and the batch counts as before", function()
+      make(20)
+      count(1, numbers_from(1, 10))
+      local before = numbers(0)
+      for attempt = 2, 5 do
+        count(attempt, mixed())
+        assert.same({ 14, 13, 1 }, { (run()), (of_cell(0)), (of_cell(4)) })
+        core.cf_connections_undo(set, attempt)
+        core.cf_connections_undo(set, attempt) -- nothing is left to undo
+        assert.same({ before[1], before[2], 0 }, { (run()), (of_cell(0)), (of_cell(4)) })
+      end
+      count(6, mixed())
+      assert.same({ 14, 13, 1 }, { (run()), (of_cell(0)), (of_cell(4)) })
+      count(7, numbers_from(20, 26)) -- the cap is 20 keys, and 13 are there
+      assert.same({ 21, 0 }, { (run()), select(2, run()).is_estimate })
+      count(8, numbers_from(27, 27))
+      assert.equal(1, select(2, run()).is_estimate)
+    end)
+
+    it("are all there when it is another batch", function()
+      count(1, numbers_from(1, 10))
+      count(3, mixed())
+      for _, attempt in ipairs({ 0, 1, 2, 4 }) do core.cf_connections_undo(set, attempt) end
+      assert.equal(14, (run()))
+      core.cf_connections_begin(set, 4) -- and killed
+      for _, attempt in ipairs({ 3, 4 }) do core.cf_connections_undo(set, attempt) end
+      assert.equal(14, (run()))
+    end)
+
+    it("are exact also when keys lie where others belong, and when the batch is as large as any", function()
+      make(300)
+      local random = seeded.new(77)
+      count(1, numbers_from(1, 40))
+      local batch = {}
+      for i = 1, C.CF_BATCH_MAX do batch[i] = numbered(random:below(100), { cell = i % 5 }) end
+      for attempt = 2, 9 do
+        count(attempt, batch)
+        assert.equal(40 + C.CF_BATCH_MAX, (run()))
+        core.cf_connections_undo(set, attempt)
+        assert.same({ 40, 40, 0, 0 }, { (run()), (of_cell(0)), (of_cell(1)), (of_cell(4)) })
+      end
+      count(10, numbers_from(1, 40, { flags = bit.bor(PORTS, AGAIN[1]) })) -- all of them are known
+      assert.same({ 40, 1 }, { (run()), select(2, run()).is_missing })
+      count(11, numbers_from(101, 360)) -- and no other
+      assert.same({ 300, 0 }, { (run()), select(2, run()).is_estimate })
+    end)
+
+    it("are not those of an earlier cell in the slot", function()
+      count(1, { numbered(1, { cell = 5 }), numbered(2, { cell = 5 }) })
+      local other = 5 + 4096
+      count(2, { numbered(3, { cell = 5 }), numbered(4, { cell = other }), numbered(5, { cell = other }) })
+      assert.same({ 0, 2 }, { (of_cell(5)), (of_cell(other)) })
+      core.cf_connections_undo(set, 2)
+      assert.same({ 2, 0, 0 }, { (run()), (of_cell(5)), (of_cell(other)) })
+    end)
+  end)
+
+  it("stay within bounds whatever a worker left in the memory", function()
+    local random = seeded.new(99)
+    make(100000)
+    for round = 1, 200 do
+      local words = ffi.cast("uint32_t **", set)[0] -- sums, area, and the log behind them
+      count(round, mixed())
+      for i = 0, 2000 do
+        if random:below(4) == 0 then words[i] = random:below(2) == 0 and 0xffffffff or random:below(2 ^ 32) end
+      end
+      local attempt = words[6] -- of the log: see struct log
+      core.cf_connections_undo(set, attempt)
+      words[7] = random:below(C.CF_BATCH_MAX) + 1
+      core.cf_connections_undo(set, attempt)
+      count(round, mixed())
+      run()
+      of_cell(random:below(2 ^ 32))
+    end
+  end)
+
   describe("after a worker was killed", function()
-    -- Kill it in the middle of `last`, do all of `first` and `last` again as its successor does, and compare.
-    local function at_every_instruction(cap, first, last)
-      local lacking = killed_at.lacking()
-      if lacking then return pending(lacking) end
-      local function fresh()
-        make(cap)
-        for _, made in ipairs(first) do core.cf_connections_add(set, made) end
-      end
-      local function numbers()
-        local all, total = run()
-        local cell, cells = of_cell(last.cell)
-        return { all, cell, total.is_missing, cells.is_missing, total.is_estimate, cells.is_estimate }
-      end
-      local function finish()
-        for _, made in ipairs(first) do core.cf_connections_add(set, made) end
-        core.cf_connections_add(set, last)
-        core.cf_connections_add(set, last)
-        return numbers()
-      end
-      fresh()
-      local expected, steps = finish(), 0
-      while true do
-        fresh()
-        local before = numbers()
-        local unfinished = killed_at.after(steps, core.cf_hash64, core.cf_connections_add, set, last)
-        if steps == 0 then assert.same(before, numbers()) end
-        local got = finish()
-        if expected[5] == 0 then assert.same(expected, got, "killed after " .. steps) end
-        assert.is_true(math.abs(expected[1] - got[1]) <= 1 and math.abs(expected[2] - got[2]) <= 1)
-        assert.same({ unpack(expected, 3) }, { unpack(got, 3) })
-        if not unfinished then break end
-        steps = steps + (steps < 150 and STRIDE or STRIDE * 11) -- after that it is hashes and, in a sanitizer, checks
-      end
-      assert.is_true(steps > 30)
+    local lacking = killed_at.lacking()
+    local function by_instruction(name, fn)
+      it(name, function() return lacking and pending(lacking) or fn() end)
     end
 
-    it("at any instruction of a new one", function()
-      at_every_instruction(10, { numbered(1), numbered(2) }, numbered(3))
+    -- fresh() makes the set; kill(steps) kills somebody and says whether that was before the end; check(steps) looks.
+    local function at_every_instruction(fresh, kill, check, least)
+      local steps = 0
+      repeat
+        fresh()
+        local unfinished = kill(steps)
+        check(steps)
+        steps = steps + STRIDE
+      until not unfinished
+      assert.is_true(steps > least)
+    end
+
+    -- Kill it in the last event of `batch`; undo that as its successor does, and count the batch again.
+    local function in_add(cap, first, batch)
+      local last = table.remove(batch)
+      local before, expected
+      local function fresh()
+        make(cap)
+        core.cf_connections_seed(set, 4) -- whose estimates are the same each time
+        count(1, first)
+        before = { (run()), (of_cell(first[1].cell)) }
+        count(2, batch)
+      end
+      local function finish()
+        count(3, batch)
+        core.cf_connections_add(set, last)
+        local all = numbers(last.cell)
+        for _, made in ipairs(first) do -- are all known
+          made.flags = bit.bor(made.flags, AGAIN[1])
+          core.cf_connections_add(set, made)
+          made.flags = bit.band(made.flags, bit.bnot(AGAIN[1]))
+        end
+        all[#all + 1] = (run())
+        return all
+      end
+      fresh()
+      core.cf_connections_undo(set, 2)
+      expected = finish()
+      assert.equal(expected[1], expected[7])
+      at_every_instruction(fresh, function(steps)
+        return killed_at.after(steps, core.cf_hash64, core.cf_connections_add, set, last)
+      end, function(steps)
+        core.cf_connections_undo(set, 2)
+        if expected[5] == 0 and first[1].cell == last.cell then
+          assert.same(before, { (run()), (of_cell(last.cell)) }, "killed after " .. steps)
+        end
+        assert.same(expected, finish(), "killed after " .. steps)
+      end, 30)
+    end
+
+    by_instruction("at any instruction of a new one", function()
+      in_add(10, numbers_from(1, 2), numbers_from(3, 4))
     end)
 
-    it("at any instruction of a tuple used again", function()
+    by_instruction("at any instruction of a tuple used again", function()
       local again = numbered(2)
       again.first_seen_ns = 99999
-      at_every_instruction(10, { numbered(1), numbered(2), numbered(3) }, again)
+      in_add(10, numbers_from(1, 3), { numbered(4), again })
+      in_add(10, numbers_from(1, 3), { again })
     end)
 
-    it("at any instruction of one beyond the cap", function()
-      at_every_instruction(2, { numbered(1), numbered(2), numbered(3) }, numbered(4))
+    by_instruction("at any instruction of a new one that would not count if it were known", function()
+      local flagged = { flags = bit.bor(PORTS, AGAIN[1]) }
+      in_add(10, numbers_from(1, 2), { numbered(3), numbered(4, flagged) })
+      in_add(10, numbers_from(1, 2), { numbered(4, flagged) })
     end)
 
-    it("at any instruction of the first of another cell in its slot", function()
-      at_every_instruction(2, { numbered(1, { cell = 5 }), numbered(2, { cell = 5 }), numbered(3, { cell = 5 }) },
-        numbered(4, { cell = 5 + 4096 }))
+    by_instruction("at any instruction of one beyond the cap", function()
+      in_add(3, numbers_from(1, 3), numbers_from(4, 4))
     end)
+
+    by_instruction("at any instruction of the first of another cell in its slot", function()
+      in_add(20, numbers_from(1, 3, { cell = 5 }), { numbered(4, { cell = 5 }), numbered(5, { cell = 5 + 4096 }) })
+    end)
+
+    by_instruction("at any instruction of a beginning", function()
+      at_every_instruction(function() count(1, numbers_from(1, 10)) end, function(steps)
+        return killed_at.after(steps, nil, core.cf_connections_begin, set, 2)
+      end, function(steps)
+        core.cf_connections_undo(set, 2)
+        assert.same({ 10, 10 }, { (run()), (of_cell(0)) }, "killed after " .. steps)
+        make()
+      end, 10)
+    end)
+
+    by_instruction("at any instruction of an undoing, however often", function()
+      at_every_instruction(function()
+        make(20)
+        count(1, numbers_from(1, 10))
+        count(2, mixed())
+      end, function(steps)
+        killed_at.after(math.floor(steps / 2), nil, core.cf_connections_undo, set, 2)
+        return killed_at.after(steps, nil, core.cf_connections_undo, set, 2)
+      end, function(steps)
+        core.cf_connections_undo(set, 2)
+        assert.same({ 10, 10, 0 }, { (run()), (of_cell(0)), (of_cell(4)) }, "killed after " .. steps)
+        count(3, mixed())
+        assert.same({ 14, 13, 1 }, { (run()), (of_cell(0)), (of_cell(4)) }, "killed after " .. steps)
+        count(4, numbers_from(20, 26))
+        assert.same({ 21, 0 }, { (run()), select(2, run()).is_estimate }, "killed after " .. steps)
+      end, 40)
+    end)
+
+    -- As many as the first area takes but for one batch: the next beginning moves them.
+    local FULL = C.CF_CONNECTION_FIRST / 4 * 3 - C.CF_BATCH_MAX + 1
+
+    local function make_events(fields)
+      local events = ffi.new("struct cf_event[?]", FULL)
+      for i = 0, FULL - 1 do ffi.copy(events[i], numbered(i, fields), ffi.sizeof("struct cf_event")) end
+      return events
+    end
+    local events, known
+
+    local function add_all(of)
+      for i = 0, FULL - 1 do
+        if i % C.CF_BATCH_MAX == 0 then core.cf_connections_begin(set, i) end
+        core.cf_connections_add(set, of[i])
+      end
+    end
+
+    local function make_full()
+      make(200000)
+      events = events or make_events()
+      add_all(events)
+    end
+
+    local function check_full(what)
+      core.cf_connections_undo(set, 1000001)
+      count(1000002, numbers_from(FULL, FULL + 9))
+      core.cf_connections_undo(set, 1000002)
+      assert.same({ FULL, FULL }, { (run()), (of_cell(0)) }, what)
+      known = known or make_events({ flags = bit.bor(PORTS, AGAIN[1]) })
+      add_all(known)
+      assert.same({ FULL, FULL }, { (run()), (of_cell(0)) }, what)
+    end
 
     it("at any instant while the set moves into a larger area", function()
-      make(200000)
-      local first = C.CF_CONNECTION_FIRST / 4 * 3
-      add_numbers(1, first)
-      local next = numbered(first + 1)
+      make_full()
       for round = 1, 12 do
         local pid = C.fork()
         if pid == 0 then
-          core.cf_connections_add(set, next) -- which moves 24,576 of them
+          core.cf_connections_begin(set, 1000001)
           C._exit(0)
         end
         C.usleep(round * 60)
         C.kill(pid, SIGKILL)
         assert(C.waitpid(pid, ffi.new("int[1]"), 0) == pid)
       end
-      core.cf_connections_add(set, next)
-      add_numbers(1, first + 1)
-      assert.equal(first + 1, (run()))
-      assert.equal(first + 1, (of_cell(0)))
+      check_full("killed while it moved")
     end)
 
-    it("at any instant of a batch with tuples used again, again and again", function()
-      make(15000)
-      local batch, random = {}, seeded.new(4242)
-      for i = 1, 12000 do
-        batch[i] = numbered(random:below(4000), { cell = i % 3 })
-        batch[i].first_seen_ns = i
+    it("or went in peace, with a set that has moved twice", function()
+      make(1000000)
+      local last = C.CF_CONNECTION_FIRST * 3 + 1000
+      local pid = C.fork()
+      if pid == 0 then
+        for i = 1, last do
+          if i % C.CF_BATCH_MAX == 1 then core.cf_connections_begin(set, i) end
+          core.cf_connections_add(set, numbered(i))
+        end
+        C._exit(0)
       end
-      for round = 1, 12 do
+      assert(C.waitpid(pid, ffi.new("int[1]"), 0) == pid)
+      count(last + 1, numbers_from(last - 200, last, { flags = bit.bor(PORTS, AGAIN[1]) }))
+      assert.same({ last, last, 1 }, { (run()), (of_cell(0)), select(2, run()).is_missing })
+    end)
+
+    by_instruction("at any instruction between the move and its end", function()
+      at_every_instruction(make_full, function(steps)
+        return killed_at.after(steps, core.cf_connection_set_copy, core.cf_connections_begin, set, 1000001)
+      end, function(steps) check_full("killed after " .. steps) end, 20)
+    end)
+
+    -- What a worker does with batches, until all are committed.
+    local function work(shared, batches)
+      local attempt = shared.attempt
+      if attempt ~= core.cf_outcome_current(shared).attempt then core.cf_connections_undo(set, attempt) end
+      while true do
+        local batch = batches[tonumber(core.cf_outcome_current(shared).batches) + 1]
+        if not batch then return end
+        local next = core.cf_outcome_begin(shared)
+        count(next.attempt, batch)
+        core.cf_outcome_commit(shared, next)
+      end
+    end
+
+    it("at any instant of a run, again and again", function()
+      make(15000)
+      local shared = ffi.gc(core.cf_shared_new(), core.cf_shared_free)
+      local batches, random = {}, seeded.new(4242)
+      for i = 1, 80 do
+        batches[i] = {}
+        for k = 1, 150 do batches[i][k] = numbered(random:below(4000), { cell = k % 3 }) end
+      end
+      local round = 0
+      while core.cf_outcome_current(shared).batches < 80 do
         local pid = C.fork()
         if pid == 0 then
-          for i = 1, #batch do core.cf_connections_add(set, batch[i]) end
+          work(shared, batches)
           C._exit(0)
         end
-        C.usleep(round * 150)
+        round = round + 1
+        C.usleep(round * 100)
         C.kill(pid, SIGKILL)
         assert(C.waitpid(pid, ffi.new("int[1]"), 0) == pid)
       end
-      for i = 1, #batch do core.cf_connections_add(set, batch[i]) end
+      work(shared, batches)
       -- Every event is a connection of its own here.
       assert.same({ 12000, 4000, 4000, 4000 }, { (run()), (of_cell(0)), (of_cell(1)), (of_cell(2)) })
       assert.equal(0, select(2, run()).is_missing)
