@@ -356,16 +356,17 @@ describe("connections", function()
   it("stay within bounds whatever a worker left in the memory", function()
     local random = seeded.new(99)
     make(100000)
+    local words = ffi.cast("uint32_t **", set)[0] -- sums, area, and the log behind them
+    count(1, mixed())
+    assert.same({ 1, 5 }, { words[6], words[7] }) -- the log's attempt and length
     for round = 1, 200 do
-      local words = ffi.cast("uint32_t **", set)[0] -- sums, area, and the log behind them
       count(round, mixed())
       for i = 0, 2000 do
         if random:below(4) == 0 then words[i] = random:below(2) == 0 and 0xffffffff or random:below(2 ^ 32) end
       end
-      local attempt = words[6] -- of the log: see struct log
-      core.cf_connections_undo(set, attempt)
+      core.cf_connections_undo(set, words[6])
       words[7] = random:below(C.CF_BATCH_MAX) + 1
-      core.cf_connections_undo(set, attempt)
+      core.cf_connections_undo(set, words[6])
       count(round, mixed())
       run()
       of_cell(random:below(2 ^ 32))
