@@ -23,7 +23,7 @@ LIBS := $(shell pkg-config --libs $(PKGS)) -pthread -lm -ldl
 EXPORT := -Wl,--export-dynamic-symbol='cf_*' -Wl,--export-dynamic-symbol='luaJIT_BC_*'
 
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror -ffreestanding -Icore \
-	-I/usr/include/$(shell uname -m)-linux-gnu
+	-I/usr/include/$(shell uname -m)-linux-gnu $(if $(filter x86_64 i%86,$(shell uname -m)),-DCF_STORES_IN_ORDER)
 
 CORE_SRC := $(filter-out core/main.c core/cmd%.c,$(wildcard core/*.c))
 MAIN_SRC := core/main.c $(wildcard core/cmd*.c)

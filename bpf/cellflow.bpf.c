@@ -87,10 +87,15 @@ __noinline int cf_observe_new(struct cf_flow_tags *tags, struct cf_flow_set *set
 {
 	struct cf_flow_ended *ended;
 	struct cf_flow *flow = NULL;
+	__u64 number = 0;
 	int result, direction;
 
 	if (!tags || !set || !fresh || !stats)
 		return 0;
+	/* Before the entry is written: to draw a number waits for all that was stored. Where ends are told as well,
+	 * theirs come first. */
+	if (cf_config.events == 1 << CF_KIND_OPENED)
+		number = cf_event_draw();
 	ended = &stats->ended;
 	direction = fresh->origin & 1;
 	result = cf_flow_insert(tags, set, tag, fresh, ended, &flow);
@@ -100,13 +105,18 @@ __noinline int cf_observe_new(struct cf_flow_tags *tags, struct cf_flow_set *set
 
 		cf_flow_add(flow, &load, fresh->tcp_flags[direction], direction);
 	}
-	if (result != CF_STAT_FLOW_NEW)
+	if (result != CF_STAT_FLOW_NEW) {
+		cf_event_leave(number);
 		return 0;
+	}
 	if (ended->kind) {
 		stats->n[ended->stat == CF_STAT_FLOW_REUSED ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED]++;
 		cf_event_emit(stats, &ended->flow, CF_KIND_CLOSED, ended->close_reason, fresh->first_seen_ns);
 	}
-	cf_event_emit(stats, fresh, CF_KIND_OPENED, CF_CLOSE_NONE, fresh->first_seen_ns);
+	if (cf_config.events == 1 << CF_KIND_OPENED)
+		cf_event_put(stats, number, fresh, CF_KIND_OPENED, CF_CLOSE_NONE, fresh->first_seen_ns);
+	else
+		cf_event_emit(stats, fresh, CF_KIND_OPENED, CF_CLOSE_NONE, fresh->first_seen_ns);
 	return 0;
 }
 
@@ -118,9 +128,9 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	int direction = (cf_config.flags & CF_BPF_FLIPPED ? hook ^ 1 : hook) & 1;
 	struct cf_flow_tags *tags;
 	struct cf_flow_set *set;
-	struct cf_flow *flow, fresh;
+	struct cf_flow fresh;
 	struct cf_load load;
-	__u32 index, block, tag;
+	__u32 index, block, tag, way;
 	__u64 hash;
 
 	if (!stats || !packet || !key)
@@ -141,10 +151,10 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	if (direction == CF_FLOW_EGRESS)
 		stats->n[CF_STAT_EGRESS_PACKETS] += load.packets;
 	tags += index % CF_FLOW_BLOCK;
-	flow = cf_flow_find(tags, set, tag, key);
-	if (flow && !cf_flow_is_reuse(flow, packet->tcp_flags)) {
+	way = cf_flow_find(tags, set, tag, key);
+	if (way < CF_FLOW_WAYS && !cf_flow_is_reuse(&set->flow[way], packet->tcp_flags)) {
 		load.now = cf_clock_coarse(stats);
-		cf_flow_add(flow, &load, packet->tcp_flags, direction);
+		cf_flow_hit(set, way, &load, packet->tcp_flags, direction);
 		stats->n[CF_STAT_FLOW_HIT]++;
 		return 0;
 	}

@@ -23,9 +23,12 @@ enum {
 	CF_TCP_RST = 4,
 	CF_TCP_ACK = 16,
 	CF_TCP_NUMBER = 6, /* IPPROTO_TCP */
-	CF_LOCK_TRIES = 128, /* about ten microseconds: enough for a holder that is interrupted, if its CPU stays ours */
+	CF_LOCK_TRIES =
+		128, /* about ten microseconds: enough for a holder that is interrupted, if its CPU stays ours */
 	CF_BLOOM_KEEP = 80467, /* of 2^30 ns, a day (CF_IDLE_S_MAX): so old, a flow would have been over anyway */
 	CF_BLOOM_BITS = CF_BLOOM_WORDS * 64,
+	CF_AGE_SHIFT = 16, /* of ns: 2^31 of them are more than a day (CF_IDLE_S_MAX) */
+	CF_AGE_AHEAD = 1 << 16, /* four seconds: so much later than this packet another CPU's may seem */
 };
 
 /* Multilinear, with pairs: of two different keys the upper 32 bits of the sums are equal for one secret in 2^32, so
@@ -99,9 +102,10 @@ static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags
 	return CF_FLOW_WAYS;
 }
 
-/* Looks at the first way with that fingerprint only. A second one is met once in 2^28 flows; cf_flow_insert finds it. */
-static __always_inline struct cf_flow *cf_flow_find(const struct cf_flow_tags *tags, struct cf_flow_set *set,
-						    uint32_t tag, const struct cf_flow_key *key)
+/* The same of the first way with that fingerprint only. A second one is met once in 2^28 flows; cf_flow_insert finds
+ * it. */
+static __always_inline uint32_t cf_flow_find(const struct cf_flow_tags *tags, const struct cf_flow_set *set,
+					     uint32_t tag, const struct cf_flow_key *key)
 {
 	uint64_t way;
 
@@ -109,7 +113,7 @@ static __always_inline struct cf_flow *cf_flow_find(const struct cf_flow_tags *t
 		if (*(const volatile uint32_t *)&tags->tag[way] == tag)
 			break;
 	way = cf_forget(way, tag);
-	return way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key) ? &set->flow[way] : NULL;
+	return way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key) ? way : CF_FLOW_WAYS;
 }
 
 /* Without the other direction ever seen, one FIN must do. */
@@ -133,16 +137,44 @@ static __always_inline int cf_flow_is_reuse(const struct cf_flow *flow, uint8_t 
 	       ((flow->tcp_flags[0] | flow->tcp_flags[1]) & (CF_TCP_FIN | CF_TCP_RST));
 }
 
-/* The time only ever goes on: other CPUs may be up to a tick ahead. */
-static __always_inline void cf_flow_add(struct cf_flow *flow, const struct cf_load *load, uint8_t tcp_flags,
-					int direction)
+/* cf_flow_finish(), whether it says anything, without a branch: 0 or 1. */
+static __always_inline uint64_t cf_flow_is_finished(const struct cf_flow *flow)
+{
+	uint64_t egress = flow->tcp_flags[CF_FLOW_EGRESS], ingress = flow->tcp_flags[CF_FLOW_INGRESS];
+	uint64_t sent = flow->packets[CF_FLOW_EGRESS], received = flow->packets[CF_FLOW_INGRESS];
+	uint64_t both_seen = (sent | -sent) & (received | -received);
+
+	return ((egress | ingress) / CF_TCP_RST & 1) |
+	       ((egress | ingress) & ((egress & ingress) | ~both_seen >> 63) & 1);
+}
+
+/* When it was last seen, as the ages of its set have it: what is finished, longer ago than all else. */
+static __always_inline uint32_t cf_flow_age(const struct cf_flow *flow)
+{
+	return (uint32_t)(flow->last_seen_ns >> CF_AGE_SHIFT) ^ (uint32_t)cf_flow_is_finished(flow) << 31;
+}
+
+/* The time only ever goes on: other CPUs may be up to a tick ahead. Returns whether the flow can have ended by it. */
+static __always_inline int cf_flow_add(struct cf_flow *flow, const struct cf_load *load, uint8_t tcp_flags,
+				       int direction)
 {
 	__sync_fetch_and_add(&flow->packets[direction], load->packets);
 	__sync_fetch_and_add(&flow->bytes[direction], load->bytes);
 	if ((int64_t)(load->now - flow->last_seen_ns) > 0)
 		flow->last_seen_ns = load->now;
-	if ((flow->tcp_flags[direction] & tcp_flags) != tcp_flags)
-		__sync_fetch_and_or(&flow->tcp_flags[direction], tcp_flags);
+	if ((flow->tcp_flags[direction] & tcp_flags) == tcp_flags)
+		return 0;
+	__sync_fetch_and_or(&flow->tcp_flags[direction], tcp_flags);
+	return tcp_flags & (CF_TCP_FIN | CF_TCP_RST);
+}
+
+/* A packet of the flow in that way, which must be one of the set's. Its age is left as it is, unless the flow may be
+ * over now: that must be known when room is needed. */
+static __always_inline void cf_flow_hit(struct cf_flow_set *set, uint32_t way, const struct cf_load *load,
+					uint8_t tcp_flags, int direction)
+{
+	if (cf_flow_add(&set->flow[way], load, tcp_flags, direction))
+		set->age[way] = cf_flow_age(&set->flow[way]);
 }
 
 /* To wait is to try often, and the verifier walks each try: a clock takes long for one instruction. In user space one
@@ -169,9 +201,23 @@ static __always_inline int cf_flow_lock(struct cf_flow_tags *tags)
 	return 0;
 }
 
+/* A store that comes after all earlier ones. A locked instruction would do, but waits for memory until they are all
+ * there; on x86 stores are never seen in another order anyway. */
+static __always_inline void cf_store_release(uint32_t *place, uint32_t value)
+{
+#ifndef __bpf__
+	__atomic_store_n(place, value, __ATOMIC_RELEASE);
+#elif defined(CF_STORES_IN_ORDER)
+	asm volatile("" ::: "memory");
+	*(volatile uint32_t *)place = value;
+#else
+	__sync_lock_test_and_set(place, value);
+#endif
+}
+
 static __always_inline void cf_flow_unlock(struct cf_flow_tags *tags)
 {
-	__sync_fetch_and_and(&tags->lock, ~(uint32_t)CF_SET_LOCKED);
+	cf_store_release(&tags->lock, tags->lock & ~(uint32_t)CF_SET_LOCKED);
 }
 
 static __always_inline uint32_t cf_bloom_bit(uint32_t half)
@@ -206,45 +252,74 @@ static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag, 
 	set->bloom[b / 64] |= 1ULL << (b % 64);
 }
 
-/* cf_flow_finish(), whether it says anything, without a branch: 0 or 1. */
-static __always_inline uint64_t cf_flow_is_finished(const struct cf_flow *flow)
+/* All ones if a >= b (signed), else 0, by arithmetic. What compilers recognize they make branches of. */
+static __always_inline uint64_t cf_at_least(uint64_t a, uint64_t b, uint64_t other)
 {
-	uint64_t egress = flow->tcp_flags[CF_FLOW_EGRESS], ingress = flow->tcp_flags[CF_FLOW_INGRESS];
-	uint64_t sent = flow->packets[CF_FLOW_EGRESS], received = flow->packets[CF_FLOW_INGRESS];
-	uint64_t both_seen = (sent | -sent) & (received | -received);
-
-	return ((egress | ingress) / CF_TCP_RST & 1) | ((egress | ingress) & ((egress & ingress) | ~both_seen >> 63) & 1);
+	return cf_forget(~(uint64_t)((int64_t)(a - b) >> 63), other);
 }
 
-/* Which way a new flow gets: a free one, else that of a finished flow, else of any; of those the one least recently
- * seen. Not the ways that are being taken out: CF_FLOW_WAYS if there are no others. The number of the way is in the
- * lowest bits of its rank, and there are few branches, because the verifier follows each of them for each way. `tag` is
- * only what cf_forget wants. */
-static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, const struct cf_flow_set *set, uint32_t tag)
+/* Of the flows that may be taken the one longest unseen, as far as the set's ages know, the first of several: its way,
+ * or CF_FLOW_WAYS. Where the way is counts in the lowest bits of its rank, and there is no branch, because the verifier
+ * would follow it for each way. `tag` is only what cf_forget wants. */
+static __always_inline uint32_t cf_flow_oldest(const struct cf_flow_tags *tags, const struct cf_flow_set *set,
+					       uint32_t now, uint32_t tag)
 {
-	uint64_t best = CF_FLOW_WAYS | 1ULL << 63, rank;
+	uint64_t best = 0, rank, less;
 
 	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
 		uint64_t held = *(const volatile uint32_t *)&tags->tag[i];
 
-		if (held == CF_TAG_FREE) {
-			best = i;
-			break;
-		}
-		rank = (set->flow[i].last_seen_ns >> 2 & ~15ULL) | i;
-		rank |= (cf_flow_is_finished(&set->flow[i]) ^ 1) << 62;
-		rank |= (uint64_t)((int64_t)(held - CF_TAG_FIRST) >> 63);
-		if (rank < best)
-			best = rank;
-		best = cf_forget(best, tag);
+		rank = (uint64_t)(uint32_t)(now - *(const volatile uint32_t *)&set->age[i]) << 4;
+		rank |= CF_FLOW_WAYS - i;
+		rank &= cf_at_least(held, CF_TAG_FIRST, tag);
+		less = best - rank; /* of the two, which have 36 bits, the greater */
+		best = rank + (less & cf_at_least(less, 0, tag));
 	}
-	return cf_forget(best, tag) & 15;
+	return cf_forget(CF_FLOW_WAYS - (best & 15), tag);
 }
 
-/* What others still add in this moment to the entry that they had found belongs to the flow that comes into it: it is
- * with one of the two, and the sum stays right. */
-static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_ended *ended, uint32_t close_reason,
-					 uint32_t stat)
+static __always_inline uint32_t cf_flow_free_way(const struct cf_flow_tags *tags, uint32_t tag)
+{
+	uint64_t way;
+
+	for (way = 0; way < CF_FLOW_WAYS; way++)
+		if (*(const volatile uint32_t *)&tags->tag[way] == CF_TAG_FREE)
+			break;
+	return cf_forget(way, tag);
+}
+
+/* Which way a new flow gets: a free one, else that of a finished flow, else of any; of those the one least recently
+ * seen. Not the ways that are being taken out: CF_FLOW_WAYS if there are no others. To read all entries of a set would
+ * take longer than all else that a packet costs. So the oldest of the set's ages names one, whose entry is asked
+ * whether that is still true. */
+static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
+					       uint64_t now_ns)
+{
+	uint32_t now = (uint32_t)(now_ns >> CF_AGE_SHIFT) + CF_AGE_AHEAD, way = cf_flow_free_way(tags, tag), age;
+
+	for (uint32_t i = 0; way >= CF_FLOW_WAYS && i < CF_FLOW_WAYS; i++) {
+		uint32_t oldest = cf_flow_oldest(tags, set, now, tag);
+
+		if (oldest >= CF_FLOW_WAYS)
+			break;
+		age = cf_flow_age(&set->flow[oldest]);
+		if (set->age[oldest] == age || i == CF_FLOW_WAYS - 1)
+			way = oldest;
+		set->age[oldest] = age;
+	}
+	return cf_forget(way, tag) & 15;
+}
+
+/* What was counted in an entry, in exchange for what is counted first in its place. What others still add in this
+ * moment to the entry that they had found belongs to the flow that comes into it: it is with one of the two, and the
+ * sum stays right. */
+static __always_inline uint64_t cf_flow_swap(uint64_t *count, uint64_t first)
+{
+	return *count | first ? __sync_lock_test_and_set(count, first) : 0;
+}
+
+static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_ended *ended, const struct cf_flow *fresh,
+					 uint32_t close_reason, uint32_t stat)
 {
 	ended->kind = CF_KIND_CLOSED;
 	ended->close_reason = close_reason;
@@ -252,26 +327,28 @@ static __always_inline void cf_flow_take(struct cf_flow *flow, struct cf_flow_en
 	__builtin_memcpy(&ended->flow, flow, sizeof(ended->flow));
 	CF_UNROLL
 	for (int i = 0; i < 2; i++) {
-		ended->flow.packets[i] = __sync_lock_test_and_set(&flow->packets[i], 0);
-		ended->flow.bytes[i] = __sync_lock_test_and_set(&flow->bytes[i], 0);
+		ended->flow.packets[i] = cf_flow_swap(&flow->packets[i], fresh->packets[i]);
+		ended->flow.bytes[i] = cf_flow_swap(&flow->bytes[i], fresh->bytes[i]);
 	}
 }
 
-/* Into a way that was free nobody else counts, and a plain store need not wait for memory. In another's place counters
- * are added to: what others add to them in this moment must not be lost. */
-static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int direction, int was_free)
+/* Into a way that was free nobody else counts. In another's place the counts are there already. */
+static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_flow *fresh, int was_free)
 {
-	__builtin_memcpy(&flow->key, &fresh->key, sizeof(flow->key));
-	flow->first_seen_ns = fresh->first_seen_ns;
-	flow->last_seen_ns = fresh->last_seen_ns;
-	if (was_free) {
-		flow->packets[direction] = fresh->packets[direction];
-		flow->bytes[direction] = fresh->bytes[direction];
-	} else {
-		__sync_fetch_and_add(&flow->packets[direction], fresh->packets[direction]);
-		__sync_fetch_and_add(&flow->bytes[direction], fresh->bytes[direction]);
-	}
+	__builtin_memcpy(&flow->key, &fresh->key, offsetof(struct cf_flow, packets));
+	if (was_free)
+		__builtin_memcpy(flow->packets, fresh->packets, sizeof(flow->packets) + sizeof(flow->bytes));
 	__builtin_memcpy(flow->tcp_flags, fresh->tcp_flags, sizeof(*flow) - offsetof(struct cf_flow, tcp_flags));
+}
+
+/* When many flows come and none comes back, they go in the order of their ways. Their entries come from memory while
+ * the set's other lines do: one wait instead of two. */
+static __always_inline void cf_flow_expect_next(const struct cf_flow_set *set, uint32_t next)
+{
+	if (next >= CF_FLOW_WAYS)
+		next = 0;
+	(void)*(const volatile uint64_t *)&set->flow[next].last_seen_ns;
+	(void)*(const volatile uint32_t *)&set->flow[next].tcp_flags[0];
 }
 
 /* In the set's lock. `fresh` is complete but for CF_EVENT_REOPENED. */
@@ -279,41 +356,44 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_
 					   struct cf_flow *fresh, struct cf_flow_ended *ended, struct cf_flow **entry)
 {
 	uint32_t way = cf_flow_find_way(tags, set, tag, &fresh->key), held, reason;
-	int is_reuse = way < CF_FLOW_WAYS, direction = fresh->origin & 1;
+	int is_reuse = way < CF_FLOW_WAYS;
 	struct cf_flow *flow;
 
+	/* Most sets never overflow, and need not have that line fetched from memory. */
+	if (tags->lock & CF_SET_EVICTED) {
+		cf_flow_expect_next(set, tags->lock >> CF_SET_NEXT);
+		cf_bloom_age(set, fresh->first_seen_ns);
+		if (cf_bloom_has(set, tag))
+			fresh->flags |= CF_EVENT_REOPENED;
+	}
 	if (!is_reuse)
-		way = cf_flow_choose(tags, set, tag);
+		way = cf_flow_choose(tags, set, tag, fresh->first_seen_ns);
 	if (way >= CF_FLOW_WAYS)
 		return CF_STAT_FLOW_FULL;
 	flow = &set->flow[way];
 	*entry = flow;
-	if (is_reuse && !cf_flow_is_reuse(flow, fresh->tcp_flags[direction]))
+	if (is_reuse && !cf_flow_is_reuse(flow, fresh->tcp_flags[fresh->origin & 1]))
 		return CF_STAT_FLOW_HIT;
 	held = *(volatile uint32_t *)&tags->tag[way];
-	/* The sweeper may have been faster. */
-	if (held == CF_TAG_CLOSING || __sync_val_compare_and_swap(&tags->tag[way], held, CF_TAG_CLAIMED) != held)
-		return CF_STAT_FLOW_FULL;
-	if (held != CF_TAG_FREE) {
+	if (held != CF_TAG_FREE) { /* a free one is given away in the set's lock only */
+		/* The sweeper may have been faster. */
+		if (held == CF_TAG_CLOSING ||
+		    __sync_val_compare_and_swap(&tags->tag[way], held, CF_TAG_CLAIMED) != held)
+			return CF_STAT_FLOW_FULL;
 		reason = cf_flow_finish(flow);
 		if (!is_reuse && !reason)
 			reason = CF_CLOSE_EVICTED;
 		else if (!reason) /* a FIN of one end was answered by nothing but the other's new beginning */
 			reason = CF_CLOSE_FIN;
-		cf_flow_take(flow, ended, reason, is_reuse ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED);
-	}
-	/* Most sets never overflow, and need not have that line fetched from memory. */
-	if (tags->lock & CF_SET_EVICTED) {
-		cf_bloom_age(set, fresh->first_seen_ns);
-		if (cf_bloom_has(set, tag))
-			fresh->flags |= CF_EVENT_REOPENED;
+		cf_flow_take(flow, ended, fresh, reason, is_reuse ? CF_STAT_FLOW_REUSED : CF_STAT_FLOW_EVICTED);
 	}
 	if (held != CF_TAG_FREE && !is_reuse) {
 		cf_bloom_put(set, held, fresh->first_seen_ns);
-		__sync_fetch_and_or(&tags->lock, CF_SET_EVICTED);
+		tags->lock = CF_SET_LOCKED | CF_SET_EVICTED | (way + 1) << CF_SET_NEXT;
 	}
-	cf_flow_put(flow, fresh, direction, held == CF_TAG_FREE);
-	__sync_val_compare_and_swap(&tags->tag[way], CF_TAG_CLAIMED, tag);
+	cf_flow_put(flow, fresh, held == CF_TAG_FREE);
+	set->age[way] = cf_flow_age(fresh);
+	cf_store_release(&tags->tag[way], tag);
 	return CF_STAT_FLOW_NEW;
 }
 
@@ -324,14 +404,16 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_
 static __always_inline int cf_flow_insert(struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
 					  struct cf_flow *fresh, struct cf_flow_ended *ended, struct cf_flow **entry)
 {
+	uint32_t way;
 	int result;
 
 	ended->kind = 0;
 	if (!cf_flow_lock(tags)) {
-		*entry = cf_flow_find(tags, set, tag, &fresh->key); /* the holder's flow may be ours */
-		return *entry && !cf_flow_is_reuse(*entry, fresh->tcp_flags[fresh->origin & 1])
-			       ? CF_STAT_FLOW_HIT
-			       : CF_STAT_FLOW_FULL;
+		way = cf_flow_find(tags, set, tag, &fresh->key); /* the holder's flow may be ours */
+		if (way >= CF_FLOW_WAYS || cf_flow_is_reuse(&set->flow[way], fresh->tcp_flags[fresh->origin & 1]))
+			return CF_STAT_FLOW_FULL;
+		*entry = &set->flow[way];
+		return CF_STAT_FLOW_HIT;
 	}
 	result = cf_flow_replace(tags, set, tag, fresh, ended, entry);
 	cf_flow_unlock(tags);

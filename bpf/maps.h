@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only
  *
  * The maps and the configuration of the tc program: its contract with the loader. Names and types are found
- * by name; FLOWS, FLOW_EVENTS and WAKE may be shared by the objects of all cells (bpf_map__reuse_fd), while STATS
- * and the configuration belong to one. Says nothing about what is put into them.
+ * by name; FLOWS, FLOW_EVENTS, FLOW_BELL and WAKE may be shared by the objects of all cells (bpf_map__reuse_fd), while
+ * STATS and the configuration belong to one. Says nothing about what is put into them.
  */
 #ifndef CF_BPF_MAPS_H
 #define CF_BPF_MAPS_H
 
 enum {
-	CF_RING_BYTES = 16 << 20,
+	CF_BELL_BYTES = 4096, /* a page; the loader knows how large those are */
 };
 
 /* Every loader has a secret of its own; these words only keep flows apart where there is none. */
@@ -21,12 +21,23 @@ const volatile struct cf_bpf_config cf_config SEC(".rodata.config") = {
 	.link_len = ETH_HLEN,
 	.set_mask = CF_FLOW_SETS - 1,
 	.events = 1 << CF_KIND_OPENED,
+	.slot_mask = CF_SLOTS - 1,
+	.slot_limit = CF_SLOTS - 4096,
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, CF_RING_BYTES);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, CF_SLOT_FIRST + CF_SLOTS);
+	__type(key, __u32);
+	__type(value, struct cf_slot);
 } FLOW_EVENTS SEC(".maps");
+
+/* Only to wake who reads FLOW_EVENTS: nothing is said in it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, CF_BELL_BYTES);
+} FLOW_BELL SEC(".maps");
 
 /* Mapped by user space, which takes out what ended (core/sweep.c) without a system call. */
 struct {

@@ -8,7 +8,9 @@
 #include <unistd.h>
 #include "bpf_object.h"
 #include "error.h"
+#include "event.h"
 #include "flow.h"
+#include "ring.h"
 
 static void close_all(const int *fds, int count)
 {
@@ -19,47 +21,53 @@ static void close_all(const int *fds, int count)
 
 void cf_bpf_object_init(struct cf_bpf_object *object)
 {
-	*object = (struct cf_bpf_object){ .prog_fd = { -1, -1 }, .stats_fd = -1, .ring_fd = -1 };
+	*object = (struct cf_bpf_object){ .prog_fd = { -1, -1 }, .stats_fd = -1, .ring_fd = -1, .bell_fd = -1 };
 }
 
 void cf_bpf_unload(struct cf_bpf_object *object)
 {
-	int fds[] = { object->prog_fd[0], object->prog_fd[1], object->stats_fd, object->ring_fd };
+	int fds[] = { object->prog_fd[0], object->prog_fd[1], object->stats_fd, object->ring_fd, object->bell_fd };
 
-	close_all(fds, 4);
+	close_all(fds, 5);
 	cf_bpf_object_init(object);
 }
 
 void cf_bpf_maps_init(struct cf_bpf_maps *maps)
 {
-	*maps = (struct cf_bpf_maps){ .ring_fd = -1, .flows_fd = -1, .wake_fd = -1 };
+	*maps = (struct cf_bpf_maps){ .ring_fd = -1, .bell_fd = -1, .flows_fd = -1, .wake_fd = -1 };
 }
 
 void cf_bpf_maps_close(struct cf_bpf_maps *maps)
 {
-	int fds[] = { maps->ring_fd, maps->flows_fd, maps->wake_fd };
+	int fds[] = { maps->ring_fd, maps->bell_fd, maps->flows_fd, maps->wake_fd };
 
-	close_all(fds, 3);
+	close_all(fds, 4);
 	cf_bpf_maps_init(maps);
 }
 
-int cf_bpf_ring_size(struct cf_bpf_object *object, struct cf_error *err)
+int cf_bpf_ring_size(int ring_fd, size_t *size, struct cf_error *err)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t len = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(object->ring_fd, &info, &len) < 0)
+	if (bpf_obj_get_info_by_fd(ring_fd, &info, &len) < 0)
 		return cf_fail(err, CF_FAIL_RING_OPEN, errno, "ring open failed: %s", strerror(errno));
-	object->ring_size = info.max_entries;
+	*size = info.type == BPF_MAP_TYPE_RINGBUF ? info.max_entries
+						  : (size_t)(info.max_entries - CF_SLOT_FIRST) * CF_EVENT_RING_LEN;
 	return 0;
 }
 
 int cf_bpf_maps_ring(struct cf_bpf_maps *maps, uint32_t bytes, struct cf_error *err)
 {
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+
 	if (maps->ring_fd < 0)
-		maps->ring_fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "FLOW_EVENTS", 0, 0,
-					       bytes ? bytes : CF_BPF_RING_BYTES, NULL);
-	if (maps->ring_fd < 0)
+		maps->ring_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "FLOW_EVENTS", sizeof(uint32_t),
+					       sizeof(struct cf_slot), CF_SLOT_FIRST + cf_ring_slots(bytes), &opts);
+	if (maps->bell_fd < 0)
+		maps->bell_fd =
+			bpf_map_create(BPF_MAP_TYPE_RINGBUF, "FLOW_BELL", 0, 0, (uint32_t)sysconf(_SC_PAGESIZE), NULL);
+	if (maps->ring_fd < 0 || maps->bell_fd < 0)
 		return cf_fail(err, CF_FAIL_RING_OPEN, errno, "ring open failed: %s", strerror(errno));
 	return 0;
 }

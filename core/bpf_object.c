@@ -7,13 +7,16 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "bpf_file.h"
 #include "bpf_object.h"
 #include "error.h"
+#include "event.h"
 #include "flow_table.h"
 #include "libbpf_log.h"
 #include "plan.h"
 #include "privilege.h"
+#include "ring.h"
 
 enum {
 	/* Old kernels fail a load whose log does not fit, and we only want its end; untouched pages cost nothing. */
@@ -37,6 +40,7 @@ struct load {
 	struct bpf_program *programs[2];
 	int only_counts; /* CF_BPF_COUNT_ONLY: a program without the rest */
 	struct bpf_map *ring;
+	struct bpf_map *bell; /* NULL: `ring` is a ring buffer */
 	void *file; /* bytes of an operator's object */
 	char *log;
 	struct cf_error *err;
@@ -83,21 +87,6 @@ static int choose_programs(struct load *load, uint32_t hooks)
 	return 0;
 }
 
-static int choose_ring(struct load *load)
-{
-	load->ring = bpf_object__find_map_by_name(load->object, "FLOW_EVENTS");
-	if (!load->ring)
-		load->ring = bpf_object__find_map_by_name(load->object, "flow_events");
-	if (!load->ring)
-		return cf_fail(load->err, CF_FAIL_LOAD, ENOENT,
-			       "BPF object %s: no ring-buffer map (looked for FLOW_EVENTS, flow_events)", load->name);
-	if (bpf_map__type(load->ring) != BPF_MAP_TYPE_RINGBUF)
-		return cf_fail(load->err, CF_FAIL_LOAD, EINVAL,
-			       "BPF object %s: map %s is not of type BPF_MAP_TYPE_RINGBUF", load->name,
-			       bpf_map__name(load->ring));
-	return 0;
-}
-
 /* The object's map of that name, when its entries are what we take them for. */
 static struct bpf_map *find_map(struct bpf_object *object, const char *name, size_t key, size_t value)
 {
@@ -106,12 +95,41 @@ static struct bpf_map *find_map(struct bpf_object *object, const char *name, siz
 	return map && bpf_map__key_size(map) == key && bpf_map__value_size(map) == value ? map : NULL;
 }
 
+/* Slots as flow.h has them, with a bell. */
+static int has_slots(const struct load *load)
+{
+	const struct bpf_map *ring = find_map(load->object, "FLOW_EVENTS", sizeof(uint32_t), sizeof(struct cf_slot));
+	uint32_t slots = ring ? bpf_map__max_entries(ring) - CF_SLOT_FIRST : 0;
+
+	return ring && bpf_map__type(ring) == BPF_MAP_TYPE_ARRAY && slots == cf_ring_slots(slots * CF_EVENT_RING_LEN) &&
+	       load->bell && bpf_map__type(load->bell) == BPF_MAP_TYPE_RINGBUF;
+}
+
+static int choose_ring(struct load *load)
+{
+	load->bell = bpf_object__find_map_by_name(load->object, "FLOW_BELL");
+	load->ring = bpf_object__find_map_by_name(load->object, "FLOW_EVENTS");
+	if (!load->ring)
+		load->ring = bpf_object__find_map_by_name(load->object, "flow_events");
+	if (!load->ring)
+		return cf_fail(load->err, CF_FAIL_LOAD, ENOENT,
+			       "BPF object %s: no ring-buffer map (looked for FLOW_EVENTS, flow_events)", load->name);
+	if (has_slots(load))
+		return 0;
+	load->bell = NULL;
+	if (bpf_map__type(load->ring) != BPF_MAP_TYPE_RINGBUF)
+		return cf_fail(load->err, CF_FAIL_LOAD, EINVAL,
+			       "BPF object %s: map %s is not of type BPF_MAP_TYPE_RINGBUF", load->name,
+			       bpf_map__name(load->ring));
+	return 0;
+}
+
 static struct bpf_map *find_flows(const struct load *load)
 {
 	struct bpf_map *map = find_map(load->object, "FLOWS", sizeof(uint32_t), sizeof(struct cf_flow_set));
 
 	return map && bpf_map__type(map) == BPF_MAP_TYPE_ARRAY && cf_flow_sets_in(bpf_map__max_entries(map)) ? map
-														    : NULL;
+													     : NULL;
 }
 
 static int reuse(struct bpf_map *map, int fd)
@@ -156,6 +174,8 @@ static int write_config(struct load *load, const struct cf_bpf_options *options)
 
 	cf_flow_secret_make(options->seed, &config.secret);
 	config.set_mask = flows ? cf_flow_sets_in(bpf_map__max_entries(flows)) - 1 : 0;
+	config.slot_mask = load->bell ? bpf_map__max_entries(load->ring) - CF_SLOT_FIRST - 1 : 0;
+	config.slot_limit = load->bell ? cf_ring_slot_limit(config.slot_mask + 1) : 0;
 	if (map && bpf_map__set_initial_value(map, &config, sizeof(config)) < 0)
 		return cf_fail(load->err, CF_FAIL_LOAD, EINVAL,
 			       "BPF object %s: section .rodata.config has %u bytes, not the %zu of struct "
@@ -171,11 +191,17 @@ static int prepare_maps(struct load *load, const struct cf_bpf_maps *maps, const
 	int ret = 0;
 
 	if (options->ring_bytes && maps->ring_fd < 0)
-		ret = bpf_map__set_max_entries(load->ring, options->ring_bytes);
+		ret = bpf_map__set_max_entries(load->ring, load->bell
+								   ? CF_SLOT_FIRST + cf_ring_slots(options->ring_bytes)
+								   : options->ring_bytes);
+	if (!ret && load->bell && maps->bell_fd < 0)
+		ret = bpf_map__set_max_entries(load->bell, (uint32_t)sysconf(_SC_PAGESIZE));
 	if (!ret && options->flow_entries && flows && maps->flows_fd < 0)
 		ret = bpf_map__set_max_entries(flows, cf_flow_entries_of(cf_flow_sets_for(options->flow_entries)));
 	if (!ret)
 		ret = reuse(load->ring, maps->ring_fd);
+	if (!ret)
+		ret = reuse(load->bell, maps->bell_fd);
 	if (!ret)
 		ret = reuse(flows, maps->flows_fd);
 	if (!ret)
@@ -247,8 +273,9 @@ static int take_over(const struct load *load, struct cf_bpf_maps *maps, struct c
 
 	if (stats && bpf_map__type(stats) != BPF_MAP_TYPE_PERCPU_ARRAY)
 		stats = NULL;
-	if (keep_map(load->ring, &maps->ring_fd) < 0 || keep_map(flows, &maps->flows_fd) < 0 ||
-	    keep_map(wake, &maps->wake_fd) < 0 || keep_map(stats, &out->stats_fd) < 0)
+	if (keep_map(load->ring, &maps->ring_fd) < 0 || keep_map(load->bell, &maps->bell_fd) < 0 ||
+	    keep_map(flows, &maps->flows_fd) < 0 || keep_map(wake, &maps->wake_fd) < 0 ||
+	    keep_map(stats, &out->stats_fd) < 0)
 		ret = -1;
 	for (int i = 0; i < 2 && ret == 0; i++)
 		if (load->programs[i])
@@ -289,6 +316,15 @@ out:
 	return ret;
 }
 
+/* The ring of maps that were one object's alone. */
+static int take_ring(struct cf_bpf_maps *from, struct cf_bpf_object *to, struct cf_error *err)
+{
+	to->ring_fd = from->ring_fd;
+	to->bell_fd = from->bell_fd;
+	from->ring_fd = from->bell_fd = -1;
+	return cf_bpf_ring_size(to->ring_fd, &to->ring_size, err);
+}
+
 /* Sizes that an operator gave for our maps say nothing of theirs. */
 static int load_own(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		    struct cf_error *err)
@@ -302,9 +338,7 @@ static int load_own(struct cf_bpf_maps *maps, const struct cf_bpf_options *optio
 	cf_bpf_maps_init(&own);
 	ret = load_with(&own, &alone, out, err);
 	if (ret == 0) {
-		out->ring_fd = own.ring_fd;
-		own.ring_fd = -1;
-		ret = cf_bpf_ring_size(out, err);
+		ret = take_ring(&own, out, err);
 	}
 	if (ret == 0)
 		ret = cf_bpf_maps_ring(maps, options->ring_bytes, err);
@@ -318,15 +352,13 @@ static int load_own(struct cf_bpf_maps *maps, const struct cf_bpf_options *optio
 static int load_apart(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		      struct cf_error *err)
 {
-	struct cf_bpf_maps apart = { .ring_fd = -1, .flows_fd = maps->flows_fd, .wake_fd = -1 };
+	struct cf_bpf_maps apart = { .ring_fd = -1, .bell_fd = -1, .flows_fd = maps->flows_fd, .wake_fd = -1 };
 	int ret = load_with(&apart, options, out, err);
 
 	maps->flows_fd = apart.flows_fd;
 	apart.flows_fd = -1;
 	if (ret == 0) {
-		out->ring_fd = apart.ring_fd;
-		apart.ring_fd = -1;
-		ret = cf_bpf_ring_size(out, err);
+		ret = take_ring(&apart, out, err);
 	}
 	if (ret == 0)
 		ret = cf_bpf_maps_ring(maps, options->ring_bytes, err);

@@ -16,12 +16,9 @@ struct cf_stats;
  */
 struct cf_bpf_maps {
 	int ring_fd; /* FLOW_EVENTS, else flow_events */
+	int bell_fd; /* FLOW_BELL; -1: FLOW_EVENTS is a ring buffer, which needs none */
 	int flows_fd; /* FLOWS, when it is of struct cf_flow_set, to be mapped */
 	int wake_fd; /* WAKE, when it is of struct cf_wake */
-};
-
-enum {
-	CF_BPF_RING_BYTES = 16777216, /* of the built-in object's ring */
 };
 
 struct cf_bpf_options {
@@ -32,7 +29,7 @@ struct cf_bpf_options {
 	uint32_t flow_entries; /* 0: as the object says; counts for the load that creates the map, and the built-in one
 				*/
 	uint32_t events; /* 1 << enum cf_kind, or-ed: of opened and closed, what goes to the ring */
-	uint32_t ring_bytes; /* as above; made a power of two of pages */
+	uint32_t ring_bytes; /* of events, as above; made a power of two of slots (cf_ring_slots) */
 	uint32_t hooks; /* wanted: enum cf_plan_hook, or-ed */
 	uint32_t flags; /* enum cf_bpf_flag, or-ed */
 	uint32_t own_ring; /* 1: the built-in object gets a ring of its own, too */
@@ -45,7 +42,8 @@ struct cf_bpf_object {
 	int stats_fd; /* per-CPU struct cf_stats; -1: the object has none */
 	int ring_fd; /* an operator's object, or options.own_ring: its own ring, for own_ring.h; -1: the built-in one,
 			which uses maps->ring_fd */
-	uint32_t ring_size; /* of that ring, bytes */
+	int bell_fd; /* of that ring; -1: it is a ring buffer */
+	size_t ring_size; /* of that ring, bytes */
 };
 
 void cf_bpf_maps_init(struct cf_bpf_maps *maps);
@@ -58,8 +56,8 @@ int cf_bpf_maps_ring(struct cf_bpf_maps *maps, uint32_t bytes, struct cf_error *
  * nothing. */
 int cf_bpf_load(struct cf_bpf_maps *maps, const struct cf_bpf_options *options, struct cf_bpf_object *out,
 		struct cf_error *err);
-/* Fill in object->ring_size; -1 with CF_FAIL_RING_OPEN. */
-int cf_bpf_ring_size(struct cf_bpf_object *object, struct cf_error *err);
+/* How many bytes of events a ring has room for, of either layout (ring.h); -1 with CF_FAIL_RING_OPEN. */
+int cf_bpf_ring_size(int ring_fd, size_t *size, struct cf_error *err);
 void cf_bpf_object_init(struct cf_bpf_object *object); /* holds nothing */
 void cf_bpf_unload(struct cf_bpf_object *object); /* idempotent */
 

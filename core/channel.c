@@ -100,7 +100,8 @@ int cf_channel_try_send(int fd, uint32_t type, const void *body, size_t len)
 	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-static void take_fds(struct msghdr *msg, struct cf_message *message)
+/* Returns how many came: alignment has room for more than a message may have. */
+static int take_fds(struct msghdr *msg, struct cf_message *message)
 {
 	int count = 0;
 
@@ -114,11 +115,13 @@ static void take_fds(struct msghdr *msg, struct cf_message *message)
 
 			memcpy(&fd, CMSG_DATA(cmsg) + at, sizeof(fd));
 			if (count < CF_CHANNEL_FDS_MAX)
-				message->fds[count++] = fd;
+				message->fds[count] = fd;
 			else
 				close(fd);
+			count++;
 		}
 	}
+	return count;
 }
 
 void cf_message_close_fds(struct cf_message *message)
@@ -140,6 +143,7 @@ int cf_channel_receive(int fd, struct cf_message *message, int timeout_ms)
 	};
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
 	ssize_t got;
+	int fds;
 
 	for (int i = 0; i < CF_CHANNEL_FDS_MAX; i++)
 		message->fds[i] = -1;
@@ -155,8 +159,8 @@ int cf_channel_receive(int fd, struct cf_message *message, int timeout_ms)
 		return errno == ECONNRESET ? 0 : -errno;
 	if (got == 0)
 		return 0;
-	take_fds(&msg, message);
-	if ((size_t)got < sizeof(header) || (size_t)got != sizeof(header) + header.len ||
+	fds = take_fds(&msg, message);
+	if (fds > CF_CHANNEL_FDS_MAX || (size_t)got < sizeof(header) || (size_t)got != sizeof(header) + header.len ||
 	    header.len != cf_message_len(header.type) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		cf_message_close_fds(message);
 		return -EBADMSG;

@@ -32,7 +32,7 @@ enum cf_message_type {
 	/* supervisor to worker */
 	CF_MSG_OUTPUT, /* struct cf_message_number: index; descriptors: target, buffer */
 	CF_MSG_SLOT, /* struct cf_message_slot: events of `slot` belong to that cell */
-	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptor: ring map */
+	CF_MSG_RING, /* struct cf_message_number: size in bytes; descriptors: ring map, bell */
 	CF_MSG_HOST_RING, /* struct cf_message_number: size in bytes; descriptors: memory, eventfd */
 	CF_MSG_RECORD_RING, /* as CF_MSG_HOST_RING: what is taken is to be recorded there */
 	CF_MSG_INCLUDED, /* struct cf_message_number: size in bytes; descriptor: the file's text */
@@ -57,7 +57,7 @@ enum cf_message_type {
 	CF_MSG_LEAVE,
 };
 
-enum { CF_CHANNEL_FDS_MAX = 2 };
+enum { CF_CHANNEL_FDS_MAX = 3 };
 
 struct cf_message_text {
 	char text[1024];
@@ -84,9 +84,9 @@ struct cf_message_source {
 	uint32_t events; /* 1 << enum cf_kind, or-ed */
 	uint32_t direction; /* enum cf_direction of what its own ring's records are about */
 	uint32_t has_nflog; /* 1: first descriptor is its NFLOG socket */
-	uint32_t has_ring; /* 1: the last one is its own ring */
+	uint32_t has_ring; /* 1: the next one is its own ring */
+	uint32_t has_bell; /* 1: the last one is that ring's bell */
 	uint32_t is_joined; /* 1: both sources, told as one */
-	uint32_t pad0; /* zero */
 	uint64_t nflog_cookie; /* that no other socket has: who read it before left a note of how far (collected.h) */
 	uint64_t ring_size; /* bytes */
 	char name[CF_NAME_LEN];

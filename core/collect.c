@@ -136,11 +136,15 @@ static void close_source(struct cf_collect *collect, struct cf_collect_source *s
 		cf_own_ring_close(&source->ring);
 		close(source->ring_fd);
 	}
+	if (source->bell_fd >= 0) {
+		close(source->bell_fd);
+		collect->bell_count--;
+	}
 	free(source);
 }
 
 int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *about, int nflog_fd, int ring_fd,
-		   struct cf_error *error)
+		   int bell_fd, struct cf_error *error)
 {
 	struct cf_collect_source **place = &collect->sources[about->slot % CF_CELLS_MAX];
 	struct cf_collect_source *source = calloc(1, sizeof(*source));
@@ -158,13 +162,15 @@ int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *a
 		return cf_fail(error, CF_FAIL_INTERNAL, ENOMEM, "collector: no memory for cell \"%s\"", about->name);
 	source->about = *about;
 	source->ring_fd = ring_fd;
+	source->bell_fd = bell_fd;
+	collect->bell_count += bell_fd >= 0;
 	source->nflog.fd = nflog_fd;
 	if (nflog_fd >= 0) {
 		cf_nflog_init(&source->nflog, nflog_fd, about->slot, about->ifindex);
 		go_on(collect, source);
 		collect->nflog_count++;
 	}
-	if (ring_fd >= 0 && cf_own_ring_open(&source->ring, ring_fd, about->ring_size, &origin, error) < 0) {
+	if (ring_fd >= 0 && cf_own_ring_open(&source->ring, ring_fd, bell_fd, about->ring_size, &origin, error) < 0) {
 		close_source(collect, source);
 		return -1;
 	}

@@ -23,6 +23,7 @@ struct cf_collect_source { /* of one cell */
 	struct cf_nflog nflog; /* fd -1: none */
 	struct cf_own_ring ring;
 	int ring_fd; /* that it is of; -1: none */
+	int bell_fd; /* of that; -1: it has none */
 };
 
 struct cf_collect {
@@ -37,6 +38,7 @@ struct cf_collect {
 	struct cf_collected_closed told; /* first_seen_ns not 0: a predecessor told its end, and it is in a table yet */
 	uint64_t seq; /* of the events made here */
 	uint64_t now_ns; /* CLOCK_BOOTTIME of this turn */
+	uint32_t bell_count; /* rings whose producers ration their wake-ups */
 	uint32_t nflog_count; /* sources that have a socket */
 	uint8_t wants[CF_CELLS_MAX]; /* 1 << enum cf_kind, or-ed, by slot without the epoch */
 	struct cf_collect_source *sources[CF_CELLS_MAX]; /* by slot without the epoch; NULL: none */
@@ -48,7 +50,7 @@ int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, str
 void cf_collect_times(struct cf_collect *collect, const struct cf_plan_flows *times);
 
 /* Takes over the descriptors (-1: none). What the slot had before is closed, unread: the caller has read it. */
-int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *about, int nflog_fd, int ring_fd,
+int cf_collect_add(struct cf_collect *collect, const struct cf_message_source *about, int nflog_fd, int ring_fd, int bell_fd,
 		   struct cf_error *error);
 /* Reads what is left of it and closes its descriptors. Its flows are the sweep's. */
 void cf_collect_remove(struct cf_collect *collect, uint32_t slot);

@@ -56,17 +56,20 @@ static void tell_cell(struct cf_collecting *collecting, const struct cf_cell *ce
 		.direction = cell->plan.hooks & CF_PLAN_EGRESS ? CF_DIRECTION_EGRESS : CF_DIRECTION_INGRESS,
 		.has_nflog = cell->nflog_fd >= 0,
 		.has_ring = cell->object.ring_fd >= 0,
+		.has_bell = cell->object.bell_fd >= 0,
 		.is_joined = cell->nflog_fd >= 0 && cell->object.ring_fd >= 0,
 		.nflog_cookie = cookie_of(cell->nflog_fd),
 		.ring_size = cell->object.ring_size,
 	};
-	int fds[2], count = 0;
+	int fds[3], count = 0;
 
 	memcpy(source.name, cell->plan.name, sizeof(source.name));
 	if (cell->nflog_fd >= 0)
 		fds[count++] = cell->nflog_fd;
 	if (cell->object.ring_fd >= 0)
 		fds[count++] = cell->object.ring_fd;
+	if (cell->object.bell_fd >= 0)
+		fds[count++] = cell->object.bell_fd;
 	if (!collecting->flows_told)
 		tell_flows(collecting);
 	order(collecting, CF_MSG_SOURCE, &source, sizeof(source), fds, count);
@@ -98,6 +101,7 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 	collecting->config = (struct cf_collector_config){
 		.numbers = mmap(NULL, sizeof(struct cf_collected), PROT_READ | PROT_WRITE, flags, -1, 0),
 		.ring = &collecting->ring,
+		.wake_interval_ns = cells->options.wake_interval_ns,
 		.uid = uid,
 		.gid = gid,
 	};

@@ -22,6 +22,7 @@ enum {
 	QUIET_SETS = 8192, /* a longer piece would keep sockets waiting */
 	QUIET_FLOWS = 512, /* in a piece */
 	EVENTS_MAX = 64, /* descriptors of one wait */
+	ASLEEP_MS = 1000, /* between two looks at rings that are quiet */
 	FULL_MS = 5, /* until the host ring is looked at again when it has no room */
 	MEMORY_MB = 64,
 	DESCRIPTORS = 2 * CF_CELLS_MAX + 32,
@@ -34,6 +35,8 @@ struct collector {
 	int channel;
 	int epoll_fd;
 	uint64_t sweep_ns; /* when the next piece is due */
+	uint64_t look_ns; /* when rings with a bell are looked at though it does not ring: */
+	int lingers; /* 1: just then; 0: with the next piece of a round that is later */
 	struct cf_message_gone closing[CF_CELLS_MAX]; /* cells whose flows are still to be closed */
 	uint32_t closing_count;
 	int ending; /* 1: the last words are to be said, and then DONE */
@@ -66,27 +69,29 @@ static void unwatch(struct collector *collector, uint32_t slot)
 	if (source && source->nflog.fd >= 0)
 		epoll_ctl(collector->epoll_fd, EPOLL_CTL_DEL, source->nflog.fd, NULL);
 	if (source && source->ring_fd >= 0)
-		epoll_ctl(collector->epoll_fd, EPOLL_CTL_DEL, source->ring_fd, NULL);
+		epoll_ctl(collector->epoll_fd, EPOLL_CTL_DEL, source->ring.ring.fd, NULL);
 }
 
-/* Descriptors come in the order nflog, ring; one that is not there leaves no gap. */
+/* Descriptors come in the order nflog, ring, bell; one that is not there leaves no gap. */
 static void add_source(struct collector *collector, struct cf_message *message)
 {
 	const struct cf_message_source *about = &message->body.source;
 	struct cf_error error = { 0 };
-	int nflog_fd = about->has_nflog ? message->fds[0] : -1;
-	int ring_fd = about->has_ring ? message->fds[about->has_nflog ? 1 : 0] : -1;
+	const int *fds = message->fds;
+	int nflog_fd = about->has_nflog ? *fds++ : -1;
+	int ring_fd = about->has_ring ? *fds++ : -1;
+	int bell_fd = about->has_bell ? *fds++ : -1;
 
-	message->fds[0] = message->fds[1] = -1;
+	message->fds[0] = message->fds[1] = message->fds[2] = -1;
 	unwatch(collector, about->slot);
-	if (cf_collect_add(&collector->collect, about, nflog_fd, ring_fd, &error) < 0) {
+	if (cf_collect_add(&collector->collect, about, nflog_fd, ring_fd, bell_fd, &error) < 0) {
 		cf_warn("cell \"%s\": %s", about->name, error.text);
 		return;
 	}
 	if (nflog_fd >= 0)
 		watch(collector, nflog_fd, about->slot);
 	if (ring_fd >= 0)
-		watch(collector, ring_fd, about->slot);
+		watch(collector, bell_fd >= 0 ? bell_fd : ring_fd, about->slot);
 }
 
 static void close_flows(struct collector *collector, const struct cf_message_gone *gone)
@@ -213,11 +218,37 @@ static void say_last_words(struct collector *collector)
 	_exit(0);
 }
 
+/* Producers that woke us are silent for the wake interval. What they put into the ring meanwhile is found by looking
+ * again, until a look finds nothing. Even then one may keep silent by mistake (bpf/emit.h). */
+static void look_again(struct collector *collector, int has_found)
+{
+	struct cf_collect *collect = &collector->collect;
+	uint64_t interval = collect->config->wake_interval_ns;
+
+	if (collector->is_crowded || collect->bell_count == 0)
+		return;
+	if (has_found) {
+		collector->look_ns = collect->now_ns + 2 * interval;
+		collector->lingers = 1;
+	} else if (collect->now_ns >= collector->look_ns) {
+		uint64_t before = collect->config->numbers->own_taken;
+
+		for (uint32_t slot = 0; slot < CF_CELLS_MAX; slot++)
+			if (collect->sources[slot] && collect->sources[slot]->bell_fd >= 0)
+				cf_collect_read(collect, collect->sources[slot]);
+		collector->lingers = collect->config->numbers->own_taken != before;
+		collector->look_ns = collect->now_ns + (collector->lingers ? 2 * interval : ASLEEP_MS * 1000000ULL);
+	}
+}
+
 static int wait_ms(const struct collector *collector)
 {
 	const struct cf_collect *collect = &collector->collect;
 	uint64_t due = cf_join_due(collect->join);
 	uint64_t next = collector->sweep_ns;
+
+	if (collect->bell_count > 0 && collector->lingers && collector->look_ns < next)
+		next = collector->look_ns;
 
 	if (collector->is_crowded)
 		return FULL_MS;
@@ -230,6 +261,7 @@ static void turn(struct collector *collector)
 {
 	struct cf_collect *collect = &collector->collect;
 	struct epoll_event events[EVENTS_MAX];
+	uint64_t taken = collect->config->numbers->own_taken;
 	int count;
 
 	/* Sockets are level-triggered: while there is no room for what they hold, time is what we wait for. */
@@ -249,6 +281,7 @@ static void turn(struct collector *collector)
 		if (source && !collector->is_crowded)
 			cf_collect_read(collect, source);
 	}
+	look_again(collector, collect->config->numbers->own_taken != taken);
 	cf_collect_release(collect, 0);
 	close_gone(collector);
 	sweep(collector);

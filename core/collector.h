@@ -17,6 +17,7 @@ struct cf_collector_config {
 	struct cf_collected *numbers;
 	const struct cf_host_ring *ring;
 	struct cf_flow_table logged; /* NFLOG's own flow table, in shared memory; touched only where NFLOG is used */
+	uint64_t wake_interval_ns; /* of the rings' producers */
 	uid_t uid;
 	gid_t gid;
 };

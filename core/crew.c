@@ -257,7 +257,8 @@ static int send_handover(const struct cf_member *member, const struct cf_handove
 		rc = cf_channel_send(member->channel, CF_MSG_SLOT, &handover->slots[i], sizeof(handover->slots[i]),
 				     NULL, 0);
 	if (rc == 0 && handover->ring_fd >= 0)
-		rc = send_number(member, CF_MSG_RING, handover->ring_size, &handover->ring_fd, 1);
+		rc = send_number(member, CF_MSG_RING, handover->ring_size,
+				 (int[]){ handover->ring_fd, handover->bell_fd }, 2);
 	if (rc == 0)
 		rc = send_ring(member, CF_MSG_HOST_RING, handover->host_ring);
 	if (rc == 0 && handover->record_ring)

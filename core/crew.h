@@ -46,6 +46,7 @@ struct cf_handover {
 	uint32_t slot_count;
 	uint32_t generation;
 	int ring_fd; /* -1: no cell has a program */
+	int bell_fd; /* of that ring */
 	size_t ring_size;
 	const struct cf_host_ring *host_ring;
 	const struct cf_host_ring *record_ring; /* NULL: nothing is recorded */

@@ -164,14 +164,13 @@ static const char *load_remedy(const struct cf_error *error)
 	return "Linux 5.12 or newer; an operator's own object (--bpf-object) may do with less";
 }
 
-static int open_ring(struct trial *trial, int ring_fd, struct cf_error *error)
+static int open_ring(struct trial *trial, const struct cf_bpf_maps *maps, struct cf_error *error)
 {
-	struct bpf_map_info info = { 0 };
-	uint32_t len = sizeof(info);
+	size_t size;
 
-	if (bpf_obj_get_info_by_fd(ring_fd, &info, &len) < 0)
-		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "size of the ring: %s", strerror(errno));
-	return cf_ring_open(&trial->ring, ring_fd, info.max_entries, error);
+	if (cf_bpf_ring_size(maps->ring_fd, &size, error) < 0)
+		return -1;
+	return cf_ring_open_slots(&trial->ring, maps->ring_fd, maps->bell_fd, size, error);
 }
 
 /* With the maps as large as they are by default: what does not fit is to be known before. */
@@ -182,7 +181,7 @@ static int load(struct trial *trial, struct cf_bpf_maps *maps)
 						.events = CF_EVENTS_DEFAULT };
 	struct cf_error error = { 0 };
 
-	if (cf_bpf_load(maps, &options, &trial->object, &error) < 0 || open_ring(trial, maps->ring_fd, &error) < 0) {
+	if (cf_bpf_load(maps, &options, &trial->object, &error) < 0 || open_ring(trial, maps, &error) < 0) {
 		cf_doctor_add(trial->doctor, CF_DOCTOR_FAIL, "load", "%s", error.text);
 		cf_doctor_remedy(trial->doctor, "%s", load_remedy(&error));
 		return -1;

@@ -32,8 +32,8 @@ static const struct feature map_types[] = { { BPF_MAP_TYPE_ARRAY, "array" },
 
 static const struct feature helpers[] = {
 	{ BPF_FUNC_map_lookup_elem, "map_lookup_elem" },     { BPF_FUNC_map_update_elem, "map_update_elem" },
-	{ BPF_FUNC_ktime_get_boot_ns, "ktime_get_boot_ns" }, { BPF_FUNC_ringbuf_reserve, "ringbuf_reserve" },
-	{ BPF_FUNC_ringbuf_submit, "ringbuf_submit" },	     { BPF_FUNC_skb_load_bytes, "skb_load_bytes" }
+	{ BPF_FUNC_ktime_get_boot_ns, "ktime_get_boot_ns" }, { BPF_FUNC_ringbuf_output, "ringbuf_output" },
+	{ BPF_FUNC_skb_load_bytes, "skb_load_bytes" },
 };
 
 enum { MAP_TYPES = sizeof(map_types) / sizeof(map_types[0]), HELPERS = sizeof(helpers) / sizeof(helpers[0]) };

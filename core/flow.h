@@ -50,8 +50,8 @@ struct cf_flow {
 
 /* The table is an array of sets, and a flow can be in one of them only, in any of its ways. A way's tag says what it
  * holds: nothing, a flow (its fingerprint, from CF_TAG_FIRST up), or a flow that is being put in or taken out. The
- * tags of a set are in one cache line, which is all that a miss costs, and apart from the flows, behind all sets: so they
- * stay in the caches where the flows do not, and whoever looks for flows has a thirtieth of the memory to look at.
+ * tags of a set are in one cache line, which is all that a miss costs, and apart from the flows, behind all sets: so
+ * they stay in the caches where the flows do not, and whoever looks for flows has a thirtieth of the memory to look at.
  * Who may change a tag: the holder of `lock` makes FREE or a fingerprint CLAIMED, and CLAIMED a fingerprint; the one
  * sweeper, which takes no lock, makes a fingerprint CLOSING and, at least 10 ms later, when nobody can be counting
  * into the entry any more, FREE. A fingerprint is only ever changed by compare-and-swap. */
@@ -71,6 +71,7 @@ enum {
 enum cf_set_lock {
 	CF_SET_LOCKED = 1, /* somebody is putting a flow in */
 	CF_SET_EVICTED = 2, /* some flow had to make room: what the set remembers of that has a meaning */
+	CF_SET_NEXT = 8, /* from this bit on: the way after the one whose flow had to */
 };
 
 struct cf_flow_tags {
@@ -83,7 +84,10 @@ struct cf_flow_set {
 	uint32_t evictions; /* how many they were */
 	uint32_t evicted; /* when the latest was: CLOCK_BOOTTIME, in 2^30 ns */
 	struct cf_flow flow[15];
-	uint64_t pad0[8]; /* zero; makes it as large as CF_FLOW_BLOCK tags */
+	/* By way: when its flow was last seen, in 2^16 ns, or earlier than that; finished ones half of all time away.
+	 * Hits leave it as it is, so that they touch no further line. */
+	uint32_t age[15];
+	uint32_t pad0; /* zero */
 };
 
 /* What had to make room for a flow, or was replaced by one between the same ends. */
@@ -161,7 +165,28 @@ struct cf_bpf_config {
 	uint32_t set_mask; /* sets in FLOWS, a power of two, less 1 */
 	uint32_t events; /* 1 << enum cf_kind, or-ed: of opened and closed, what is written to the ring */
 	uint32_t flags; /* enum cf_bpf_flag, or-ed */
+	uint32_t slot_mask; /* slots for events in FLOW_EVENTS, a power of two, less 1 */
+	uint32_t slot_limit; /* events that may wait there */
 	uint32_t pad0; /* zero */
+};
+
+/* The ring of events, FLOW_EVENTS: an array of slots. Who has an event draws a number from one counter, which says the
+ * slot as well, and fills that; it is there once the slot has its number. The reader keeps another counter: what is
+ * before it may be overwritten. Each counter has a page of its own, however large pages are: the reader can write to
+ * its own only. Why not the kernel's ring buffer: it takes a lock, several calls, and two instructions that wait for
+ * memory. */
+enum {
+	CF_SLOTS = 131072, /* by default */
+	CF_SLOT_CONSUMER = 0, /* index of the reader's counter in the array: how many events it is done with */
+	CF_SLOT_PRODUCER = 512, /* of the other: how many numbers were drawn */
+	CF_SLOT_FIRST = 1024, /* of the slots themselves */
+};
+
+#define CF_SLOT_EMPTY (1ULL << 63) /* or-ed to the number: no event came of it */
+
+struct cf_slot {
+	uint64_t number; /* 1, 2, ...; or a counter */
+	uint8_t event[128]; /* struct cf_event but for its prefix */
 };
 
 /* The one entry of map WAKE, shared by all cells of a ring. */

@@ -115,14 +115,19 @@ int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key 
 	struct cf_flow_tags *tags = &table->tags[index];
 	struct cf_flow_set *set = &table->sets[index];
 	struct cf_flow fresh;
-	int result = CF_STAT_FLOW_HIT;
+	uint32_t way;
+	int result;
 
 	ended->kind = 0;
-	*flow = cf_flow_find(tags, set, tag, key);
-	if (!*flow || cf_flow_is_reuse(*flow, packet->tcp_flags)) {
-		begin(&fresh, key, packet, load, origin);
-		result = cf_flow_insert(tags, set, tag, &fresh, ended, flow);
+	*flow = NULL;
+	way = cf_flow_find(tags, set, tag, key);
+	if (way < CF_FLOW_WAYS && !cf_flow_is_reuse(&set->flow[way], packet->tcp_flags)) {
+		*flow = &set->flow[way];
+		cf_flow_hit(set, way, load, packet->tcp_flags, origin->direction);
+		return CF_STAT_FLOW_HIT;
 	}
+	begin(&fresh, key, packet, load, origin);
+	result = cf_flow_insert(tags, set, tag, &fresh, ended, flow);
 	if (result == CF_STAT_FLOW_HIT)
 		cf_flow_add(*flow, load, packet->tcp_flags, origin->direction);
 	return result;

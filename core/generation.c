@@ -121,6 +121,7 @@ static int hand_over(struct cf_generations *gen, struct cf_error *error)
 		.slot_count = gen->retired_count + gen->plan->cell_count,
 		.generation = gen->number,
 		.ring_fd = gen->cells.maps.ring_fd,
+		.bell_fd = gen->cells.maps.bell_fd,
 		.ring_size = gen->cells.ring_size,
 		.host_ring = &gen->collecting.ring,
 		.record_ring = cf_record_keeper_is_on(&gen->recorder) ? &gen->recorder.ring : NULL,
@@ -140,7 +141,7 @@ static int open_ring(struct cf_generations *gen, struct cf_error *error)
 
 	if (ring->producer_page || gen->cells.maps.ring_fd < 0)
 		return 0;
-	return cf_ring_open(ring, gen->cells.maps.ring_fd, gen->cells.ring_size, error);
+	return cf_ring_open_slots(ring, gen->cells.maps.ring_fd, gen->cells.maps.bell_fd, gen->cells.ring_size, error);
 }
 
 /* Spawn and take the plan; on success the caller owns *plan, and `includes` has all there is to be. */

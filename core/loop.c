@@ -4,7 +4,8 @@
  * The ring's producers wake us at most once in the wake interval (bpf/), so after events came we look again by
  * ourselves, at that interval or at a few of them (linger.h), until three looks in a row found nothing, and only then
  * sleep in poll(2). Going to sleep earlier than two intervals after the last event would strand events whose producers
- * kept silent. */
+ * kept silent. One that lost its CPU for an interval between its packet and its event may do so all the same, so the
+ * first sleeps are short ones. */
 #include <errno.h>
 #include <poll.h>
 #include <time.h>
@@ -18,6 +19,7 @@
 
 enum {
 	EMPTY_LOOKS = 3,
+	SHORT_SLEEPS = 3, /* of 10, 100 and 1,000 ms; the next one lasts until something happens */
 	BITE = 64, /* batches; then orders and slow outputs get their turn, however fast events come */
 	PATIENCE_MS = 100, /* for an output that is full, before a batch is decided that it will lose */
 	ROOM_MIN = CF_SINK_BUFFER_LEN / 4, /* for the lines of a batch; more than they need, commonly */
@@ -31,6 +33,7 @@ struct loop {
 	int channel;
 	int ending; /* 1: ordered to end, or the supervisor has gone */
 	int limit_told;
+	int empty_looks; /* in a row */
 	struct cf_linger linger;
 	uint64_t linger_ns; /* until the next look */
 	uint64_t end_ms; /* when ending: by then it must be over */
@@ -223,8 +226,8 @@ enum wait {
 static int64_t wait_ns(const struct loop *loop, enum wait wait, int retry)
 {
 	const struct cf_turn *turn = loop->turn;
-	int64_t ns = -1;
-	int64_t left;
+	int sleeps = loop->empty_looks - EMPTY_LOOKS;
+	int64_t ns = -1, left;
 
 	if (wait == WAIT_NOT)
 		ns = 0;
@@ -232,6 +235,8 @@ static int64_t wait_ns(const struct loop *loop, enum wait wait, int retry)
 		ns = (int64_t)loop->linger_ns;
 	else if (retry)
 		ns = RETRY_MS * 1000000LL;
+	else if (sleeps < SHORT_SLEEPS)
+		ns = sleeps == 0 ? 10000000 : sleeps == 1 ? 100000000 : 1000000000;
 	if (turn->timer_ns == 0)
 		return ns;
 	left = (int64_t)(turn->timer_ns - cf_boot_ns());
@@ -265,6 +270,8 @@ static void wait_for_work(struct loop *loop, enum wait wait)
 
 	if (ppoll(fds, count, ns < 0 ? NULL : &pause, NULL) < 0)
 		return;
+	if (fds[2].revents)
+		cf_ring_hear(&rings[CF_FEED_KERNEL]);
 	if (fds[3].revents)
 		hear(fds[3].fd);
 	if (fds[0].revents)
@@ -294,7 +301,6 @@ static void flush_until(struct loop *loop, uint64_t deadline_ms)
 int cf_turn_loop(struct cf_turn *turn, int channel)
 {
 	struct loop loop = { .turn = turn, .channel = channel };
-	int empty_looks = 0;
 
 	moment(&loop, CF_MOMENT_START, 0);
 	while (!loop.ending) {
@@ -305,8 +311,8 @@ int cf_turn_loop(struct cf_turn *turn, int channel)
 			return 1; /* also when ordered to finish: what is left is the successor's, as is the order */
 		if (turn->timer_ns != 0 && cf_boot_ns() >= turn->timer_ns)
 			moment(&loop, CF_MOMENT_TIMER, 0);
-		empty_looks = turns > 0 ? 0 : empty_looks + (empty_looks < EMPTY_LOOKS);
-		wait_for_work(&loop, turns == BITE ? WAIT_NOT : empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
+		loop.empty_looks = turns > 0 ? 0 : loop.empty_looks + (loop.empty_looks < EMPTY_LOOKS + SHORT_SLEEPS);
+		wait_for_work(&loop, turns == BITE ? WAIT_NOT : loop.empty_looks < EMPTY_LOOKS ? WAIT_LINGER : WAIT_RING);
 	}
 	if (turn->is_full)
 		return 1;

@@ -10,7 +10,7 @@ enum {
 	SAMPLE_ERROR_NS = 1000000,
 };
 
-int cf_own_ring_open(struct cf_own_ring *own, int fd, size_t size, const struct cf_record_origin *origin,
+int cf_own_ring_open(struct cf_own_ring *own, int fd, int bell_fd, size_t size, const struct cf_record_origin *origin,
 		     struct cf_error *error)
 {
 	uint64_t position;
@@ -18,13 +18,13 @@ int cf_own_ring_open(struct cf_own_ring *own, int fd, size_t size, const struct 
 	memset(own, 0, sizeof(*own));
 	own->origin = *origin;
 	own->origin.boot_offset_ns = cf_clock_boot_offset();
-	if (cf_ring_open(&own->ring, fd, size, error) < 0)
+	if (cf_ring_open_slots(&own->ring, fd, bell_fd, size, error) < 0)
 		return -1;
 	/* The consumer's page is what an earlier reader left. From a position that cannot be, the object's records
 	 * would never be found and its ring would be full for good. */
 	position = cf_ring_position(&own->ring);
-	if (cf_ring_used(&own->ring) > size || position % 8 != 0)
-		cf_ring_release(&own->ring, position + cf_ring_used(&own->ring));
+	if (cf_ring_used(&own->ring) > size || (bell_fd < 0 && position % 8 != 0))
+		cf_ring_release(&own->ring, cf_ring_producer(&own->ring));
 	return 0;
 }
 
@@ -84,6 +84,7 @@ uint32_t cf_own_ring_read(struct cf_own_ring *own, uint32_t max, cf_own_ring_fn 
 	uint32_t len;
 
 	refresh_offset(&own->origin);
+	cf_ring_hear(&own->ring);
 	while (passed < max && (record = cf_ring_next(&own->ring, &position, &len))) {
 		if (pass_on(own, record, len, fn, context) < 0)
 			return passed;

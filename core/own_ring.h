@@ -30,9 +30,10 @@ struct cf_own_ring {
 	struct cf_error refusal; /* the latest one, for the log; text empty: none yet */
 };
 
-/* Map the ring; `size` is the map's max_entries. `origin` is copied; its times are not asked. The caller keeps `fd`
- * open while the ring is in use: it polls readable when the object wakes its reader. -1 with CF_FAIL_RING_OPEN. */
-int cf_own_ring_open(struct cf_own_ring *own, int fd, size_t size, const struct cf_record_origin *origin,
+/* Map the ring, as cf_ring_open_slots does. `origin` is copied; its times are not asked. The caller keeps `fd`
+ * open or the bell while the ring is in use: it polls readable when the object wakes its reader. -1 with
+ * CF_FAIL_RING_OPEN. */
+int cf_own_ring_open(struct cf_own_ring *own, int fd, int bell_fd, size_t size, const struct cf_record_origin *origin,
 		     struct cf_error *error);
 void cf_own_ring_close(struct cf_own_ring *own); /* idempotent after a cf_own_ring_open; numbers stay */
 

@@ -8,8 +8,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "event.h"
+#include "flow.h"
 #include "host_ring.h"
 #include "ring.h"
+
+enum {
+	SLOTS_MIN = 64,
+	SLOTS_MAX = 1 << 24,
+};
+
+_Static_assert(sizeof(struct cf_slot) == 8 + CF_EVENT_RING_LEN, "a slot is a record with its header");
 
 int cf_ring_open(struct cf_ring *ring, int fd, size_t size, struct cf_error *error)
 {
@@ -34,7 +42,75 @@ int cf_ring_open(struct cf_ring *ring, int fd, size_t size, struct cf_error *err
 		return -1;
 	}
 	ring->producer_page = map;
+	ring->produced = map;
 	return 0;
+}
+
+uint32_t cf_ring_slots(uint32_t bytes)
+{
+	uint32_t slots = SLOTS_MIN;
+
+	if (!bytes)
+		return CF_SLOTS;
+	while (slots < SLOTS_MAX && slots < bytes / CF_EVENT_RING_LEN)
+		slots *= 2;
+	return slots;
+}
+
+/* Between seeing that there is room and drawing a number one CPU can be in one program, and in another that interrupted
+ * it. */
+uint32_t cf_ring_slot_limit(uint32_t slots)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	uint32_t ahead = cpus > 0 ? 2 * (uint32_t)cpus : 2;
+
+	return ahead < slots / 2 ? slots - ahead : slots / 2;
+}
+
+static size_t slots_size(const struct cf_ring *ring)
+{
+	return (CF_SLOT_FIRST + (size_t)ring->slot_count) * sizeof(struct cf_slot);
+}
+
+static void *map_at(int fd, size_t from, size_t size, int prot)
+{
+	void *map = mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)from);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+int cf_ring_open_slots(struct cf_ring *ring, int fd, int bell_fd, size_t size, struct cf_error *error)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (bell_fd < 0)
+		return cf_ring_open(ring, fd, size, error);
+	*ring = (struct cf_ring){ .fd = bell_fd,
+				  .size = size,
+				  .page = page,
+				  .longest = CF_EVENT_RING_LEN,
+				  .slot_count = cf_ring_slots((uint32_t)size) };
+	ring->consumer_page = map_at(fd, 0, page, PROT_READ | PROT_WRITE);
+	ring->producer_page = map_at(fd, 0, slots_size(ring), PROT_READ);
+	ring->bell[0] = map_at(bell_fd, 0, page, PROT_READ | PROT_WRITE);
+	ring->bell[1] = map_at(bell_fd, page, page, PROT_READ);
+	if (ring->consumer_page && ring->producer_page && ring->bell[0] && ring->bell[1]) {
+		const struct cf_slot *all = (const struct cf_slot *)(const void *)ring->producer_page;
+
+		ring->slots = all + CF_SLOT_FIRST;
+		ring->produced = &all[CF_SLOT_PRODUCER].number;
+		return 0;
+	}
+	cf_fail(error, CF_FAIL_RING_OPEN, errno, "ring open failed: mapping %u slots for events: %s", ring->slot_count,
+		strerror(errno));
+	cf_ring_close(ring);
+	return -1;
+}
+
+void cf_ring_hear(const struct cf_ring *ring)
+{
+	if (ring->bell[0])
+		__atomic_store_n(ring->bell[0], __atomic_load_n(ring->bell[1], __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
 }
 
 int cf_ring_open_host(struct cf_ring *ring, const struct cf_host_ring *host, struct cf_error *error)
@@ -48,6 +124,7 @@ int cf_ring_open_host(struct cf_ring *ring, const struct cf_host_ring *host, str
 	if (consumer != MAP_FAILED)
 		ring->consumer_page = consumer;
 	ring->producer_page = cf_host_ring_map(host->fd, host->size, PROT_READ);
+	ring->produced = (const uint64_t *)(const void *)ring->producer_page;
 	if (ring->consumer_page && ring->producer_page)
 		return 0;
 	cf_fail(error, CF_FAIL_RING_OPEN, errno, "ring open failed: mapping the host ring: %s", strerror(errno));
@@ -60,7 +137,10 @@ void cf_ring_close(struct cf_ring *ring)
 	if (ring->consumer_page)
 		munmap(ring->consumer_page, ring->page);
 	if (ring->producer_page)
-		munmap(ring->producer_page, ring->page + 2 * ring->size);
+		munmap(ring->producer_page, ring->slot_count ? slots_size(ring) : ring->page + 2 * ring->size);
+	for (int i = 0; i < 2; i++)
+		if (ring->bell[i])
+			munmap(ring->bell[i], ring->page);
 	memset(ring, 0, sizeof(*ring));
 	ring->fd = -1;
 }
@@ -77,6 +157,18 @@ void cf_ring_release(struct cf_ring *ring, uint64_t position)
 			      memory_order_release);
 }
 
+/* One whose number is of a later round was overwritten before it was read, which its refused length says. */
+static const uint8_t *slot_at(const struct cf_ring *ring, uint64_t position, uint32_t *len)
+{
+	const struct cf_slot *slot = &ring->slots[position & (ring->slot_count - 1)];
+	uint64_t number = __atomic_load_n(&slot->number, __ATOMIC_ACQUIRE), wanted = position + 1;
+
+	if ((number & ~CF_SLOT_EMPTY) < wanted)
+		return NULL;
+	*len = number == wanted ? CF_EVENT_RING_LEN : number == (wanted | CF_SLOT_EMPTY) ? BPF_RINGBUF_DISCARD_BIT : 0;
+	return (const uint8_t *)slot;
+}
+
 /* Header of the record at `position`, or NULL when there is none or its producer has not finished it. */
 static const uint8_t *record_at(const struct cf_ring *ring, uint64_t position, uint64_t producer, uint32_t *len)
 {
@@ -84,18 +176,22 @@ static const uint8_t *record_at(const struct cf_ring *ring, uint64_t position, u
 
 	if (position >= producer)
 		return NULL;
+	if (ring->slot_count)
+		return slot_at(ring, position, len);
 	*len = atomic_load_explicit((const _Atomic uint32_t *)(const void *)record, memory_order_acquire);
 	return *len & BPF_RINGBUF_BUSY_BIT ? NULL : record;
 }
 
 uint64_t cf_ring_producer(const struct cf_ring *ring)
 {
-	return atomic_load_explicit((const _Atomic unsigned long *)(const void *)ring->producer_page,
-				    memory_order_acquire);
+	return __atomic_load_n(ring->produced, __ATOMIC_ACQUIRE);
 }
 
-static uint64_t record_span(uint32_t len)
+/* How far it is to the next one: slots are counted, else bytes. */
+static uint64_t record_span(const struct cf_ring *ring, uint32_t len)
 {
+	if (ring->slot_count)
+		return 1;
 	len &= ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 	return (BPF_RINGBUF_HDR_SZ + (uint64_t)len + 7) & ~7ULL;
 }
@@ -121,7 +217,7 @@ uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_
 
 	batch->count = 0;
 	while (passed < max && (record = record_at(ring, *position, producer, &len))) {
-		*position += record_span(len);
+		*position += record_span(ring, len);
 		if (len & BPF_RINGBUF_DISCARD_BIT)
 			continue;
 		passed++;
@@ -141,7 +237,7 @@ const void *cf_ring_next(const struct cf_ring *ring, uint64_t *position, uint32_
 	const uint8_t *record;
 
 	while ((record = record_at(ring, *position, producer, len))) {
-		*position += record_span(*len);
+		*position += record_span(ring, *len);
 		if (!(*len & BPF_RINGBUF_DISCARD_BIT))
 			return record + BPF_RINGBUF_HDR_SZ;
 	}
@@ -150,9 +246,10 @@ const void *cf_ring_next(const struct cf_ring *ring, uint64_t *position, uint32_
 
 uint64_t cf_ring_used(const struct cf_ring *ring)
 {
-	uint64_t position = cf_ring_position(ring);
+	uint64_t used = cf_ring_position(ring);
 
-	return cf_ring_producer(ring) - position;
+	used = cf_ring_producer(ring) - used;
+	return ring->slot_count ? used * CF_EVENT_RING_LEN : used;
 }
 
 uint64_t cf_ring_count(const struct cf_ring *ring, uint64_t position)
@@ -164,7 +261,7 @@ uint64_t cf_ring_count(const struct cf_ring *ring, uint64_t position)
 	if (producer - position > ring->size)
 		return 0;
 	while (record_at(ring, position, producer, &len)) {
-		position += record_span(len);
+		position += record_span(ring, len);
 		if (!(len & BPF_RINGBUF_DISCARD_BIT))
 			count++;
 	}

@@ -16,7 +16,7 @@ enum {
 	OWN_RING_BYTES = 1 << 20, /* of one cell by default: with 16 MiB as for all, a thousand would take 16 GiB */
 };
 
-static int entries(int map_fd, const char *what, uint32_t *count, struct cf_error *error)
+static int table_entries(int map_fd, uint32_t *count, struct cf_error *error)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 len = sizeof(info);
@@ -24,7 +24,7 @@ static int entries(int map_fd, const char *what, uint32_t *count, struct cf_erro
 	if (map_fd < 0)
 		return 0;
 	if (bpf_obj_get_info_by_fd(map_fd, &info, &len) < 0)
-		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "%s open failed: %s", what, strerror(errno));
+		return cf_fail(error, CF_FAIL_RING_OPEN, errno, "flow table open failed: %s", strerror(errno));
 	*count = info.max_entries;
 	return 0;
 }
@@ -32,15 +32,14 @@ static int entries(int map_fd, const char *what, uint32_t *count, struct cf_erro
 /* The maps that all cells share are made with the first of them. */
 static int measure_maps(struct cf_cells *cells, struct cf_error *error)
 {
-	uint32_t bytes = 0, count = 0;
+	uint32_t count = 0;
 
-	if (cells->ring_size == 0 && entries(cells->maps.ring_fd, "ring", &bytes, error) < 0)
+	if (cells->ring_size == 0 && cells->maps.ring_fd >= 0 &&
+	    cf_bpf_ring_size(cells->maps.ring_fd, &cells->ring_size, error) < 0)
 		return -1;
-	if (bytes)
-		cells->ring_size = bytes;
 	if (cells->flow_sets)
 		return 0;
-	if (entries(cells->maps.flows_fd, "flow table", &count, error) < 0)
+	if (table_entries(cells->maps.flows_fd, &count, error) < 0)
 		return -1;
 	cells->flow_sets = cf_flow_sets_in(count);
 	return 0;

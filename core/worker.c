@@ -160,10 +160,10 @@ static int take_over(struct cf_turn *turn, int channel, struct cf_plan *plan, st
 				return cf_fail(error, CF_FAIL_INTERNAL, 0, "worker: slot %u", message.body.slot.slot);
 			break;
 		case CF_MSG_RING:
-			if (cf_ring_open(&turn->feed.rings[CF_FEED_KERNEL], message.fds[0], message.body.number.value,
-					 error) < 0)
+			if (cf_ring_open_slots(&turn->feed.rings[CF_FEED_KERNEL], message.fds[0], message.fds[1],
+					       message.body.number.value, error) < 0)
 				return -1;
-			message.fds[0] = -1;
+			message.fds[1] = -1;
 			break;
 		case CF_MSG_HOST_RING:
 			host = (struct cf_host_ring){ message.fds[0], message.fds[1], message.body.number.value };

@@ -39,7 +39,7 @@ static void attach(const char *path, const char *interface, struct cf_ring *ring
 
 	if (!object || bpf_object__load(object))
 		die("load");
-	map = bpf_object__find_map_by_name(object, "FLOW_EVENTS");
+	map = bpf_object__find_map_by_name(object, "NOTIFY_EVENTS");
 	if (!map || cf_ring_open(ring, bpf_map__fd(map), bpf_map__max_entries(map), &error))
 		die("ring");
 	if (bpf_link_create(bpf_program__fd(bpf_object__find_program_by_name(object, "cellflow_egress")),

@@ -8,7 +8,7 @@ local bpf = require("bpf_libbpf")
 local packet = require("packet")
 local results = require("results")
 local slices = require("slices")
-require("core_headers")("flow", "packet", "flow_table")
+require("core_headers")("flow", "packet", "flow_table", "error", "ring")
 
 ffi.cdef([[
 struct bench_timespec { long sec, nsec; };
@@ -20,7 +20,7 @@ int bpf_map_lookup_and_delete_batch(int fd, void *in, void *out, void *keys, voi
 
 local THREAD_CLOCK = 3
 local SETS, WAYS = 16384, 15
-local NEW, HITS = 100000, 400000 -- packets to a slice; the ring holds 123,000 events
+local NEW, HITS = 100000, 400000 -- packets to a slice; the ring holds 131,000 events
 local OBJECT = helper.build .. "/bpf/bench/hook.bpf.o"
 
 local M = {}
@@ -57,21 +57,24 @@ local function open()
   local object = bpf.open(OBJECT)
   local config = ffi.new("struct cf_bpf_config", { wake_interval_ns = 1000000, link_len = 14, set_mask = SETS - 1,
     events = 2 })
+  local slots = bpf.max_entries(object, "FLOW_EVENTS") - ffi.C.CF_SLOT_FIRST
+  config.slot_mask, config.slot_limit = slots - 1, helper.core.cf_ring_slot_limit(slots)
   helper.core.cf_flow_secret_make(42, config.secret)
   bpf.set_initial(object, ".rodata.config", config, ffi.sizeof(config))
   bpf.load(object)
-  local self = { object = object, ring_bytes = bpf.max_entries(object, "FLOW_EVENTS"), run = {} }
+  local self = { object = object, ring = ffi.new("struct cf_ring"), run = {} }
   self.flows_len = helper.core.cf_flow_entries_of(SETS) * ffi.sizeof("struct cf_flow_set")
   self.flows = ffi.C.mmap(nil, self.flows_len, 3, 1, bpf.map_fd(object, "FLOWS"), 0)
   assert(self.flows ~= ffi.cast("void *", -1), "mmap of FLOWS")
-  self.consumer, self.producer = bpf.map_ring(bpf.map_fd(object, "FLOW_EVENTS"), self.ring_bytes)
+  assert(helper.core.cf_ring_open_slots(self.ring, bpf.map_fd(object, "FLOW_EVENTS"), bpf.map_fd(object, "FLOW_BELL"),
+    slots * ffi.C.CF_EVENT_RING_LEN, nil) == 0)
   self.lru = bpf.map_fd(object, "LRU")
   self.keys, self.values = ffi.new("uint8_t[?]", SETS * WAYS * 40), ffi.new("uint8_t[?]", SETS * WAYS * 32)
   return self
 end
 
 local function release_ring(self)
-  ffi.cast("volatile uint64_t *", self.consumer)[0] = ffi.cast("volatile uint64_t *", self.producer)[0]
+  helper.core.cf_ring_release(self.ring, helper.core.cf_ring_producer(self.ring))
 end
 
 local function test_run(self, program, bytes, count)

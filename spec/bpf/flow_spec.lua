@@ -186,7 +186,7 @@ describe("the tc program's flow table", function()
   it("opens a flow once when two CPUs see its first packets at the same time", function()
     if bpf.cpus() < 2 then pending("needs two CPUs") end
     local count = 5000
-    local shared = run.load({ flows = 65536, ring_bytes = 1024 * 1024 })
+    local shared = run.load({ flows = 65536, ring_bytes = 2 * 1024 * 1024 }) -- both may draw a number for each flow
     local frames = {}
     for port = 1, count do frames[port] = packet.frame4(packet.UDP, packet.udp({ src = port })) end
     on_two_cpus(shared, frames)

@@ -20,7 +20,7 @@ describe("an object with frozen records", function()
     local origin = ffi.new("struct cf_record_origin", { slot = SLOT, ifindex = IFINDEX,
       direction = C.CF_DIRECTION_EGRESS, hook = C.CF_HOOK_TC_EGRESS })
     own = ffi.new("struct cf_own_ring")
-    assert(core.cf_own_ring_open(own, bpf.map_fd(object, "flow_events"), bpf.max_entries(object, "flow_events"),
+    assert(core.cf_own_ring_open(own, bpf.map_fd(object, "flow_events"), -1, bpf.max_entries(object, "flow_events"),
       origin, nil) == 0)
   end
 

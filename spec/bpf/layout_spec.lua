@@ -17,7 +17,7 @@ const char *btf__name_by_offset(const struct btf *btf, uint32_t offset);
 
 local BTF_STRUCT = 4
 local STRUCTS = { "cf_event", "cf_flow_key", "cf_flow", "cf_flow_tags", "cf_flow_set", "cf_flow_secret",
-  "cf_flow_ended", "cf_stats", "cf_bpf_config", "cf_wake" }
+  "cf_flow_ended", "cf_stats", "cf_bpf_config", "cf_wake", "cf_slot" }
 
 describe("the layout in the BPF object", function()
   local object
@@ -72,7 +72,7 @@ describe("the layout in the BPF object", function()
   it("has the maps that cells share, at their sizes", function()
     local ring, per_cpu, array = 27, 6, 2
     for name, expected in pairs({
-      FLOW_EVENTS = { ring, 16 * 1024 * 1024 }, FLOWS = { array, 16384 + 512 }, STATS = { per_cpu, 1 },
+      FLOW_EVENTS = { array, 1024 + 131072 }, FLOW_BELL = { ring, 4096 }, FLOWS = { array, 16384 + 512 }, STATS = { per_cpu, 1 },
       WAKE = { array, 1 },
     }) do
       assert.equal(expected[1], bpf.lib.bpf_map__type(bpf.map(object, name)), name)

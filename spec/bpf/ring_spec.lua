@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: GPL-2.0-only
--- The ring: what a record is, that a full ring loses events by count only, and that waking is rationed.
+-- The ring: that a slot has one event, that a full ring loses events by count only, and that waking is rationed.
 local ffi = require("ffi")
-local bpf = require("bpf_libbpf")
 local run = require("bpf_run")
 local packet = require("packet")
 
@@ -13,14 +12,13 @@ describe("the tc program's ring", function()
     return packet.frame4(packet.UDP, packet.udp({ src = n % 65536, dst = math.floor(n / 65536) + 1 }))
   end
 
-  it("carries records of one length, numbered on each CPU from 1", function()
+  it("carries events, numbered on each CPU from 1", function()
     local cell = run.load()
     for n = 1, 300 do cell:egress(flow(n)) end
-    local events, lengths = cell:events()
+    local events = cell:events()
     local latest = {}
     assert.equal(300, #events)
-    for i, event in ipairs(events) do
-      assert.equal(ffi.C.CF_EVENT_RING_LEN, lengths[i])
+    for _, event in ipairs(events) do
       assert.equal((latest[event.cpu] or 0) + 1, tonumber(event.seq))
       latest[event.cpu] = tonumber(event.seq)
       assert.equal("", ffi.string(event.prefix))
@@ -52,8 +50,9 @@ describe("the tc program's ring", function()
 
   it("counts what does not fit, keeps what did, and goes on when there is room", function()
     local cell = run.load({ ring_bytes = 0, flows = 0 })
-    assert.equal(16 * 1024 * 1024, cell.ring_bytes)
-    local fit = math.floor((cell.ring_bytes - 1) / (ffi.C.CF_EVENT_RING_LEN + 8))
+    assert.equal(16 * 1024 * 1024, cell.slots * ffi.C.CF_EVENT_RING_LEN)
+    local fit = cell.slot_limit
+    assert.is_true(fit < cell.slots and fit > cell.slots * 0.99)
     for n = 1, fit + 100 do cell:egress(flow(n)) end
     local stats = cell.latest
     assert.equal(fit, stats.event_submitted)
@@ -83,13 +82,48 @@ describe("the tc program's ring", function()
     cell:close()
   end)
 
-  it("goes by the time of the event's submission, not by that of its packet", function()
-    local cell = run.load({ wake_interval_ns = 1000000000, object = "test/late" })
-    bpf.test_run(cell.program.egress, flow(1)) -- wakes, and says it was ten intervals ago
-    bpf.test_run(cell.program.egress, flow(2))
-    bpf.test_run(cell.program.egress, flow(3))
-    assert.equal(2, cell:stats().wakeups)
-    assert.equal(3, cell:stats().event_submitted)
+  it("draws a number for each event, and none for one that is not asked for", function()
+    for _, case in ipairs({ { events = 2, drawn = 40 }, { events = 10, drawn = 40 + 25 }, { events = 0, drawn = 0 } }) do
+      local cell = run.load({ flows = 15, events = case.events })
+      for n = 1, 40 do cell:egress(flow(n)) end
+      cell:egress(flow(40)) -- known
+      assert.same({ 40, 25 }, { cell.latest.flow_new, cell.latest.flow_evicted })
+      assert.equal(case.drawn, cell:drawn())
+      assert.equal(case.drawn, #cell:events())
+      cell:close()
+    end
+  end)
+
+  it("leaves a number that it drew for a packet that comes to nothing", function()
+    local cell = run.load({ flows = 15 })
+    cell:egress(flow(1))
+    cell:tags()[0].lock = 1
+    cell:egress(flow(2))
+    cell:tags()[0].lock = 0
+    cell:egress(flow(3))
+    assert.equal(1, cell.latest.flow_full)
+    assert.same({ 2, 2 }, { cell.latest.event_attempted, cell.latest.event_submitted })
+    assert.equal(3, cell:drawn())
+    local events = cell:events()
+    assert.same({ 1, 3 }, { events[1].src_port, events[2].src_port })
+    assert.same({ 1, 2 }, { tonumber(events[1].seq), tonumber(events[2].seq) - (events[2].cpu == events[1].cpu and 0 or -1) })
+    cell:close()
+  end)
+
+  it("writes over nothing while its reader stands still, and takes no nonsense for one that went on", function()
+    local cell = run.load({ ring_bytes = 8192 })
+    for n = 1, 5 do cell:egress(flow(n)) end
+    assert.equal(5, #cell:events())
+    for n = 6, 105 do cell:egress(flow(n)) end
+    assert.equal(cell.slot_limit, cell.latest.event_submitted - 5)
+    local events = cell:events()
+    for i = 1, cell.slot_limit do assert.equal(5 + i, events[i].src_port) end
+    for _, nonsense in ipairs({ 2 ^ 40, 4 }) do
+      ffi.cast("uint64_t *", cell.ring.consumer_page)[0] = nonsense
+      local before = cell.latest.ring_full
+      cell:egress(flow(1000 + nonsense % 1000))
+      assert.equal(before + 1, cell.latest.ring_full)
+    end
     cell:close()
   end)
 

@@ -40,6 +40,8 @@ local function programs_maps()
   return list
 end
 
+local ARRAY, RINGBUF = 2, 27 -- enum bpf_map_type
+
 describe("the built-in object", function()
   it("loads with both programs, or with the wanted one only", function()
     local both = assert(privileged.load(privileged.maps()))
@@ -56,7 +58,7 @@ describe("the built-in object", function()
     local ring = maps.ring_fd
     assert.is_true(ring >= 0 and maps.flows_fd >= 0 and maps.wake_fd >= 0)
     assert.equal(1, ffi.C.fcntl(ring, 1)) -- FD_CLOEXEC
-    assert.same({ type = 27, id = map_info(ring).id, max_entries = 131072 }, map_info(ring))
+    assert.same({ type = ARRAY, id = map_info(ring).id, max_entries = 1024 + 1024 }, map_info(ring))
     assert.equal(256 + 8, map_info(maps.flows_fd).max_entries) -- sets of 15, a power of two, and their tags
     local second = assert(privileged.load(maps, { cell = 2, ring_bytes = 65536 }))
     assert.equal(ring, maps.ring_fd)
@@ -75,10 +77,10 @@ describe("the built-in object", function()
     privileged.core.cf_bpf_unload(object)
     privileged.core.cf_bpf_unload(object)
     assert.equal(-1, object.prog_fd[0])
-    assert.equal(27, map_info(maps.ring_fd).type)
+    assert.same({ ARRAY, RINGBUF }, { map_info(maps.ring_fd).type, map_info(maps.bell_fd).type })
     privileged.core.cf_bpf_maps_close(maps)
     privileged.core.cf_bpf_maps_close(maps)
-    assert.equal(-1, maps.ring_fd)
+    assert.same({ -1, -1 }, { maps.ring_fd, maps.bell_fd })
   end)
 
   it("carries the cell's configuration", function()
@@ -140,7 +142,7 @@ describe("an operator's object", function()
     local maps = privileged.maps()
     local object = assert(privileged.load(maps, { path = copy("o"), hooks = ffi.C.CF_PLAN_EGRESS }))
     assert.is_true(object.prog_fd[0] >= 0 and object.ring_fd >= 0)
-    assert.equal(4096, object.ring_size)
+    assert.equal(4096, tonumber(object.ring_size))
     assert.equal(-1, object.stats_fd)
     assert.equal(-1, maps.flows_fd)
     assert.equal(-1, maps.wake_fd)
@@ -160,7 +162,8 @@ describe("an operator's object", function()
 
   -- Everything that cells share when they run the built-in object.
   local function shared(maps)
-    return { ring = map_info(maps.ring_fd).id, flows = map_info(maps.flows_fd).id, wake = map_info(maps.wake_fd).id }
+    return { ring = map_info(maps.ring_fd).id, bell = map_info(maps.bell_fd).id, flows = map_info(maps.flows_fd).id,
+      wake = map_info(maps.wake_fd).id }
   end
 
   it("has ring, flow table and wake-up for itself, even one that is ours", function()
@@ -177,15 +180,19 @@ describe("an operator's object", function()
     for _, object in ipairs({ built, frozen, again }) do
       assert.equal(1, ffi.C.fcntl(object.ring_fd, 1)) -- FD_CLOEXEC
       local info = map_info(object.ring_fd)
-      assert.equal(27, info.type)
-      assert.equal(object.ring_size, info.max_entries)
+      if object == built then
+        assert.same({ ARRAY, 1024 + tonumber(object.ring_size) / 128 }, { info.type, info.max_entries })
+        assert.equal(RINGBUF, map_info(object.bell_fd).type)
+      else
+        assert.same({ RINGBUF, tonumber(object.ring_size), -1 }, { info.type, info.max_entries, object.bell_fd })
+      end
       assert.is_nil(rings[info.id])
       rings[info.id] = true
       local maps_of = used[program_id(object.prog_fd[0])]
       assert.is_true(maps_of[info.id])
       for _, id in pairs(before) do assert.is_nil(maps_of[id]) end
     end
-    assert.equal(262144, frozen.ring_size) -- as the object says, whatever size ours was given
+    assert.equal(262144, tonumber(frozen.ring_size)) -- as the object says, whatever size ours was given
     assert.is_true(built.stats_fd >= 0)
     assert.equal(-1, frozen.stats_fd)
   end)
@@ -195,7 +202,8 @@ describe("an operator's object", function()
     local object = assert(privileged.load(maps, { path = copy("o"), hooks = ffi.C.CF_PLAN_EGRESS,
       ring_bytes = 131072 }))
     local ring = map_info(maps.ring_fd)
-    assert.same({ type = 27, id = ring.id, max_entries = 131072 }, ring)
+    assert.same({ type = ARRAY, id = ring.id, max_entries = 1024 + 1024 }, ring)
+    assert.equal(RINGBUF, map_info(maps.bell_fd).type)
     assert.not_equal(ring.id, map_info(object.ring_fd).id)
     assert.equal(1, ffi.C.fcntl(maps.ring_fd, 1)) -- FD_CLOEXEC
     local ours = assert(privileged.load(maps))

@@ -19,7 +19,7 @@ describe("an operator's ring", function()
     local from = ffi.new("struct cf_record_origin", { slot = 5, ifindex = 2, direction = C.CF_DIRECTION_EGRESS,
       hook = C.CF_HOOK_TC_EGRESS, now_ns = 1, boot_offset_ns = 0xffffffffffffULL })
     local ring = ffi.gc(ffi.new("struct cf_own_ring"), core.cf_own_ring_close)
-    assert(core.cf_own_ring_open(ring, made.fd, SIZE, from, nil) == 0)
+    assert(core.cf_own_ring_open(ring, made.fd, -1, SIZE, from, nil) == 0)
     return ring
   end
 
@@ -219,7 +219,7 @@ describe("an operator's ring", function()
 
   it("does not open what is no ring", function()
     local err, other = ffi.new("struct cf_error"), ffi.new("struct cf_own_ring")
-    assert.equal(-1, core.cf_own_ring_open(other, -1, SIZE, ffi.new("struct cf_record_origin"), err))
+    assert.equal(-1, core.cf_own_ring_open(other, -1, -1, SIZE, ffi.new("struct cf_record_origin"), err))
     assert.equal(tonumber(C.CF_FAIL_RING_OPEN), tonumber(err.kind))
     core.cf_own_ring_close(other)
   end)

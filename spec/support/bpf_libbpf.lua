@@ -144,19 +144,4 @@ function M.test_run(fd, bytes, context)
   return opts.retval
 end
 
--- The consumer's page (writable) and the producer's page followed by the data, mapped twice in a row.
-function M.map_ring(fd, bytes)
-  local failed = ffi.cast("void *", -1)
-  local consumer = ffi.C.mmap(nil, M.page_size, 3, 1, fd, 0)
-  check(consumer ~= failed, "mmap of the consumer page")
-  local producer = ffi.C.mmap(nil, M.page_size + 2 * bytes, 1, 1, fd, M.page_size)
-  check(producer ~= failed, "mmap of the ring")
-  return consumer, producer
-end
-
-function M.unmap(consumer, producer, bytes)
-  ffi.C.munmap(consumer, M.page_size)
-  ffi.C.munmap(producer, M.page_size + 2 * bytes)
-end
-
 return M

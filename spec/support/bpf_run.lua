@@ -7,7 +7,7 @@ local bit = require("bit")
 local helper = require("spec.helper")
 local bpf = require("bpf_libbpf")
 
-require("core_headers")("flow", "packet", "flow_table")
+require("core_headers")("flow", "packet", "flow_table", "error", "ring")
 
 local SEED = 42
 
@@ -26,12 +26,15 @@ Cell.__index = Cell
 -- options: cell, wake_interval_ns, link_len (configuration, the object's own defaults if none is given);
 -- events (1 << kind, or-ed), flags (of struct cf_bpf_config), seed (of the flow table's hash);
 -- flows, ring_bytes (map sizes: small, since every test loads its own; 0: as in the object);
--- share: another cell whose FLOWS, FLOW_EVENTS and WAKE are used;
--- object: another one that was built with the same maps and program names, like "test/late".
+-- share: another cell whose FLOWS, FLOW_EVENTS, FLOW_BELL and WAKE are used.
 function M.load(options)
   options = options or {}
-  local object = bpf.open(options.object and ("%s/bpf/%s.bpf.o"):format(helper.build, options.object) or M.object_path)
-  local self = setmetatable({ object = object, ring_bytes = options.ring_bytes or 65536 }, Cell)
+  local object = bpf.open(M.object_path)
+  local self = setmetatable({ object = object }, Cell)
+  local FIRST = ffi.C.CF_SLOT_FIRST
+  self.slots = options.share and options.share.slots or options.ring_bytes == 0 and
+    bpf.max_entries(object, "FLOW_EVENTS") - FIRST or helper.core.cf_ring_slots(options.ring_bytes or 65536)
+  self.slot_limit = helper.core.cf_ring_slot_limit(self.slots)
   local sets = options.share and options.share.sets or helper.core.cf_flow_sets_for(options.flows or 1024)
   self.sets, self.seed = sets, options.seed or SEED
   local config = ffi.new("struct cf_bpf_config", {
@@ -41,25 +44,24 @@ function M.load(options)
     set_mask = sets - 1,
     events = options.events or 2,
     flags = options.flags or 0,
+    slot_mask = self.slots - 1,
+    slot_limit = self.slot_limit,
   })
   helper.core.cf_flow_secret_make(self.seed, config.secret)
   bpf.set_initial(object, ".rodata.config", config, ffi.sizeof(config))
   if options.share then
-    for _, name in ipairs({ "FLOWS", "FLOW_EVENTS", "WAKE" }) do
+    for _, name in ipairs({ "FLOWS", "FLOW_EVENTS", "FLOW_BELL", "WAKE" }) do
       bpf.reuse(object, name, bpf.map_fd(options.share.object, name))
     end
-    self.ring_bytes = options.share.ring_bytes
   else
     bpf.set_max_entries(object, "FLOWS", helper.core.cf_flow_entries_of(sets))
-    if options.ring_bytes ~= 0 then bpf.set_max_entries(object, "FLOW_EVENTS", self.ring_bytes) end
+    bpf.set_max_entries(object, "FLOW_EVENTS", FIRST + self.slots)
   end
   bpf.load(object)
   self.fd = { stats = bpf.map_fd(object, "STATS"), flows = bpf.map_fd(object, "FLOWS"),
-    events = bpf.map_fd(object, "FLOW_EVENTS") }
-  if options.ring_bytes == 0 then self.ring_bytes = bpf.max_entries(object, "FLOW_EVENTS") end
+    events = bpf.map_fd(object, "FLOW_EVENTS"), bell = bpf.map_fd(object, "FLOW_BELL") }
   self.program = { egress = bpf.program_fd(object, "cellflow_egress"),
-    ingress = bpf.program_fd(object, "cellflow_ingress") }
-  if not options.object then self.program.count = bpf.program_fd(object, "cellflow_count") end
+    ingress = bpf.program_fd(object, "cellflow_ingress"), count = bpf.program_fd(object, "cellflow_count") }
   self.per_cpu = ffi.new("struct cf_stats[?]", bpf.cpus())
   return self
 end
@@ -68,9 +70,9 @@ local function table_bytes(sets) return helper.core.cf_flow_entries_of(sets) * f
 
 function Cell:close()
   if self.mapped then ffi.C.munmap(self.mapped, table_bytes(self.sets)) end
-  if self.consumer then bpf.unmap(self.consumer, self.producer, self.ring_bytes) end
+  if self.ring then helper.core.cf_ring_close(self.ring) end
   bpf.close(self.object)
-  self.consumer, self.mapped, self.object = nil, nil, nil
+  self.ring, self.mapped, self.object = nil, nil, nil
 end
 
 -- Counters by name, summed over the CPUs.
@@ -150,26 +152,34 @@ function Cell:flows()
   return list
 end
 
-local BUSY, DISCARD = 0x80000000, 0x40000000
+local function open_ring(self)
+  local ring, err = ffi.new("struct cf_ring"), ffi.new("struct cf_error")
+  local bytes = self.slots * ffi.C.CF_EVENT_RING_LEN
+  assert(helper.core.cf_ring_open_slots(ring, self.fd.events, self.fd.bell, bytes, err) == 0, ffi.string(err.text))
+  self.ring = ring
+end
 
--- Consumes every record that is in the ring: a list of struct cf_event, and of the record lengths.
+-- Consumes every event that is in the ring: a list of struct cf_event.
 function Cell:events()
-  if not self.consumer then self.consumer, self.producer = bpf.map_ring(self.fd.events, self.ring_bytes) end
-  local page = bpf.page_size
-  local position = ffi.cast("uint64_t *", self.consumer)
-  local produced = ffi.cast("volatile uint64_t *", self.producer)
-  local data = ffi.cast("uint8_t *", self.producer) + page
-  local list, lengths = {}, {}
-  while position[0] < produced[0] do
-    local record = data + tonumber(position[0]) % self.ring_bytes
-    local header = ffi.cast("uint32_t *", record)[0]
-    assert(header < DISCARD and header < BUSY, "a record of this program is neither busy nor discarded")
-    local event = ffi.new("struct cf_event")
-    ffi.copy(event, record + 8, math.min(header, ffi.sizeof(event)))
-    list[#list + 1], lengths[#lengths + 1] = event, header
-    position[0] = position[0] + bit.band(header + 8 + 7, bit.bnot(7))
+  if not self.ring then open_ring(self) end
+  local core, position, len = helper.core, ffi.new("uint64_t[1]"), ffi.new("uint32_t[1]")
+  local list = {}
+  position[0] = core.cf_ring_position(self.ring)
+  while true do
+    local record = core.cf_ring_next(self.ring, position, len)
+    if record == nil then break end
+    assert(len[0] == ffi.C.CF_EVENT_RING_LEN, "a slot that was overwritten")
+    list[#list + 1] = ffi.new("struct cf_event")
+    ffi.copy(list[#list], record, len[0])
   end
-  return list, lengths
+  core.cf_ring_release(self.ring, position[0])
+  return list
+end
+
+-- How many numbers were drawn, those included that no event came of.
+function Cell:drawn()
+  if not self.ring then open_ring(self) end
+  return tonumber(helper.core.cf_ring_producer(self.ring))
 end
 
 -- The address at one end, 4 or 16 bytes by family, to compare with packet.address().

@@ -44,7 +44,9 @@ function World:events()
   local list, err = {}, ffi.new("struct cf_error")
   if not self.ring then
     self.ring = ffi.new("struct cf_ring")
-    assert(core.cf_ring_open(self.ring, self.cells.maps.ring_fd, self.cells.ring_size, err) == 0, ffi.string(err.text))
+    local maps = self.cells.maps
+    assert(core.cf_ring_open_slots(self.ring, maps.ring_fd, maps.bell_fd, self.cells.ring_size, err) == 0,
+      ffi.string(err.text))
   end
   local batch, refused = ffi.new("struct cf_batch"), ffi.new("uint32_t[2]")
   repeat

@@ -73,7 +73,7 @@ describe("a policy with handlers and timers", function()
   it("does not wake up without a timer", function()
     local run = policy_run.start(here, 'on("opened", function() end)'):ready()
     local _, worker = run:pids()
-    system.sleep(0.3)
+    system.sleep(1.5) -- three times it looks by itself
     local function switches()
       return tonumber(lab.read_file("/proc/" .. worker .. "/status"):match("\nvoluntary_ctxt_switches:%s*(%d+)"))
     end

@@ -1,15 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- More flows than the ring holds while nobody reads it, more records than an output takes: every loss is counted, and
 -- nothing else is lost.
+local helper = require("spec.helper")
 local lab = require("spec.support.lab")
 local cellflow = require("cellflow")
 local flow_list = require("flow_list")
 local identities = require("identities")
 local lifetimes = require("lifetimes")
 local policy_run = require("policy_run")
+require("core_headers")("error", "ring")
 
-local RING = 1048576
-local RECORD = 8 + 128 -- header and event
+local FIT = helper.core.cf_ring_slot_limit(1048576 / 128) -- events that the ring holds
 local FLOWS = 12000
 
 describe("a ring that is too small", function()
@@ -35,7 +36,7 @@ describe("a ring that is too small", function()
     local expected = flow_list.read(path)
     assert.is_true(cellflow.kill(worker, "CONT"))
     cellflow.wait_for("the ring to be read", 10, function()
-      return select(2, run:stdout():gsub("\n", "")) >= math.floor(RING / RECORD)
+      return select(2, run:stdout():gsub("\n", "")) >= FIT
     end)
     here:send("--mix tcp4,tcp6 --flows 40 --list " .. path) -- there is room again
     flow_list.read(path, expected)
@@ -50,7 +51,7 @@ describe("a ring that is too small", function()
     local k, records = summary.kernel, run:records()
     assert.equal(FLOWS + 40, k.flow_new)
     assert.is_true(k.ring_full > 0)
-    assert.equal(math.floor((RING - 1) / RECORD) + 40, k.event_submitted)
+    assert.equal(FIT + 40, k.event_submitted)
     assert.equal(k.event_submitted, #records)
     assert.equal(k.ring_full, summary.lost)
     assert.equal(k.ring_full, select(2, flow_list.match(records, expected)))
@@ -71,7 +72,7 @@ describe("a ring that is too small", function()
       assert.is_true(cellflow.kill(collector, "CONT"))
       assert.equal(0, run:finish())
       local k = identities.check(run:summary()).kernel
-      assert.equal(fits and 0 or FLOWS - math.floor((RING - 1) / RECORD), k.ring_full)
+      assert.equal(fits and 0 or FLOWS - FIT, k.ring_full)
     end)
   end
 
