@@ -2,18 +2,17 @@
  * Different connections: see connections.h. Before a batch changes a place in the set or a sum it notes in a log what
  * was there, so that what a killed worker did of its batch is undone, as often as that takes: places and sums are put
  * back to what they were, and nothing is calculated from what they are. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include "api.h"
+#include "connection_estimate.h"
 #include "connection_key.h"
 #include "connection_set.h"
 #include "connections.h"
 #include "hash.h"
 #include "plan.h"
-#include "sketch.h"
 
 enum {
 	RUN_BITS = 14, /* 16 KiB, 0.8 % */
@@ -21,14 +20,6 @@ enum {
 	SEED_LEN = 32,
 	EXPECTED = 2 * CF_CONNECTIONS_AHEAD,
 	PAGE = 4096,
-};
-
-/* Of what the set has no room for. A key that had flagged events only counts once: the last two's difference. */
-enum sketch {
-	SKETCH_OPENED, /* key and time of events without a flag */
-	SKETCH_KEYS, /* keys of all events */
-	SKETCH_KEYS_OPENED, /* keys of events without a flag */
-	SKETCHES,
 };
 
 enum mark { /* bits */
@@ -65,8 +56,8 @@ struct memory {
 	uint32_t area; /* of the set, in use */
 	struct log log;
 	struct cell cells[CF_CELLS_MAX];
-	uint8_t run[SKETCHES][1 << RUN_BITS];
-	uint8_t by_cell[CF_CELLS_MAX][SKETCHES][1 << CELL_BITS];
+	uint8_t run[CF_CONNECTION_SKETCHES][1 << RUN_BITS];
+	uint8_t by_cell[CF_CELLS_MAX][CF_CONNECTION_SKETCHES][1 << CELL_BITS];
 	_Alignas(PAGE) uint64_t places[];
 };
 
@@ -249,18 +240,6 @@ static void count(const struct cf_connections *c, uint64_t index, uint64_t key, 
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the next change is not noted before */
 }
 
-static void add_to_sketches(const struct cf_connections *c, uint8_t *sketches, int bits, uint64_t key,
-			    const struct cf_event *event)
-{
-	uint64_t opened[] = { key, event->first_seen_ns };
-
-	cf_sketch_add(sketches + (SKETCH_KEYS << bits), bits, key);
-	if (event->flags & CF_CONNECTION_AGAIN)
-		return;
-	cf_sketch_add(sketches + (SKETCH_OPENED << bits), bits, cf_hash64(&c->secret, opened, sizeof(opened)));
-	cf_sketch_add(sketches + (SKETCH_KEYS_OPENED << bits), bits, key);
-}
-
 static void mark(struct memory *m, struct cell *cell, uint32_t marks)
 {
 	m->marks |= marks;
@@ -291,30 +270,15 @@ void cf_connections_add(struct cf_connections *c, const struct cf_event *event)
 	mark(m, cell, (is_known ? 0 : MARK_ESTIMATE) | (again ? MARK_MISSING : 0));
 	if (is_known)
 		return;
-	add_to_sketches(c, m->run[0], RUN_BITS, key, event);
-	add_to_sketches(c, m->by_cell[event->cell % CF_CELLS_MAX][0], CELL_BITS, key, event);
-}
-
-/* `counted` and what the sketches say; only the latter is uncertain, and of a difference at most by the greater. */
-static void estimate(const uint8_t *sketches, int bits, uint64_t counted, struct cf_connection_count *out)
-{
-	double opened = cf_sketch_estimate(sketches + (SKETCH_OPENED << bits), bits);
-	double keys = cf_sketch_estimate(sketches + (SKETCH_KEYS << bits), bits);
-	double flagged = keys - cf_sketch_estimate(sketches + (SKETCH_KEYS_OPENED << bits), bits);
-	double all;
-
-	flagged = flagged > 0 ? flagged : 0;
-	all = (double)counted + opened + flagged;
-	out->is_estimate = 1;
-	out->count = all < 0x1p63 ? (uint64_t)(all + 0.5) : UINT64_MAX;
-	out->error = cf_sketch_error(bits) * hypot(opened, flagged > 0 ? keys : 0) / (all > 0 ? all : 1);
+	cf_connection_estimate_add(m->run[0], RUN_BITS, &c->secret, key, event);
+	cf_connection_estimate_add(m->by_cell[event->cell % CF_CELLS_MAX][0], CELL_BITS, &c->secret, key, event);
 }
 
 static void tell(uint64_t counted, uint32_t marks, const uint8_t *sketches, int bits, struct cf_connection_count *out)
 {
 	*out = (struct cf_connection_count){ .count = counted, .is_missing = (marks & MARK_MISSING) != 0 };
 	if (marks & MARK_ESTIMATE)
-		estimate(sketches, bits, counted, out);
+		cf_connection_estimate(sketches, bits, out);
 }
 
 void cf_connections_of_run(const struct cf_connections *c, struct cf_connection_count *out)
