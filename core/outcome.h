@@ -69,6 +69,7 @@ struct cf_output_progress {
 	_Atomic uint64_t flying; /* length of the write(2) in progress, 0: none */
 	uint64_t flying_tail; /* tail when it began: equal to tail means that its end was never noted */
 	uint64_t flying_base; /* where in the file it began; regular files only */
+	uint64_t origin; /* which byte is, or was, at the buffer's beginning */
 	uint64_t records_before; /* outcome.records when this output was opened: those were not for it */
 	uint64_t extra_before; /* the same of outcome.extra */
 	struct cf_output_written written[2];

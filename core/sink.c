@@ -94,7 +94,7 @@ uint8_t *cf_sink_space(const struct cf_sink *sink, uint64_t head, size_t *room)
 	uint64_t used = head - cf_sink_tail(sink);
 
 	*room = used <= buffer_len ? buffer_len - used : 0;
-	return sink->buffer + (head & (buffer_len - 1));
+	return cf_sink_at(sink, head);
 }
 
 uint64_t cf_sink_buffered(const struct cf_sink *sink, uint64_t head)
@@ -116,7 +116,7 @@ static ssize_t write_once(struct cf_sink *sink, uint64_t tail, size_t len)
 		progress->flying_base = cf_sink_position(sink);
 	progress->flying_tail = tail;
 	atomic_store_explicit(&progress->flying, len, memory_order_release);
-	written = send_bytes(sink, sink->buffer + (tail & (buffer_len - 1)), len);
+	written = send_bytes(sink, cf_sink_at(sink, tail), len);
 	if (written > 0)
 		atomic_store_explicit(&progress->tail, tail + (uint64_t)written, memory_order_release);
 	atomic_store_explicit(&progress->flying, 0, memory_order_release);
@@ -188,5 +188,8 @@ int cf_sink_flush(struct cf_sink *sink, uint64_t head)
 			return flush_failed(sink);
 		}
 	}
+	/* Nothing is in the buffer. What comes next begins where memory is in the caches still, and not four megabytes
+	 * later. */
+	sink->progress->origin = tail;
 	return 0;
 }

@@ -12,6 +12,12 @@ static inline uint64_t cf_sink_tail(const struct cf_sink *sink)
 	return atomic_load_explicit(&sink->progress->tail, memory_order_relaxed);
 }
 
+/* Where that byte is, was or will be in the buffer; as many behind it as the buffer has are in a row. */
+static inline uint8_t *cf_sink_at(const struct cf_sink *sink, uint64_t position)
+{
+	return sink->buffer + ((position - sink->progress->origin) & (CF_SINK_BUFFER_LEN - 1));
+}
+
 /* Line ends in the buffer's bytes from `from` to `to`; 0 when that cannot be a part of it. */
 uint64_t cf_sink_lines(const struct cf_sink *sink, uint64_t from, uint64_t to);
 /* Count the lines up to the tail as written, where that was not done yet. */

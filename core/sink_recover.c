@@ -12,7 +12,7 @@ static const size_t buffer_len = CF_SINK_BUFFER_LEN;
 
 uint64_t cf_sink_lines(const struct cf_sink *sink, uint64_t from, uint64_t to)
 {
-	const uint8_t *at = sink->buffer + (from & (buffer_len - 1));
+	const uint8_t *at = cf_sink_at(sink, from);
 	const uint8_t *end;
 	uint64_t lines = 0;
 
@@ -76,7 +76,7 @@ uint64_t cf_sink_position(const struct cf_sink *sink)
 /* Pass over a write whose fate is unknown, up to the end of the line it was in. */
 static void give_up_flying(struct cf_sink *sink, uint64_t tail, uint64_t flying, uint64_t head)
 {
-	const uint8_t *last = sink->buffer + ((tail + flying - 1) & (buffer_len - 1));
+	const uint8_t *last = cf_sink_at(sink, tail + flying - 1);
 	const uint8_t *newline = memchr(last, '\n', head - (tail + flying - 1));
 	uint64_t after = newline ? tail + flying + (uint64_t)(newline - last) : head;
 
@@ -148,11 +148,12 @@ static int ends_cut(const struct cf_sink *sink)
 static void pass_cut_line(struct cf_sink *sink, uint64_t head)
 {
 	uint64_t tail = cf_sink_tail(sink);
-	const uint8_t *at = sink->buffer + (tail & (buffer_len - 1));
+	const uint8_t *at = cf_sink_at(sink, tail);
 	const uint8_t *newline;
 
-	if (tail == 0 || tail >= head || head - tail > buffer_len ||
-	    sink->buffer[(tail - 1) & (buffer_len - 1)] == '\n')
+	/* What ends before the origin ends with a line. */
+	if (tail == sink->progress->origin || tail >= head || head - tail > buffer_len ||
+	    *cf_sink_at(sink, tail - 1) == '\n')
 		return;
 	newline = memchr(at, '\n', head - tail);
 	sink->progress->uncertain++;

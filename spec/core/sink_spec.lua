@@ -63,17 +63,36 @@ describe("sink", function()
     end)
 
     it("a line in one piece across the end of its buffer", function()
-      sink = sinks.open(descriptors.open("/dev/null", descriptors.O_WRONLY))
+      on_pipe()
       local big = ("y"):rep(1000003)
-      for _ = 1, 4 do
-        assert.is_true(sink:put(big))
-        assert.equal(0, sink:flush())
+      for i = 1, 4 do assert.is_true(sink:put(i .. big)) end
+      while sink:tail() < 3 * #big do
+        assert.equal(1, sink:flush())
+        descriptors.drain(reader)
       end
       assert.is_true(sink:put("the line that wraps " .. big))
       assert.is_true(sink.head > sinks.BUFFER)
+      local left = sink.head - sink:tail()
       sink = sinks.open(descriptors.open(path, descriptors.O_WRONLY), sink)
       assert.equal(0, sink:flush())
-      assert.equal("the line that wraps " .. big .. "\n", read_file(path))
+      local text = read_file(path)
+      assert.equal(left, #text)
+      local last = "\nthe line that wraps " .. big .. "\n"
+      assert.is_true(last == text:sub(-#last))
+    end)
+
+    it("from the same memory again when everything has left", function()
+      on_file()
+      local room = ffi.new("size_t[1]")
+      local first = helper.core.cf_sink_space(sink.sink, sink.head, room)
+      for i = 1, 3 do
+        sink:put(("%d"):format(i) .. LINE)
+        assert.is_true(helper.core.cf_sink_space(sink.sink, sink.head, room) > first)
+        assert.equal(0, sink:flush())
+        assert.is_true(helper.core.cf_sink_space(sink.sink, sink.head, room) == first)
+        assert.equal(i, sink:written())
+      end
+      assert.equal(sinks.BUFFER, tonumber(room[0]))
     end)
 
     it("the rest of a short write later, without a seam", function()

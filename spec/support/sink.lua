@@ -55,7 +55,7 @@ function Sink:die_in_write(len, landed)
     progress.flying_base = descriptors.position(self.sink.fd)
   end
   progress.flying_tail, progress.flying = progress.tail, len
-  local at = self.sink.buffer + tonumber(progress.tail) % M.BUFFER
+  local at = self.sink.buffer + tonumber(progress.tail - progress.origin) % M.BUFFER
   if landed > 0 then assert(tonumber(ffi.C.write(self.sink.fd, at, landed)) == landed) end
 end
 
