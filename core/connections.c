@@ -18,7 +18,6 @@ enum {
 	RUN_BITS = 14, /* 16 KiB, 0.8 % */
 	CELL_BITS = 10, /* 1 KiB, 3.3 % */
 	SEED_LEN = 32,
-	EXPECTED = 2 * CF_CONNECTIONS_AHEAD,
 	PAGE = 4096,
 };
 
@@ -62,8 +61,9 @@ struct memory {
 };
 
 struct expected {
-	const struct cf_event *event;
-	uint64_t key;
+	const struct cf_event *first;
+	uint32_t count;
+	uint64_t keys[CF_CONNECTIONS_AHEAD]; /* 0: of none */
 };
 
 /* Not in the shared memory, so that what a worker does to that leads nobody astray. */
@@ -73,7 +73,7 @@ struct cf_connections {
 	size_t size; /* of memory */
 	struct cf_connection_set set;
 	struct cf_hash_secret secret;
-	struct expected expected[EXPECTED]; /* by the event's address */
+	struct expected expected;
 };
 
 /* A kill lands between two stores, so their order is the protocol: the compiler must not change it. */
@@ -112,31 +112,31 @@ void cf_connections_free(struct cf_connections *c)
 	free(c);
 }
 
-static struct expected *expected_of(struct cf_connections *c, const struct cf_event *event)
+/* First all keys, then all places: between two of these there is so little to do that the processor walks the page
+ * tables for several at once, which are out of the TLB's reach as a rule. */
+void cf_connections_expect(struct cf_connections *c, const struct cf_event *events, uint32_t count)
 {
-	return &c->expected[(uintptr_t)event / sizeof(*event) % EXPECTED];
-}
+	struct expected *expected = &c->expected;
 
-void cf_connections_expect(struct cf_connections *c, const struct cf_event *event)
-{
-	struct expected *expected = expected_of(c, event);
-
-	expected->event = NULL;
-	if (!cf_connection_opens(event))
-		return;
-	*expected = (struct expected){ event, cf_connection_key(&c->secret, event) };
-	__builtin_prefetch(&c->set.places[cf_connection_first_place(expected->key, c->set.place_count)]);
+	expected->first = events;
+	expected->count = count < CF_CONNECTIONS_AHEAD ? count : CF_CONNECTIONS_AHEAD;
+	for (uint32_t i = 0; i < expected->count; i++)
+		expected->keys[i] = cf_connection_opens(&events[i]) ? cf_connection_key(&c->secret, &events[i]) : 0;
+	for (uint32_t i = 0; i < expected->count; i++)
+		__builtin_prefetch(&c->set.places[cf_connection_first_place(expected->keys[i], c->set.place_count)]);
 }
 
 /* What was expected is taken out again: the next event at that address is another one. */
 static uint64_t expected_key(struct cf_connections *c, const struct cf_event *event)
 {
-	struct expected *expected = expected_of(c, event);
+	struct expected *expected = &c->expected;
+	uintptr_t i = ((uintptr_t)event - (uintptr_t)expected->first) / sizeof(*event);
+	uint64_t key = i < expected->count ? expected->keys[i] : 0;
 
-	if (expected->event != event)
+	if (key == 0)
 		return cf_connection_key(&c->secret, event);
-	expected->event = NULL;
-	return expected->key;
+	expected->keys[i] = 0;
+	return key;
 }
 
 /* Which area is in use: a predecessor may have gone on to another. */

@@ -44,11 +44,12 @@ void cf_connections_undo(struct cf_connections *connections, uint32_t attempt);
  * CF_EVENT_MIDSTREAM; else another one. Of an event that may come more than once, the same time is the same one. */
 void cf_connections_add(struct cf_connections *connections, const struct cf_event *event);
 
-/* What cf_connections_add will need of `event` some calls later: nearly all that a connection costs is waiting for its
- * place in a table of many megabytes. Only said in advance, counts nothing; the event must
- * not change until then, and one that is not added in the end is to be expected anew if it is there again. */
-void cf_connections_expect(struct cf_connections *connections, const struct cf_event *event);
-enum { CF_CONNECTIONS_AHEAD = 8 }; /* calls: the way to memory and back, a few hundred ns */
+/* What cf_connections_add will need of the next `count` events, CF_CONNECTIONS_AHEAD at most, after the transaction was
+ * begun: nearly all that a connection costs is waiting for its place in a table of many megabytes. Only said in
+ * advance, counts nothing. An event is to be as it is now when it is added, at the same address; those that are not
+ * added are no harm. */
+void cf_connections_expect(struct cf_connections *connections, const struct cf_event *events, uint32_t count);
+enum { CF_CONNECTIONS_AHEAD = 32 }; /* 8 KB of events: they stay in the innermost cache */
 
 /* From any process that has the memory, at any time. */
 void cf_connections_of_run(const struct cf_connections *connections, struct cf_connection_count *out);

@@ -35,12 +35,6 @@ uint64_t cf_boot_ns(void)
 	return cf_clock_boot_now();
 }
 
-static void expect(struct cf_turn *turn, const struct cf_batch *batch, uint32_t i)
-{
-	if (turn->connections && i < batch->count)
-		cf_connections_expect(turn->connections, &batch->events[i]);
-}
-
 /* From slots to plan indices; events of slots we were not told of, or of an earlier cell in that slot, are refused. Of
  * the others connections are counted, as part of the transaction. */
 static uint32_t map_cells(struct cf_turn *turn, const struct cf_outcome *next, struct cf_batch *batch)
@@ -50,14 +44,13 @@ static uint32_t map_cells(struct cf_turn *turn, const struct cf_outcome *next, s
 
 	if (turn->connections)
 		cf_connections_begin(turn->connections, next->attempt);
-	for (uint32_t i = 0; i < CF_CONNECTIONS_AHEAD; i++)
-		expect(turn, batch, i);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct cf_event *event = &batch->events[i];
 		uint32_t slot = event->cell % CF_CELLS_MAX;
 		uint32_t cell = turn->cells[slot];
 
-		expect(turn, batch, i + CF_CONNECTIONS_AHEAD);
+		if (turn->connections && i % CF_CONNECTIONS_AHEAD == 0)
+			cf_connections_expect(turn->connections, event, batch->count - i);
 		if (cell == 0 || turn->slots[slot] != event->cell)
 			continue;
 		if (turn->connections)

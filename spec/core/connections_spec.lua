@@ -50,6 +50,23 @@ describe("connections", function()
     assert.same({ 200001, 0, 0 }, { count, out.is_estimate, out.is_missing })
   end)
 
+  it("are the same ones whether they were expected or not", function()
+    local events, size = ffi.new("struct cf_event[40]"), ffi.sizeof("struct cf_event")
+    for i = 0, 39 do ffi.copy(events[i], numbered(i), size) end
+    core.cf_connections_expect(counts.set, events, 40)
+    for i = 0, 39 do
+      if i % 3 > 0 then core.cf_connections_add(counts.set, events[i]) end
+    end
+    ffi.copy(events[1], numbered(77), size) -- another one, where one was expected that came
+    core.cf_connections_add(counts.set, events[1])
+    assert.equal(27, (run()))
+    for i = 0, 77 do
+      local made = numbered(i, { flags = bit.bor(PORTS, AGAIN[1]) })
+      if i == 77 or i < 40 and i % 3 > 0 then core.cf_connections_add(counts.set, made) end
+    end
+    assert.equal(27, (run()))
+  end)
+
   it("differ by anything in the tuple, and by cell", function()
     add()
     local others = { { src = "10.0.0.2" }, { dst = "192.0.2.8" }, { src_port = 1 }, { dst_port = 1 }, { cell = 1 },
