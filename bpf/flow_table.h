@@ -17,6 +17,12 @@
 #define CF_UNROLL
 #endif
 
+/* A set, and a flow of it: who includes this may have said what else they are (core/flow_table.c). */
+#ifndef CF_FLOW_SET
+#define CF_FLOW_SET struct cf_flow_set
+#define CF_FLOW_OF(set, way) (&(set)->flow[way])
+#endif
+
 enum {
 	CF_TCP_FIN = 1,
 	CF_TCP_SYN = 2,
@@ -87,7 +93,7 @@ static __always_inline uint64_t cf_forget(uint64_t number, uint64_t other)
 
 /* The flow's way, or CF_FLOW_WAYS. A key that is not the one its tag was set for cannot be taken for ours: the tag is a
  * function of the key. */
-static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags, const struct cf_flow_set *set,
+static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags, const CF_FLOW_SET *set,
 						 uint32_t tag, const struct cf_flow_key *key)
 {
 	for (uint32_t i = 0; i < CF_FLOW_WAYS; i++) {
@@ -96,7 +102,7 @@ static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags
 		if (*(const volatile uint32_t *)&tags->tag[i] != tag)
 			continue;
 		way = cf_forget(way, tag);
-		if (way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key))
+		if (way < CF_FLOW_WAYS && cf_flow_key_equal(&CF_FLOW_OF(set, way)->key, key))
 			return way;
 	}
 	return CF_FLOW_WAYS;
@@ -104,7 +110,7 @@ static __always_inline uint32_t cf_flow_find_way(const struct cf_flow_tags *tags
 
 /* The same of the first way with that fingerprint only. A second one is met once in 2^28 flows; cf_flow_insert finds
  * it. */
-static __always_inline uint32_t cf_flow_find(const struct cf_flow_tags *tags, const struct cf_flow_set *set,
+static __always_inline uint32_t cf_flow_find(const struct cf_flow_tags *tags, const CF_FLOW_SET *set,
 					     uint32_t tag, const struct cf_flow_key *key)
 {
 	uint64_t way;
@@ -113,7 +119,7 @@ static __always_inline uint32_t cf_flow_find(const struct cf_flow_tags *tags, co
 		if (*(const volatile uint32_t *)&tags->tag[way] == tag)
 			break;
 	way = cf_forget(way, tag);
-	return way < CF_FLOW_WAYS && cf_flow_key_equal(&set->flow[way].key, key) ? way : CF_FLOW_WAYS;
+	return way < CF_FLOW_WAYS && cf_flow_key_equal(&CF_FLOW_OF(set, way)->key, key) ? way : CF_FLOW_WAYS;
 }
 
 /* Without the other direction ever seen, one FIN must do. */
@@ -170,11 +176,11 @@ static __always_inline int cf_flow_add(struct cf_flow *flow, const struct cf_loa
 
 /* A packet of the flow in that way, which must be one of the set's. Its age is left as it is, unless the flow may be
  * over now: that must be known when room is needed. */
-static __always_inline void cf_flow_hit(struct cf_flow_set *set, uint32_t way, const struct cf_load *load,
+static __always_inline void cf_flow_hit(CF_FLOW_SET *set, uint32_t way, const struct cf_load *load,
 					uint8_t tcp_flags, int direction)
 {
-	if (cf_flow_add(&set->flow[way], load, tcp_flags, direction))
-		set->age[way] = cf_flow_age(&set->flow[way]);
+	if (cf_flow_add(CF_FLOW_OF(set, way), load, tcp_flags, direction))
+		set->age[way] = cf_flow_age(CF_FLOW_OF(set, way));
 }
 
 /* To wait is to try often, and the verifier walks each try: a clock takes long for one instruction. In user space one
@@ -225,7 +231,7 @@ static __always_inline uint32_t cf_bloom_bit(uint32_t half)
 	return (half & 0xffff) * CF_BLOOM_BITS >> 16;
 }
 
-static __always_inline int cf_bloom_has(const struct cf_flow_set *set, uint32_t tag)
+static __always_inline int cf_bloom_has(const CF_FLOW_SET *set, uint32_t tag)
 {
 	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
 
@@ -234,7 +240,7 @@ static __always_inline int cf_bloom_has(const struct cf_flow_set *set, uint32_t 
 
 /* It forgets only what no longer matters. In a set that overflows again and again it comes to say yes to everything,
  * which is then no more than the truth: to forget earlier would open flows twice without saying so. */
-static __always_inline void cf_bloom_age(struct cf_flow_set *set, uint64_t now)
+static __always_inline void cf_bloom_age(CF_FLOW_SET *set, uint64_t now)
 {
 	if ((uint32_t)(now >> 30) - set->evicted <= CF_BLOOM_KEEP)
 		return;
@@ -242,7 +248,7 @@ static __always_inline void cf_bloom_age(struct cf_flow_set *set, uint64_t now)
 	set->evicted = (uint32_t)(now >> 30);
 }
 
-static __always_inline void cf_bloom_put(struct cf_flow_set *set, uint32_t tag, uint64_t now)
+static __always_inline void cf_bloom_put(CF_FLOW_SET *set, uint32_t tag, uint64_t now)
 {
 	uint32_t a = cf_bloom_bit(tag), b = cf_bloom_bit(tag >> 16);
 
@@ -261,7 +267,7 @@ static __always_inline uint64_t cf_at_least(uint64_t a, uint64_t b, uint64_t oth
 /* Of the flows that may be taken the one longest unseen, as far as the set's ages know, the first of several: its way,
  * or CF_FLOW_WAYS. Where the way is counts in the lowest bits of its rank, and there is no branch, because the verifier
  * would follow it for each way. `tag` is only what cf_forget wants. */
-static __always_inline uint32_t cf_flow_oldest(const struct cf_flow_tags *tags, const struct cf_flow_set *set,
+static __always_inline uint32_t cf_flow_oldest(const struct cf_flow_tags *tags, const CF_FLOW_SET *set,
 					       uint32_t now, uint32_t tag)
 {
 	uint64_t best = 0, rank, less;
@@ -292,7 +298,7 @@ static __always_inline uint32_t cf_flow_free_way(const struct cf_flow_tags *tags
  * seen. Not the ways that are being taken out: CF_FLOW_WAYS if there are no others. To read all entries of a set would
  * take longer than all else that a packet costs. So the oldest of the set's ages names one, whose entry is asked
  * whether that is still true. */
-static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
+static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, CF_FLOW_SET *set, uint32_t tag,
 					       uint64_t now_ns)
 {
 	uint32_t now = (uint32_t)(now_ns >> CF_AGE_SHIFT) + CF_AGE_AHEAD, way = cf_flow_free_way(tags, tag), age;
@@ -302,7 +308,7 @@ static __always_inline uint32_t cf_flow_choose(const struct cf_flow_tags *tags, 
 
 		if (oldest >= CF_FLOW_WAYS)
 			break;
-		age = cf_flow_age(&set->flow[oldest]);
+		age = cf_flow_age(CF_FLOW_OF(set, oldest));
 		if (set->age[oldest] == age || i == CF_FLOW_WAYS - 1)
 			way = oldest;
 		set->age[oldest] = age;
@@ -343,16 +349,16 @@ static __always_inline void cf_flow_put(struct cf_flow *flow, const struct cf_fl
 
 /* When many flows come and none comes back, they go in the order of their ways. Their entries come from memory while
  * the set's other lines do: one wait instead of two. */
-static __always_inline void cf_flow_expect_next(const struct cf_flow_set *set, uint32_t next)
+static __always_inline void cf_flow_expect_next(const CF_FLOW_SET *set, uint32_t next)
 {
 	if (next >= CF_FLOW_WAYS)
 		next = 0;
-	(void)*(const volatile uint64_t *)&set->flow[next].last_seen_ns;
-	(void)*(const volatile uint32_t *)&set->flow[next].tcp_flags[0];
+	(void)*(const volatile uint64_t *)&CF_FLOW_OF(set, next)->last_seen_ns;
+	(void)*(const volatile uint32_t *)&CF_FLOW_OF(set, next)->tcp_flags[0];
 }
 
 /* In the set's lock. `fresh` is complete but for CF_EVENT_REOPENED. */
-static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
+static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, CF_FLOW_SET *set, uint32_t tag,
 					   struct cf_flow *fresh, struct cf_flow_ended *ended, struct cf_flow **entry)
 {
 	uint32_t way = cf_flow_find_way(tags, set, tag, &fresh->key), held, reason;
@@ -370,7 +376,7 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_
 		way = cf_flow_choose(tags, set, tag, fresh->first_seen_ns);
 	if (way >= CF_FLOW_WAYS)
 		return CF_STAT_FLOW_FULL;
-	flow = &set->flow[way];
+	flow = CF_FLOW_OF(set, way);
 	*entry = flow;
 	if (is_reuse && !cf_flow_is_reuse(flow, fresh->tcp_flags[fresh->origin & 1]))
 		return CF_STAT_FLOW_HIT;
@@ -401,7 +407,7 @@ static __always_inline int cf_flow_replace(struct cf_flow_tags *tags, struct cf_
  * packet's direction. Returns
  * CF_STAT_FLOW_HIT, when somebody else was faster: count it into *entry; NEW: it is in the table, and fresh->flags say
  * whether it may have been there before; or FULL. */
-static __always_inline int cf_flow_insert(struct cf_flow_tags *tags, struct cf_flow_set *set, uint32_t tag,
+static __always_inline int cf_flow_insert(struct cf_flow_tags *tags, CF_FLOW_SET *set, uint32_t tag,
 					  struct cf_flow *fresh, struct cf_flow_ended *ended, struct cf_flow **entry)
 {
 	uint32_t way;
@@ -410,9 +416,9 @@ static __always_inline int cf_flow_insert(struct cf_flow_tags *tags, struct cf_f
 	ended->kind = 0;
 	if (!cf_flow_lock(tags)) {
 		way = cf_flow_find(tags, set, tag, &fresh->key); /* the holder's flow may be ours */
-		if (way >= CF_FLOW_WAYS || cf_flow_is_reuse(&set->flow[way], fresh->tcp_flags[fresh->origin & 1]))
+		if (way >= CF_FLOW_WAYS || cf_flow_is_reuse(CF_FLOW_OF(set, way), fresh->tcp_flags[fresh->origin & 1]))
 			return CF_STAT_FLOW_FULL;
-		*entry = &set->flow[way];
+		*entry = CF_FLOW_OF(set, way);
 		return CF_STAT_FLOW_HIT;
 	}
 	result = cf_flow_replace(tags, set, tag, fresh, ended, entry);

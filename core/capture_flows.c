@@ -2,6 +2,7 @@
  * Flows of a capture: see capture_flows.h. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "capture_flows.h"
 
 #define NS_PER_SECOND UINT64_C(1000000000)
@@ -77,6 +78,7 @@ void cf_capture_flows_times(struct cf_capture_flows *flows, const struct cf_plan
 int cf_capture_flows_init(struct cf_capture_flows *flows, const struct cf_capture_options *options,
 			  struct cf_capture_numbers *numbers, struct cf_error *error)
 {
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	struct cf_flow_table *table = &flows->table;
 	uint32_t sets;
 
@@ -85,12 +87,13 @@ int cf_capture_flows_init(struct cf_capture_flows *flows, const struct cf_captur
 	flows->events = options->events ? options->events : (uint32_t)CF_EVENTS_DEFAULT;
 	set_times(flows, options);
 	sets = cf_flow_sets_for(options->flow_entries);
+	flows->memory = mmap(NULL, cf_flow_table_size(sets), PROT_READ | PROT_WRITE, flags, -1, 0);
+	flows->active = calloc(sets, sizeof(*flows->active));
+	flows->is_active = calloc(sets, 1);
+	if (flows->memory == MAP_FAILED || !flows->active || !flows->is_active)
+		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a flow table of %u sets", sets);
+	cf_flow_table_place(table, flows->memory, sets);
 	cf_flow_secret_make(SEED, &table->secret);
-	cf_flow_table_place(table, calloc(cf_flow_entries_of(sets), sizeof(*table->sets)), sets);
-	flows->active = calloc(table->set_count, sizeof(*flows->active));
-	flows->is_active = calloc(table->set_count, 1);
-	if (!table->sets || !flows->active || !flows->is_active)
-		return cf_fail(error, CF_FAIL_INTERNAL, 0, "no memory for a flow table of %u sets", table->set_count);
 	cf_sweep_init(&flows->sweep, table, &flows->times, swept, flows);
 	flows->sweep.table.set_count = 1;
 	return 0;
@@ -98,22 +101,23 @@ int cf_capture_flows_init(struct cf_capture_flows *flows, const struct cf_captur
 
 void cf_capture_flows_free(struct cf_capture_flows *flows)
 {
-	free(flows->table.sets);
+	if (flows->memory && flows->memory != MAP_FAILED)
+		munmap(flows->memory, cf_flow_table_size(flows->table.set_count));
 	free(flows->active);
 	free(flows->is_active);
-	flows->table.sets = NULL;
+	flows->memory = NULL;
 	flows->active = NULL;
 	flows->is_active = NULL;
 }
 
 static void activate(struct cf_capture_flows *flows, const struct cf_flow *flow)
 {
-	size_t set = (size_t)((const uint8_t *)flow - (const uint8_t *)flows->table.sets) / sizeof(struct cf_flow_set);
+	uint32_t set = cf_flow_table_set(&flows->table, &flow->key);
 
 	if (flows->is_active[set])
 		return;
 	flows->is_active[set] = 1;
-	flows->active[flows->active_count++] = (uint32_t)set;
+	flows->active[flows->active_count++] = set;
 }
 
 static void account(struct cf_capture_flows *flows, const struct cf_flow_key *key, const struct cf_packet *packet,
@@ -176,8 +180,7 @@ static int is_empty(const struct cf_flow_tags *tags)
 /* The sweep's table is this one set. */
 static struct cf_sweep *at_set(struct cf_capture_flows *flows)
 {
-	flows->sweep.table.sets = &flows->table.sets[flows->active[flows->at]];
-	flows->sweep.table.tags = &flows->table.tags[flows->active[flows->at]];
+	flows->sweep.table.rooms = &flows->table.rooms[flows->active[flows->at]];
 	flows->sweep.next_set = 0;
 	return &flows->sweep;
 }
@@ -187,7 +190,7 @@ static void next_set(struct cf_capture_flows *flows)
 {
 	uint32_t set = flows->active[flows->at];
 
-	if (!is_empty(&flows->table.tags[set])) {
+	if (!is_empty(cf_flow_table_tags(&flows->table, set))) {
 		flows->at++;
 		return;
 	}

@@ -15,7 +15,8 @@ enum {
 };
 
 struct cf_capture_flows {
-	struct cf_flow_table table; /* owned */
+	struct cf_flow_table table;
+	void *memory; /* its; owned */
 	struct cf_sweep sweep; /* of one set at a time */
 	struct cf_sweep_options times;
 	uint32_t *active; /* sets that have flows */

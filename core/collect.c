@@ -56,6 +56,7 @@ static void set_times(struct cf_collect *collect)
 	collect->flows.options = collect->times;
 	collect->logged.options = collect->times;
 	collect->logged.options.wants = NULL;
+	collect->logged.options.remembers = 1;
 }
 
 static void begin_sweep(struct cf_collect *collect, struct cf_sweep *sweep, const struct cf_flow_table *table)
@@ -97,7 +98,7 @@ int cf_collect_flows(struct cf_collect *collect, uint64_t set_count, int fd, str
 	if (memory == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "collector: mapping the flow table: %s",
 			       strerror(errno));
-	cf_flow_table_place(&table, memory, (uint32_t)set_count);
+	cf_flow_table_map(&table, memory, (uint32_t)set_count);
 	begin_sweep(collect, &collect->flows, &table);
 	return 0;
 }

@@ -15,7 +15,7 @@
 
 enum {
 	CF_COLLECT_ROOM =
-		2 << 20, /* bytes free in the host ring before a socket is read: more than one read can fill */
+		3 << 19, /* bytes free in the host ring before a socket is read: more than one read can fill */
 };
 
 struct cf_collect_source { /* of one cell */

@@ -8,8 +8,7 @@ enum {
 	NFLOG_READS = 8, /* of a socket before others have their turn */
 	NFLOG_PACKETS = 1024, /* of a read */
 	RING_RECORDS = 1024,
-	AHEAD = 16, /* packets from its decoding to its accounting; a power of two */
-	ENTRY_AHEAD = AHEAD / 2, /* the set's line has come by then */
+	TOGETHER = 32, /* packets that are accounted at once */
 };
 
 /* What a rule says of a packet's fate decides which event its flow begins with. */
@@ -25,8 +24,8 @@ struct reading {
 	struct cf_collect *collect;
 	struct cf_collect_source *source;
 	struct cf_collected_nflog nflog; /* the numbers as they are to be after it */
-	uint32_t taken; /* parsed packets of this read */
-	struct cf_nflog_packet waiting[AHEAD]; /* the latest of them, not accounted yet */
+	uint32_t waiting_count;
+	struct cf_nflog_packet waiting[TOGETHER]; /* parsed, not accounted yet */
 };
 
 static void tell(struct cf_collect *collect, struct cf_collect_source *source, struct cf_event *event)
@@ -95,30 +94,32 @@ static void account(struct reading *reading, const struct cf_nflog_packet *packe
 		tell(reading->collect, reading->source, &event);
 }
 
-/* Each packet waits for a few after it, while its flow's entry comes from memory. */
+/* Each flow is elsewhere in memory, and what its packet waits for is mostly the TLB. In loops as short as these the
+ * processor waits for several at once. */
+static void account_waiting(struct reading *reading)
+{
+	const struct cf_flow_table *table = &reading->collect->logged.table;
+
+	for (uint32_t i = 0; i < reading->waiting_count; i++)
+		cf_flow_table_expect(table, &reading->waiting[i].key);
+	for (uint32_t i = 0; i < reading->waiting_count; i++)
+		cf_flow_table_expect_entry(table, &reading->waiting[i].key);
+	for (uint32_t i = 0; i < reading->waiting_count; i++)
+		account(reading, &reading->waiting[i]);
+	reading->waiting_count = 0;
+}
+
 static void take_packet(void *context, const struct cf_nflog_packet *packet)
 {
 	struct reading *reading = context;
-	const struct cf_flow_table *table = &reading->collect->logged.table;
-	struct cf_nflog_packet *place = &reading->waiting[reading->taken % AHEAD];
+	struct cf_nflog_packet *place = &reading->waiting[reading->waiting_count];
 
 	if (packet->parse != CF_STAT_PARSED)
 		return;
-	if (reading->taken >= AHEAD)
-		account(reading, place);
 	*place = *packet;
 	place->key.dropped = packet->verdict == CF_VERDICT_DROP;
-	cf_flow_table_expect(table, &place->key);
-	if (reading->taken >= ENTRY_AHEAD)
-		cf_flow_table_expect_entry(table, &reading->waiting[(reading->taken - ENTRY_AHEAD) % AHEAD].key);
-	reading->taken++;
-}
-
-static void account_waiting(struct reading *reading)
-{
-	for (uint32_t i = reading->taken > AHEAD ? reading->taken - AHEAD : 0; i < reading->taken; i++)
-		account(reading, &reading->waiting[i % AHEAD]);
-	reading->taken = 0;
+	if (++reading->waiting_count == TOGETHER)
+		account_waiting(reading);
 }
 
 static void count_nflog(struct cf_collected_nflog *to, const struct cf_nflog_numbers *before,
@@ -144,7 +145,7 @@ static int read_nflog(struct cf_collect *collect, struct cf_collect_source *sour
 	reading.collect = collect;
 	reading.source = source;
 	reading.nflog = numbers->nflog;
-	reading.taken = 0;
+	reading.waiting_count = 0;
 	for (int i = 0; i < NFLOG_READS && cf_collect_has_room(collect); i++) {
 		more = cf_nflog_read(&source->nflog, NFLOG_PACKETS, take_packet, &reading) >= NFLOG_PACKETS;
 		account_waiting(&reading);
@@ -178,10 +179,13 @@ static uint64_t refused(const struct cf_own_ring *ring)
 
 static int read_ring(struct cf_collect *collect, struct cf_collect_source *source)
 {
-	struct reading reading = { .collect = collect, .source = source };
+	struct reading reading;
 	uint64_t before = refused(&source->ring);
-	uint32_t taken = cf_own_ring_read(&source->ring, RING_RECORDS, take_record, &reading);
+	uint32_t taken;
 
+	reading.collect = collect;
+	reading.source = source;
+	taken = cf_own_ring_read(&source->ring, RING_RECORDS, take_record, &reading);
 	collect->config->numbers->own_taken += refused(&source->ring) - before;
 	collect->config->numbers->own_refused += refused(&source->ring) - before;
 	if (before == 0 && refused(&source->ring) > 0)

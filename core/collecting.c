@@ -92,12 +92,11 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 {
 	uint32_t sets = cf_flow_sets_for(LOGGED_FLOWS);
 	int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE;
-	void *logged;
 
 	memset(collecting, 0, sizeof(*collecting));
 	cf_member_init(&collecting->member);
 	collecting->cells = cells;
-	collecting->logged_size = cf_flow_entries_of(sets) * sizeof(struct cf_flow_set);
+	collecting->logged_size = cf_flow_table_size(sets);
 	collecting->config = (struct cf_collector_config){
 		.numbers = mmap(NULL, sizeof(struct cf_collected), PROT_READ | PROT_WRITE, flags, -1, 0),
 		.ring = &collecting->ring,
@@ -105,10 +104,10 @@ int cf_collecting_open(struct cf_collecting *collecting, struct cf_cells *cells,
 		.uid = uid,
 		.gid = gid,
 	};
-	logged = mmap(NULL, collecting->logged_size, PROT_READ | PROT_WRITE, flags, -1, 0);
-	cf_flow_table_place(&collecting->config.logged, logged, sets);
-	if (collecting->config.numbers == MAP_FAILED || logged == MAP_FAILED)
+	collecting->logged = mmap(NULL, collecting->logged_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (collecting->config.numbers == MAP_FAILED || collecting->logged == MAP_FAILED)
 		return cf_fail(error, CF_FAIL_INTERNAL, errno, "no memory for the collector: %s", strerror(errno));
+	cf_flow_table_place(&collecting->config.logged, collecting->logged, sets);
 	cf_flow_secret_make(cells->seed, &collecting->config.logged.secret);
 	if (cf_host_ring_new(&collecting->ring, CF_HOST_RING_BYTES, error) < 0)
 		return -1;
@@ -122,8 +121,9 @@ void cf_collecting_close(struct cf_collecting *collecting)
 	cf_host_ring_close(&collecting->ring);
 	if (collecting->config.numbers && collecting->config.numbers != MAP_FAILED)
 		munmap(collecting->config.numbers, sizeof(struct cf_collected));
-	if (collecting->config.logged.sets && collecting->config.logged.sets != MAP_FAILED)
-		munmap(collecting->config.logged.sets, collecting->logged_size);
+	if (collecting->logged && collecting->logged != MAP_FAILED)
+		munmap(collecting->logged, collecting->logged_size);
+	collecting->logged = NULL;
 	memset(&collecting->config, 0, sizeof(collecting->config));
 }
 

@@ -16,7 +16,8 @@ struct cf_collecting {
 	struct cf_member member; /* pid 0: none runs */
 	const struct cf_cells *cells; /* whom a new one is told of */
 	struct cf_plan_flows times;
-	size_t logged_size; /* bytes of config.logged */
+	void *logged; /* memory of config.logged; NULL: none */
+	size_t logged_size; /* its bytes */
 	uint32_t restarts;
 	int64_t respawn_at_ms; /* while none runs */
 	bool flows_told;

@@ -140,7 +140,7 @@ static void order(struct collector *collector)
 
 static int close_in(struct cf_sweep *sweep, uint32_t slot, uint32_t reason, uint64_t now_ns)
 {
-	return sweep->table.sets ? cf_sweep_close(sweep, slot, reason, now_ns) : 0;
+	return sweep->table.set_count ? cf_sweep_close(sweep, slot, reason, now_ns) : 0;
 }
 
 /* 0: all flows of the slot are told and gone; -1: no room. */
@@ -165,7 +165,7 @@ static void close_gone(struct collector *collector)
 /* Returns how many flows there were. */
 static uint32_t sweep_piece(struct cf_sweep *sweep, uint64_t now_ns, uint32_t pieces)
 {
-	return sweep->table.sets ? cf_sweep_some(sweep, now_ns, (sweep->table.set_count + pieces - 1) / pieces) : 0;
+	return sweep->table.set_count ? cf_sweep_some(sweep, now_ns, (sweep->table.set_count + pieces - 1) / pieces) : 0;
 }
 
 static void sweep(struct collector *collector)

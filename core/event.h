@@ -78,7 +78,7 @@ enum cf_event_flag {
 enum {
 	CF_EVENT_PREFIX_LEN = 128, /* NF_LOG_PREFIXLEN: 127 bytes and a NUL */
 	CF_EVENT_RING_LEN = 128, /* what a ring record carries: all of the event but the prefix */
-	CF_EVENT_FULL_LEN = 256, /* with the prefix: records of the host ring that have one */
+	CF_EVENT_FULL_LEN = 256, /* with the prefix: the longest records of the host ring */
 };
 
 struct cf_event {

@@ -6,6 +6,19 @@
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 #endif
+
+enum {
+	PLACE_UNIT = 64, /* of struct cf_flow_room.place, in bytes */
+	SPARE = 1024, /* flows: as many writers may die between taking one and giving it to a way */
+};
+
+static __always_inline struct cf_flow *flow_of(const struct cf_flow_room *room, uint64_t way)
+{
+	return (struct cf_flow *)(uintptr_t)((const uint8_t *)room + (uint64_t)room->place[way] * PLACE_UNIT);
+}
+
+#define CF_FLOW_SET struct cf_flow_room
+#define CF_FLOW_OF(set, way) flow_of(set, way)
 #include "../bpf/flow_event.h"
 
 uint32_t cf_flow_sets_for(uint32_t entries)
@@ -33,11 +46,39 @@ uint32_t cf_flow_sets_in(uint32_t entries)
 	return cf_flow_entries_of(sets) == entries ? sets : 0;
 }
 
+void cf_flow_table_map(struct cf_flow_table *table, void *memory, uint32_t set_count)
+{
+	*table = (struct cf_flow_table){ .sets = memory, .set_count = set_count };
+	table->tags = (struct cf_flow_tags *)&table->sets[set_count];
+}
+
+static uint64_t places(uint32_t set_count)
+{
+	return (uint64_t)set_count * CF_FLOW_WAYS + SPARE;
+}
+
+size_t cf_flow_table_size(uint32_t set_count)
+{
+	return sizeof(struct cf_flow_head) + set_count * sizeof(struct cf_flow_room) + places(set_count) * sizeof(struct cf_flow);
+}
+
 void cf_flow_table_place(struct cf_flow_table *table, void *memory, uint32_t set_count)
 {
-	table->sets = memory;
-	table->tags = (struct cf_flow_tags *)&table->sets[set_count];
-	table->set_count = set_count;
+	*table = (struct cf_flow_table){ .head = memory, .set_count = set_count };
+	table->rooms = (struct cf_flow_room *)(void *)&table->head[1];
+	table->flows = (struct cf_flow *)(void *)&table->rooms[set_count];
+}
+
+struct cf_flow_tags *cf_flow_table_tags(const struct cf_flow_table *table, uint32_t set)
+{
+	return table->rooms ? &table->rooms[set].tags : &table->tags[set];
+}
+
+struct cf_flow *cf_flow_table_flow(const struct cf_flow_table *table, uint32_t set, uint32_t way)
+{
+	if (table->sets)
+		return &table->sets[set].flow[way];
+	return table->rooms[set].place[way] ? flow_of(&table->rooms[set], way) : NULL;
 }
 
 /* SplitMix64: every bit of the seed is in every word. */
@@ -54,15 +95,17 @@ void cf_flow_secret_make(uint64_t seed, struct cf_flow_secret *secret)
 
 void cf_flow_table_repair(struct cf_flow_table *table)
 {
+	if (!table->head->placed) /* never used, and not to be touched for nothing */
+		return;
 	for (uint32_t i = 0; i < table->set_count; i++) {
-		struct cf_flow_tags *tags = &table->tags[i];
-		struct cf_flow_set *set = &table->sets[i];
+		struct cf_flow_room *room = &table->rooms[i];
+		struct cf_flow_tags *tags = &room->tags;
 
 		tags->lock &= ~CF_SET_LOCKED;
 		for (int way = 0; way < CF_FLOW_WAYS; way++) {
 			if (tags->tag[way] != CF_TAG_CLAIMED)
 				continue;
-			memset(&set->flow[way], 0, sizeof(set->flow[way]));
+			memset(flow_of(room, way), 0, sizeof(struct cf_flow));
 			tags->tag[way] = CF_TAG_FREE;
 		}
 	}
@@ -86,24 +129,61 @@ static uint32_t set_of(const struct cf_flow_table *table, uint64_t hash)
 	return cf_flow_set_index(hash, table->set_count - 1);
 }
 
+uint32_t cf_flow_table_set(const struct cf_flow_table *table, const struct cf_flow_key *key)
+{
+	return set_of(table, cf_flow_hash(key, &table->secret));
+}
+
+/* A way that is free gets a flow with its first use, and keeps it. What is taken is never given to two: who dies before
+ * the way has it leaves one that nobody uses. 0, or -1: they have been used up that way. */
+static int prepare(const struct cf_flow_table *table, struct cf_flow_room *room, uint32_t tag)
+{
+	uint64_t way = cf_flow_free_way(&room->tags, tag), place;
+
+	if (way >= CF_FLOW_WAYS || room->place[way])
+		return 0;
+	place = table->head->placed;
+	if (place >= places(table->set_count))
+		return -1;
+	table->head->placed = place + 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	room->place[way] = (uint32_t)(((uint8_t *)&table->flows[place] - (uint8_t *)room) / PLACE_UNIT);
+	return 0;
+}
+
 void cf_flow_table_expect(const struct cf_flow_table *table, const struct cf_flow_key *key)
 {
-	__builtin_prefetch(&table->tags[set_of(table, cf_flow_hash(key, &table->secret))], 1);
+	const struct cf_flow_room *room = &table->rooms[cf_flow_table_set(table, key)];
+
+	__builtin_prefetch(&room->tags, 1);
+	__builtin_prefetch(room->place, 1);
+	__builtin_prefetch(room->age, 1);
 }
 
 void cf_flow_table_expect_entry(const struct cf_flow_table *table, const struct cf_flow_key *key)
 {
 	uint64_t hash = cf_flow_hash(key, &table->secret);
-	uint32_t tag = cf_flow_tag(hash), index = set_of(table, hash), way = 0;
-	const uint32_t *held = table->tags[index].tag;
-	const struct cf_flow *flow = table->sets[index].flow;
+	uint32_t tag = cf_flow_tag(hash), way = 0;
+	const struct cf_flow_room *room = &table->rooms[set_of(table, hash)];
+	const uint32_t *held = room->tags.tag;
 
 	while (way < CF_FLOW_WAYS && held[way] != tag && held[way] != CF_TAG_FREE)
 		way++;
-	if (way == CF_FLOW_WAYS)
+	if (way == CF_FLOW_WAYS || !room->place[way])
 		return;
-	__builtin_prefetch(&flow[way], 1);
-	__builtin_prefetch((const char *)&flow[way] + 64, 1);
+	__builtin_prefetch(flow_of(room, way), 1);
+	__builtin_prefetch((const char *)flow_of(room, way) + 64, 1);
+}
+
+/* The sweep is to look at the set in time for a flow that is new in it. */
+static void come_due(const struct cf_flow_table *table, struct cf_flow_room *room, const struct cf_flow_key *key,
+		     uint64_t now_ns)
+{
+	uint32_t soonest = table->head->soonest[key->protocol == CF_TCP_NUMBER];
+	uint32_t due = (uint32_t)(now_ns >> CF_DUE_SHIFT) + soonest;
+
+	if (!room->due || (int32_t)(due - room->due) < 0)
+		room->due = due ? due : 1;
 }
 
 int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key *key, const struct cf_packet *packet,
@@ -111,23 +191,27 @@ int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key 
 			  struct cf_flow_ended *ended)
 {
 	uint64_t hash = cf_flow_hash(key, &table->secret);
-	uint32_t tag = cf_flow_tag(hash), index = set_of(table, hash);
-	struct cf_flow_tags *tags = &table->tags[index];
-	struct cf_flow_set *set = &table->sets[index];
+	struct cf_flow_room *room = &table->rooms[set_of(table, hash)];
+	struct cf_flow_tags *tags = &room->tags;
+	uint32_t tag = cf_flow_tag(hash);
 	struct cf_flow fresh;
 	uint32_t way;
 	int result;
 
 	ended->kind = 0;
 	*flow = NULL;
-	way = cf_flow_find(tags, set, tag, key);
-	if (way < CF_FLOW_WAYS && !cf_flow_is_reuse(&set->flow[way], packet->tcp_flags)) {
-		*flow = &set->flow[way];
-		cf_flow_hit(set, way, load, packet->tcp_flags, origin->direction);
+	way = cf_flow_find(tags, room, tag, key);
+	if (way < CF_FLOW_WAYS && !cf_flow_is_reuse(flow_of(room, way), packet->tcp_flags)) {
+		*flow = flow_of(room, way);
+		cf_flow_hit(room, way, load, packet->tcp_flags, origin->direction);
 		return CF_STAT_FLOW_HIT;
 	}
+	if (prepare(table, room, tag) < 0)
+		return CF_STAT_FLOW_FULL;
 	begin(&fresh, key, packet, load, origin);
-	result = cf_flow_insert(tags, set, tag, &fresh, ended, flow);
+	result = cf_flow_insert(tags, room, tag, &fresh, ended, flow);
+	if (result == CF_STAT_FLOW_NEW)
+		come_due(table, room, key, load->now);
 	if (result == CF_STAT_FLOW_HIT)
 		cf_flow_add(*flow, load, packet->tcp_flags, origin->direction);
 	return result;

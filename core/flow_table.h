@@ -12,27 +12,63 @@
 #include "flow.h"
 #include "packet.h"
 
+/* A set of a table of user space. Its flows lie elsewhere, in the order in which ways were first used: so the memory that
+ * a table touches, and what new flows touch together, is as much as there are flows, however they are strewn. */
+struct cf_flow_room {
+	struct cf_flow_tags tags;
+	uint32_t place[15]; /* of a way's flow: 64 bytes each behind this; 0: the way was never used */
+	uint32_t due; /* the sweep has nothing to do here before; CLOCK_BOOTTIME in units of CF_DUE_SHIFT; 0: no flows */
+	uint32_t age[15]; /* from here on as in struct cf_flow_set */
+	uint32_t pad0; /* zero */
+	uint64_t bloom[7];
+	uint32_t evictions;
+	uint32_t evicted;
+};
+
+enum {
+	CF_DUE_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */
+};
+
+struct cf_flow_head { /* what a table of user space begins with */
+	uint64_t placed; /* flows that have a way */
+	uint32_t soonest[2]; /* sweep's: after what time, in those units, it may have to do with a new flow; [1]: of TCP */
+	uint64_t pad0[6];
+};
+
 struct cf_flow_table {
-	struct cf_flow_set *sets; /* zeroed memory, or FLOWS mapped; not owned */
-	struct cf_flow_tags *tags; /* of each set; in the same memory */
-	uint32_t set_count; /* a power of two */
-	struct cf_flow_secret secret; /* of a table that is only swept: does not matter */
+	struct cf_flow_set *sets; /* FLOWS mapped, which is only swept; NULL: a table of user space */
+	struct cf_flow_tags *tags; /* of each of these sets; in the same memory */
+	struct cf_flow_room *rooms; /* the sets of a table of user space; NULL: FLOWS */
+	struct cf_flow *flows; /* of user space; in the same memory as rooms */
+	struct cf_flow_head *head;
+	uint32_t set_count; /* a power of two; 0: no table */
+	struct cf_flow_secret secret; /* of user space */
 };
 
 /* How many sets hold `entries` flows (0: the default): a power of two, CF_FLOW_SETS_MAX at most. */
 uint32_t cf_flow_sets_for(uint32_t entries);
 
-/* The memory of a table, as of the map FLOWS: so many entries of struct cf_flow_set. Sets, and in the rest their tags. */
+/* The map FLOWS has so many entries of struct cf_flow_set: sets, and in the rest their tags. */
 uint32_t cf_flow_entries_of(uint32_t set_count);
 /* And back; 0: no table has so many entries. */
 uint32_t cf_flow_sets_in(uint32_t entries);
-/* Set the table's pointers into such memory. */
+/* A table that is FLOWS, mapped. */
+void cf_flow_table_map(struct cf_flow_table *table, void *memory, uint32_t set_count);
+
+/* The memory of a table of user space in bytes, and a table in it: zeroed at first, aligned to 64 bytes, not owned. */
+size_t cf_flow_table_size(uint32_t set_count);
 void cf_flow_table_place(struct cf_flow_table *table, void *memory, uint32_t set_count);
+
+/* Of either: the tags of a set; the flow of a way that has one (of user space, NULL: the way was never used). */
+struct cf_flow_tags *cf_flow_table_tags(const struct cf_flow_table *table, uint32_t set);
+struct cf_flow *cf_flow_table_flow(const struct cf_flow_table *table, uint32_t set, uint32_t way);
+/* Of user space: the set that a key belongs to. */
+uint32_t cf_flow_table_set(const struct cf_flow_table *table, const struct cf_flow_key *key);
 
 /* The hash's secret from a seed: the same words for the same seed. */
 void cf_flow_secret_make(uint64_t seed, struct cf_flow_secret *secret);
 
-/* Sets of a writer that died may have ways that it had claimed: free them. Only for a table of user space. */
+/* Sets of a writer that died may have ways that it had claimed: free them. Of user space. */
 void cf_flow_table_repair(struct cf_flow_table *table);
 
 /* Where a packet of user space came from: what a new entry takes over from its first packet. */
@@ -46,8 +82,8 @@ struct cf_flow_origin {
 	uint8_t events; /* 1 << enum cf_kind, or-ed: kept in the entry */
 };
 
-/* The twin of the tc program's accounting: count one packet. `key` is sorted and has its cell; `load->now` is
- * CLOCK_BOOTTIME. Returns CF_STAT_FLOW_HIT, NEW or FULL (all ways of its set are being taken out). HIT and NEW: *flow
+/* The twin of the tc program's accounting, in a table of user space: count one packet. `key` is sorted and has its cell;
+ * `load->now` is CLOCK_BOOTTIME. Returns CF_STAT_FLOW_HIT, NEW or FULL (all ways of its set are being taken out). HIT and NEW: *flow
  * is the entry, in the table. `ended` is filled anew by each call: kind is set only with NEW. */
 int cf_flow_table_account(struct cf_flow_table *table, const struct cf_flow_key *key, const struct cf_packet *packet,
 			  const struct cf_load *load, const struct cf_flow_origin *origin, struct cf_flow **flow,

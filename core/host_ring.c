@@ -102,9 +102,17 @@ size_t cf_host_ring_room(const struct cf_host_producer *producer)
 	return produced - consumed > producer->size ? 0 : producer->size - (produced - consumed);
 }
 
+/* Prefixes are short, commonly: the rest of theirs, which is zero, is left out. With the NUL, a multiple of 8. */
+static uint32_t length_of(const struct cf_event *event)
+{
+	uint32_t prefix_len = (uint32_t)strnlen(event->prefix, CF_EVENT_PREFIX_LEN - 1);
+
+	return CF_EVENT_RING_LEN + (prefix_len ? (prefix_len / 8 + 1) * 8 : 0);
+}
+
 int cf_host_ring_put(struct cf_host_producer *producer, const struct cf_event *event)
 {
-	uint32_t len = event->prefix[0] ? CF_EVENT_FULL_LEN : CF_EVENT_RING_LEN;
+	uint32_t len = length_of(event);
 	unsigned long produced = atomic_load_explicit(position(producer->producer_page), memory_order_relaxed);
 	uint8_t *record = producer->producer_page + producer->page + (produced & (producer->size - 1));
 

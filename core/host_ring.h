@@ -12,7 +12,7 @@
 #include "event.h"
 
 enum {
-	CF_HOST_RING_BYTES = 8 << 20, /* data area; a power of two. About 32,000 events that have a prefix */
+	CF_HOST_RING_BYTES = 4 << 20, /* data area; a power of two. About 25,000 events whose prefix has 20 bytes */
 };
 
 struct cf_host_ring {
@@ -42,7 +42,7 @@ void cf_host_producer_close(struct cf_host_producer *producer);
 /* Where the next record goes: moves with each put, and says to a successor whether a put was done. */
 uint64_t cf_host_ring_produced(const struct cf_host_producer *producer);
 size_t cf_host_ring_room(const struct cf_host_producer *producer);
-/* One event, with its prefix when that is not empty. 0, or -1: no room now. */
+/* One event, with its prefix (zero behind its NUL) when that is not empty. 0, or -1: no room now. */
 int cf_host_ring_put(struct cf_host_producer *producer, const struct cf_event *event);
 /* Wake the consumer if anything was put in since the last time. Once for a batch: it costs more than the events do. */
 void cf_host_ring_wake(struct cf_host_producer *producer);

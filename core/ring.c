@@ -196,14 +196,23 @@ static uint64_t record_span(const struct cf_ring *ring, uint32_t len)
 	return (BPF_RINGBUF_HDR_SZ + (uint64_t)len + 7) & ~7ULL;
 }
 
+/* Of an event, and of as much of its prefix as there is. */
+static int is_length(const struct cf_ring *ring, uint32_t len)
+{
+	return len == CF_EVENT_RING_LEN || (len > CF_EVENT_RING_LEN && len <= ring->longest && len % 8 == 0);
+}
+
 static void take_event(struct cf_event *event, const uint8_t *data, uint32_t len)
 {
+	uint32_t prefix_len = len - CF_EVENT_RING_LEN;
+
 	/* A length that the compiler knows: a few moves in place of a call. */
 	memcpy(event, data, CF_EVENT_RING_LEN);
-	if (len == CF_EVENT_RING_LEN)
-		event->prefix[0] = '\0';
-	else
-		memcpy(event->prefix, data + CF_EVENT_RING_LEN, CF_EVENT_FULL_LEN - CF_EVENT_RING_LEN);
+	event->prefix[0] = '\0';
+	if (!prefix_len)
+		return;
+	memset(event->prefix, 0, sizeof(event->prefix));
+	memcpy(event->prefix, data + CF_EVENT_RING_LEN, prefix_len);
 	event->prefix[CF_EVENT_PREFIX_LEN - 1] = '\0';
 }
 
@@ -221,7 +230,7 @@ uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_
 		if (len & BPF_RINGBUF_DISCARD_BIT)
 			continue;
 		passed++;
-		if (len != CF_EVENT_RING_LEN && len != ring->longest) {
+		if (!is_length(ring, len)) {
 			(*refused)++;
 			*refused_len = len;
 			continue;

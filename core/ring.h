@@ -17,7 +17,7 @@ struct cf_ring {
 	int fd; /* to poll for new records, and cf_ring_hear when there are; not owned */
 	size_t size; /* of the events there is room for, in bytes, a power of two */
 	size_t page; /* bytes */
-	uint32_t longest; /* bytes of a record: CF_EVENT_RING_LEN or CF_EVENT_FULL_LEN */
+	uint32_t longest; /* bytes of a record: CF_EVENT_RING_LEN, or CF_EVENT_FULL_LEN where there are prefixes */
 	uint32_t slot_count; /* 0: it has the layout of the kernel's ring buffer */
 	void *consumer_page; /* position, shared with the kernel and with the next worker */
 	uint8_t *producer_page; /* position, and after one page the data, mapped twice in a row; of slots the whole map
@@ -55,10 +55,9 @@ void cf_ring_release(struct cf_ring *ring, uint64_t position);
 uint64_t cf_ring_producer(const struct cf_ring *ring);
 
 /* Copy up to `max` complete records from *position on into batch->events[0..], set batch->count, move *position
- * behind the last one. Records of other lengths than CF_EVENT_RING_LEN (and, of a host ring, CF_EVENT_FULL_LEN: with
- * the prefix) are passed over and counted in *refused
- * (the latest such length in *refused_len). Nothing is released. Returns the number of records passed, refused
- * ones included. */
+ * behind the last one. Records of other lengths than CF_EVENT_RING_LEN (and, of a host ring, by multiples of 8 up to
+ * CF_EVENT_FULL_LEN: with a prefix) are passed over and counted in *refused (the latest such length in *refused_len).
+ * Nothing is released. Returns the number of records passed, refused ones included. */
 uint32_t cf_ring_take(const struct cf_ring *ring, uint64_t *position, struct cf_batch *batch, uint32_t max,
 		      uint32_t *refused, uint32_t *refused_len);
 

@@ -9,6 +9,7 @@
 _Static_assert((int)CF_SWEEP_IDLES == (int)CF_IDLE_COUNT, "one time for each kind of protocol");
 
 enum {
+	SETS_AHEAD = 4, /* so many sets before its turn a set's flows are asked for */
 	CLOSING_SHIFT = 20, /* of ns: about a millisecond, in 32 bits */
 	CLOSING_UNITS = (CF_FLOW_CLOSING_NS >> CLOSING_SHIFT) + 2, /* both ends are rounded down */
 };
@@ -62,32 +63,34 @@ static int is_quiet(const struct cf_flow *flow, uint64_t now_ns, uint64_t for_ns
 	return (int64_t)(now_ns - __atomic_load_n(&flow->last_seen_ns, __ATOMIC_RELAXED)) >= (int64_t)for_ns;
 }
 
+/* What a flow's packets said of its end is in the entry's second cache line, and only TCP has that. */
 static int is_over(const struct cf_sweep *sweep, const struct cf_flow *flow, uint64_t now_ns)
 {
-	if (cf_flow_finished(flow) && is_quiet(flow, now_ns, sweep->options.linger_ns))
+	if (is_quiet(flow, now_ns, idle_of(sweep, flow)))
 		return 1;
-	return is_quiet(flow, now_ns, idle_of(sweep, flow));
+	return flow->key.protocol == IPPROTO_TCP && is_quiet(flow, now_ns, sweep->options.linger_ns) &&
+	       cf_flow_finished(flow);
 }
 
 /* By compare-and-swap: a program may have claimed the way for another flow since. */
 static int mark_closing(const struct cf_flow_table *table, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
 {
-	if (!__sync_bool_compare_and_swap(&table->tags[set].tag[way], tag, CF_TAG_CLOSING))
+	if (!__sync_bool_compare_and_swap(&cf_flow_table_tags(table, set)->tag[way], tag, CF_TAG_CLOSING))
 		return -1;
-	table->sets[set].flow[way].told_packets = (uint32_t)(now_ns >> CLOSING_SHIFT);
+	cf_flow_table_flow(table, set, way)->told_packets = (uint32_t)(now_ns >> CLOSING_SHIFT);
 	return 0;
 }
 
 /* What a way that is free must be: without counts. */
 static void set_free(const struct cf_flow_table *table, uint32_t set, int way)
 {
-	memset(&table->sets[set].flow[way], 0, sizeof(struct cf_flow));
-	__sync_bool_compare_and_swap(&table->tags[set].tag[way], CF_TAG_CLOSING, CF_TAG_FREE);
+	memset(cf_flow_table_flow(table, set, way), 0, sizeof(struct cf_flow));
+	__sync_bool_compare_and_swap(&cf_flow_table_tags(table, set)->tag[way], CF_TAG_CLOSING, CF_TAG_FREE);
 }
 
 static int finish(struct cf_sweep *sweep, uint32_t set, int way, uint32_t close_reason)
 {
-	const struct cf_flow *entry = &sweep->table.sets[set].flow[way];
+	const struct cf_flow *entry = cf_flow_table_flow(&sweep->table, set, way);
 	uint32_t reason = cf_flow_finished(entry);
 	struct cf_flow flow;
 
@@ -121,19 +124,85 @@ static void update(struct cf_sweep *sweep, struct cf_flow *flow, uint64_t now_ns
 	flow->told_interval = interval;
 }
 
-static void look(struct cf_sweep *sweep, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
+/* When a flow that is neither over nor was told of just now has to be looked at again. An unfinished connection may be
+ * finished by its next packet. */
+static uint64_t due_of(const struct cf_sweep *sweep, const struct cf_flow *flow, uint64_t now_ns)
 {
-	struct cf_flow *flow = &sweep->table.sets[set].flow[way];
+	uint64_t due = flow->last_seen_ns + idle_of(sweep, flow), next, interval;
+
+	if (flow->key.protocol == IPPROTO_TCP) {
+		next = (cf_flow_finished(flow) ? flow->last_seen_ns : now_ns) + sweep->options.linger_ns;
+		due = next < due ? next : due;
+	}
+	if (!sweep->options.update_ns || !is_wanted(sweep, flow, CF_KIND_UPDATED))
+		return due;
+	interval = now_ns > flow->first_seen_ns ? (now_ns - flow->first_seen_ns) / sweep->options.update_ns : 0;
+	if ((uint8_t)interval != flow->told_interval)
+		return now_ns; /* there was no room */
+	next = flow->first_seen_ns + (interval + 1) * sweep->options.update_ns;
+	return next < due ? next : due;
+}
+
+/* Returns when it is to be looked at again. */
+static uint64_t look(struct cf_sweep *sweep, uint32_t set, int way, uint32_t tag, uint64_t now_ns)
+{
+	struct cf_flow *flow = cf_flow_table_flow(&sweep->table, set, way);
 
 	if (tag == CF_TAG_CLOSING) {
 		if ((uint32_t)(now_ns >> CLOSING_SHIFT) - flow->told_packets >= CLOSING_UNITS)
 			finish(sweep, set, way, CF_CLOSE_IDLE);
-		return;
+		return now_ns;
 	}
-	if (is_over(sweep, flow, now_ns))
+	if (is_over(sweep, flow, now_ns)) {
 		mark_closing(&sweep->table, set, way, tag, now_ns);
-	else
-		update(sweep, flow, now_ns);
+		return now_ns;
+	}
+	update(sweep, flow, now_ns);
+	return sweep->options.remembers ? due_of(sweep, flow, now_ns) : now_ns;
+}
+
+static uint32_t units(uint64_t ns)
+{
+	return (uint32_t)(ns >> CF_DUE_SHIFT);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* With other times, or with a table that a predecessor has swept, all that is said of when sets are due is void. */
+static void reckon(struct cf_sweep *sweep)
+{
+	const struct cf_sweep_options *options = &sweep->options;
+	const uint64_t *idle = options->idle_ns;
+	uint64_t update = options->update_ns ? options->update_ns : UINT64_MAX;
+	struct cf_flow_head *head = sweep->table.head;
+
+	if (!options->remembers || !head || memcmp(&sweep->reckoned, options, sizeof(*options)) == 0)
+		return;
+	sweep->reckoned = *options;
+	sweep->blind = sweep->table.set_count;
+	head->soonest[0] = units(least(least(update, idle[CF_IDLE_UDP]), least(idle[CF_IDLE_ICMP], idle[CF_IDLE_OTHER])));
+	head->soonest[1] = units(least(least(update, idle[CF_IDLE_TCP]), options->linger_ns));
+}
+
+static int is_due(const struct cf_sweep *sweep, uint32_t set, uint64_t now_ns)
+{
+	return !sweep->options.remembers || !sweep->table.rooms || sweep->blind ||
+	       (int32_t)(sweep->table.rooms[set].due - units(now_ns)) <= 0;
+}
+
+/* Each flow is elsewhere in memory than what was looked at just now: it is asked for some sets before its turn. */
+static void expect(const struct cf_sweep *sweep, uint32_t set, uint64_t now_ns)
+{
+	const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, set);
+
+	if (!is_due(sweep, set, now_ns))
+		return;
+	for (int way = 0; way < CF_FLOW_WAYS; way++)
+		if (__atomic_load_n(&tags->tag[way], __ATOMIC_RELAXED) >= CF_TAG_FIRST)
+			__builtin_prefetch(cf_flow_table_flow(&sweep->table, set, way));
 }
 
 /* The one cache line that says whether there is anything. */
@@ -148,6 +217,7 @@ static int is_empty(const struct cf_flow_tags *tags)
 
 static void next_set(struct cf_sweep *sweep)
 {
+	sweep->blind -= sweep->blind > 0;
 	if (++sweep->next_set < sweep->table.set_count)
 		return;
 	sweep->next_set = 0;
@@ -156,26 +226,51 @@ static void next_set(struct cf_sweep *sweep)
 	sweep->seen = 0;
 }
 
+static void keep_due(struct cf_flow_room *room, uint32_t due)
+{
+	if (is_empty(&room->tags))
+		room->due = 0;
+	else
+		room->due = due ? due : 1;
+}
+
+/* Returns how many flows the set has. */
+static uint32_t look_at_set(struct cf_sweep *sweep, uint32_t set, uint64_t now_ns)
+{
+	const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, set);
+	uint64_t due = UINT64_MAX;
+	uint32_t flows = 0;
+	int looks = is_due(sweep, set, now_ns);
+
+	for (int way = 0; way < CF_FLOW_WAYS; way++) {
+		uint32_t tag = __atomic_load_n(&tags->tag[way], __ATOMIC_ACQUIRE);
+
+		if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
+			continue;
+		flows++;
+		if (looks)
+			due = least(due, look(sweep, set, way, tag, now_ns));
+	}
+	if (looks && flows && sweep->table.rooms)
+		keep_due(&sweep->table.rooms[set], units(due));
+	return flows;
+}
+
 uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_sets)
 {
-	uint32_t flows = 0;
+	uint32_t flows = 0, found;
 
 	if (max_sets > sweep->table.set_count)
 		max_sets = sweep->table.set_count;
+	reckon(sweep);
 	for (uint32_t i = 0; i < max_sets; i++, next_set(sweep)) {
-		const struct cf_flow_tags *tags = &sweep->table.tags[sweep->next_set];
-
-		if (is_empty(tags))
+		if (sweep->next_set + SETS_AHEAD < sweep->table.set_count)
+			expect(sweep, sweep->next_set + SETS_AHEAD, now_ns);
+		if (is_empty(cf_flow_table_tags(&sweep->table, sweep->next_set)))
 			continue;
-		for (int way = 0; way < CF_FLOW_WAYS; way++) {
-			uint32_t tag = __atomic_load_n(&tags->tag[way], __ATOMIC_ACQUIRE);
-
-			if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
-				continue;
-			look(sweep, sweep->next_set, way, tag, now_ns);
-			sweep->seen++;
-			flows++;
-		}
+		found = look_at_set(sweep, sweep->next_set, now_ns);
+		sweep->seen += found;
+		flows += found;
 	}
 	return flows;
 }
@@ -183,19 +278,24 @@ uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_set
 void cf_sweep_told(struct cf_sweep *sweep, const struct cf_flow_key *key, uint64_t first_seen_ns)
 {
 	for (uint32_t i = 0; i < sweep->table.set_count; i++) {
-		const struct cf_flow *flow = sweep->table.sets[i].flow;
+		const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, i);
 
-		for (int way = 0; way < CF_FLOW_WAYS; way++)
-			if (__atomic_load_n(&sweep->table.tags[i].tag[way], __ATOMIC_ACQUIRE) == CF_TAG_CLOSING &&
-			    flow[way].first_seen_ns == first_seen_ns && memcmp(&flow[way].key, key, sizeof(*key)) == 0)
+		for (int way = 0; way < CF_FLOW_WAYS; way++) {
+			const struct cf_flow *flow;
+
+			if (__atomic_load_n(&tags->tag[way], __ATOMIC_ACQUIRE) != CF_TAG_CLOSING)
+				continue;
+			flow = cf_flow_table_flow(&sweep->table, i, way);
+			if (flow->first_seen_ns == first_seen_ns && memcmp(&flow->key, key, sizeof(*key)) == 0)
 				set_free(&sweep->table, i, way);
+		}
 	}
 }
 
 /* One that was marked before keeps its reason: it was over before its cell was. */
 static int close_way(struct cf_sweep *sweep, uint32_t set, int way, uint32_t close_reason, uint64_t now_ns)
 {
-	uint32_t *place = &sweep->table.tags[set].tag[way];
+	uint32_t *place = &cf_flow_table_tags(&sweep->table, set)->tag[way];
 	uint32_t tag = __atomic_load_n(place, __ATOMIC_ACQUIRE);
 
 	if (tag == CF_TAG_CLOSING)
@@ -213,7 +313,7 @@ static int close_way(struct cf_sweep *sweep, uint32_t set, int way, uint32_t clo
 int cf_sweep_close(struct cf_sweep *sweep, uint32_t slot, uint32_t close_reason, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < sweep->table.set_count; i++) {
-		const struct cf_flow_tags *tags = &sweep->table.tags[i];
+		const struct cf_flow_tags *tags = cf_flow_table_tags(&sweep->table, i);
 
 		if (is_empty(tags))
 			continue;
@@ -222,7 +322,7 @@ int cf_sweep_close(struct cf_sweep *sweep, uint32_t slot, uint32_t close_reason,
 
 			if (tag == CF_TAG_FREE || tag == CF_TAG_CLAIMED)
 				continue;
-			if (slot != CF_SWEEP_ALL && sweep->table.sets[i].flow[way].key.cell != slot)
+			if (slot != CF_SWEEP_ALL && cf_flow_table_flow(&sweep->table, i, way)->key.cell != slot)
 				continue;
 			/* Full for one is full for the next ones. */
 			if (close_way(sweep, i, way, close_reason, now_ns) < 0)

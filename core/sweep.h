@@ -21,6 +21,9 @@ struct cf_sweep_options {
 	/* 1 << enum cf_kind, or-ed, for each slot (CF_CELLS_MAX): the kinds (closed, updated) that its cell asked for.
 	 * The caller's, may change between calls. NULL: what each flow says (`events`). */
 	const uint8_t *wants;
+	/* 1: of a table of user space, sets in which nothing can be due yet are passed over. For whoever sweeps all of a
+	 * table; `wants` does not change then. */
+	uint64_t remembers;
 };
 
 /* `flow` is a copy with the counts as they are now, which are final for CF_KIND_CLOSED; valid during the call. 0:
@@ -43,6 +46,8 @@ struct cf_sweep {
 	struct cf_sweep_numbers numbers;
 	uint32_t next_set; /* private from here on */
 	uint64_t seen; /* flows in use in this round so far */
+	struct cf_sweep_options reckoned; /* by which it is said when sets are due */
+	uint32_t blind; /* so many sets more are looked at whatever is said of them */
 };
 
 #define CF_SWEEP_ALL UINT32_MAX /* in place of a cell's number: all cells */
@@ -54,7 +59,7 @@ void cf_sweep_init(struct cf_sweep *sweep, const struct cf_flow_table *table, co
 
 /* Look at `max_sets` sets (set_count or less), going round. A flow that is over is marked in one round and told and
  * taken out in a later one, CF_FLOW_CLOSING_NS after it at the earliest. Returns how many flows those sets have. A set
- * without flows costs one cache line. */
+ * without flows costs one cache line, and one of a table of user space that is not due costs two. */
 uint32_t cf_sweep_some(struct cf_sweep *sweep, uint64_t now_ns, uint32_t max_sets);
 
 /* Take out a flow, without a word, that a predecessor had told as closed when it died. */

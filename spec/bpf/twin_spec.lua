@@ -61,6 +61,24 @@ describe("the flow tables of kernel and user space", function()
     return list
   end
 
+  local function bytes_of(place, len) return ffi.string(ffi.cast("const char *", place), len) end
+
+  -- Tags, what a set remembers, and all entries, those of free ways, too.
+  local function is_same(kernel, own, sets)
+    local BLOOM, FLOW = ffi.offsetof("struct cf_flow_set", "flow"), ffi.sizeof("struct cf_flow")
+    for set = 0, sets - 1 do
+      assert.is_true(bytes_of(twin.core.cf_flow_table_tags(kernel, set), 64)
+        == bytes_of(twin.core.cf_flow_table_tags(own, set), 64), "tags " .. set)
+      assert.is_true(bytes_of(kernel.sets + set, BLOOM) == bytes_of(own.rooms[set].bloom, BLOOM), "bloom " .. set)
+      assert.is_true(bytes_of(kernel.sets[set].age, 60) == bytes_of(own.rooms[set].age, 60), "ages " .. set)
+      for way = 0, 14 do
+        local flow = twin.core.cf_flow_table_flow(own, set, way)
+        assert.is_true(bytes_of(twin.core.cf_flow_table_flow(kernel, set, way), FLOW)
+          == (flow == nil and ("\0"):rep(FLOW) or bytes_of(flow, FLOW)), ("flow %d of %d"):format(way, set))
+      end
+    end
+  end
+
   for seed = 1, 3 do
     it("are the same after the same packets (seed " .. seed .. ")", function()
       local cell = run.load({ cell = 5, flows = 30, events = 10, seed = seed, ring_bytes = 1048576 })
@@ -74,10 +92,8 @@ describe("the flow tables of kernel and user space", function()
         step(cell, made, p, told)
       end
       assert.same(told, told_by(cell))
-      local sets, size = cell:table(), ffi.sizeof("struct cf_flow_set")
-      for i = 0, 2 do -- two sets, and their tags
-        assert.is_true(ffi.string(sets + i, size) == ffi.string(memory + i, size), "set " .. i)
-      end
+      is_same(twin.table(2, seed, cell:table()), made, 2)
+      assert.is_true(memory ~= nil)
       local latest = cell.latest
       for _, name in ipairs({ "flow_hit", "flow_evicted", "flow_reused" }) do
         assert.is_true(latest[name] > 10, name)

@@ -8,12 +8,14 @@ local MS, S = 1000000, 1000000000
 local FIN, SYN, RST, ACK = 1, 2, 4, 16
 local CLOSED, UPDATED = 3, 2
 
-describe("a sweep of a flow table", function()
+for _, remembers in ipairs({ false, true }) do describe("a sweep of a flow table"
+    .. (remembers and ", passing over sets that are not due" or ""), function()
   local made, memory, sweep
 
   before_each(function()
     made, memory = twin.table(4)
-    sweep = twin.sweep(made, { idle_ns = { 10 * S, 2 * S, 1 * S, 3 * S }, linger_ns = 500 * MS })
+    sweep = twin.sweep(made, { idle_ns = { 10 * S, 2 * S, 1 * S, 3 * S }, linger_ns = 500 * MS,
+      remembers = remembers })
   end)
   after_each(function()
     sweep.fn:free()
@@ -172,7 +174,7 @@ describe("a sweep of a flow table", function()
   it("finishes what a dead predecessor had begun", function()
     seen({ port_a = 1, now = 1 * S })
     sweep.some(3 * S)
-    local successor = twin.sweep(made, { idle_ns = 2 * S })
+    local successor = twin.sweep(made, { idle_ns = 2 * S, remembers = remembers })
     successor.some(4 * S)
     assert.same({ { CLOSED, C.CF_CLOSE_IDLE, 0, 1, 1 } }, successor.take())
     successor.fn:free()
@@ -185,5 +187,49 @@ describe("a sweep of a flow table", function()
     assert.equal(30, sum)
     assert.equal(30, tonumber(sweep.sweep.numbers.in_use))
     assert.equal(1, tonumber(sweep.sweep.numbers.rounds))
+  end)
+end) end
+
+describe("a sweep that passes over sets that are not due", function()
+  local made, memory = twin.table(4)
+  local sweep = twin.sweep(made, { idle_ns = { 10 * S, 2 * S, 1 * S, 3 * S }, linger_ns = 500 * MS, remembers = true })
+  after_each(function() assert.is_true(memory ~= nil) end)
+
+  local function closed(now)
+    sweep.some(now)
+    sweep.some(now + 15 * MS)
+    return #sweep.take()
+  end
+
+  -- Nothing in the table says that it is over but the flow itself: who closes it has looked.
+  local function outdate(flow) flow.last_seen_ns = 0 end
+
+  it("looks at a new flow when the soonest of its kind could be over", function()
+    local now = 100 * S
+    closed(now) -- a first round takes nothing for granted
+    local _, udp = twin.account(made, { port_a = 1, now = now })
+    local _, tcp = twin.account(made, { port_a = 2, protocol = 6, tcp_flags = SYN, now = now })
+    outdate(udp)
+    outdate(tcp)
+    assert.equal(0, closed(now + 400 * MS))
+    local by_linger = closed(now + 600 * MS)
+    assert.is_true(by_linger >= 1) -- tcp; and udp, if it is in the same set
+    assert.equal(2, by_linger + closed(now + 1100 * MS))
+    assert.equal(0, sweep.some(now + 2 * S))
+  end)
+
+  it("looks again when the first flow of the set that it saw can be over, and at all when times change", function()
+    local now = 200 * S
+    for _, change in ipairs({ false, true }) do
+      local _, flow = twin.account(made, { port_a = 3, now = now })
+      assert.equal(0, closed(now + 1100 * MS)) -- now it is known that it is UDP
+      outdate(flow)
+      assert.equal(0, closed(now + 1500 * MS))
+      sweep.sweep.options.idle_ns[1] = change and 3 * S or 2 * S
+      assert.equal(change and 1 or 0, closed(now + 1600 * MS))
+      assert.equal(change and 0 or 1, closed(now + 2100 * MS))
+      now = now + 10 * S
+    end
+    sweep.fn:free()
   end)
 end)

@@ -9,11 +9,11 @@ require("core_headers")("flow", "packet", "flow_table", "sweep")
 local C, core = ffi.C, helper.core
 local M = { core = core }
 
---- A struct cf_flow_table of `sets` sets (a power of two); `memory`: of the table, when it is somebody else's.
-function M.table(sets, seed, memory)
-  local own = memory or ffi.new("struct cf_flow_set[?]", core.cf_flow_entries_of(sets))
+--- A struct cf_flow_table of `sets` sets (a power of two); `flows`: FLOWS, mapped, when it is to be that.
+function M.table(sets, seed, flows)
   local made = ffi.new("struct cf_flow_table")
-  core.cf_flow_table_place(made, own, sets)
+  local own = flows or ffi.new("struct cf_flow[?]", core.cf_flow_table_size(sets) / ffi.sizeof("struct cf_flow") + 1)
+  if flows then core.cf_flow_table_map(made, flows, sets) else core.cf_flow_table_place(made, own, sets) end
   core.cf_flow_secret_make(seed or 42, made.secret)
   return made, own -- the second keeps the memory alive
 end
@@ -57,7 +57,7 @@ function M.sweep(made, options)
   local self = { told = {}, refuse = nil }
   local idle = options.idle_ns or 1000000000
   local settings = ffi.new("struct cf_sweep_options", { linger_ns = options.linger_ns or 100000000,
-    update_ns = options.update_ns or 0, wants = options.wants })
+    update_ns = options.update_ns or 0, wants = options.wants, remembers = options.remembers and 1 or 0 })
   for i = 0, 3 do settings.idle_ns[i] = type(idle) == "table" and idle[i + 1] or idle end
   local fn = ffi.cast("cf_sweep_fn *", function(_, flow, kind, reason)
     if self.refuse then
