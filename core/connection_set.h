@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The set behind connections.c: keyed hashes with open addressing, from which nothing is ever removed. It begins small
- * and moves into an area four times as large when it fills, because in a large one nearly every look-up misses the caches
- * and the TLB, and each first use of a page is a fault. Memory is the caller's, and may be shared with a process that
- * takes over: which area is in use is the caller's to keep there. Counts nothing.
+ * and moves into an area four times as large when it fills, because in a large one nearly every look-up misses the
+ * caches and the TLB, and each first use of a page is a fault. Memory is the caller's, and may be shared with a process
+ * that takes over: which area is in use is the caller's to keep there. Counts nothing.
  */
 #ifndef CF_CONNECTION_SET_H
 #define CF_CONNECTION_SET_H
@@ -12,21 +12,16 @@
 
 enum {
 	CF_CONNECTION_AREAS = 24,
-	CF_CONNECTION_FIRST = 32768, /* places of the first area: half a megabyte */
-};
-
-struct cf_connection_place {
-	uint64_t key; /* 0: free */
-	uint64_t instance; /* the caller's */
+	CF_CONNECTION_FIRST = 32768, /* places of the first area: a quarter of a megabyte */
 };
 
 /* Private to a process. */
 struct cf_connection_set {
-	struct cf_connection_place *memory; /* all areas, one behind the other */
+	uint64_t *memory; /* all areas, one behind the other */
 	uint64_t sizes[CF_CONNECTION_AREAS]; /* places of each */
 	uint32_t area_count;
 	uint32_t area; /* in use, and where it is: */
-	struct cf_connection_place *places;
+	uint64_t *places; /* a key each; 0: free */
 	uint64_t place_count;
 };
 
@@ -41,10 +36,10 @@ void cf_connection_set_use(struct cf_connection_set *set, uint32_t area);
 /* Where the key is, or the free place where it belongs: an index into `places`. */
 uint64_t cf_connection_set_find(const struct cf_connection_set *set, uint64_t key);
 
-/* Whether the area in use has as many keys as it should, and is not the last. */
+/* Whether the area in use has more keys than it should, and is not the last. */
 static inline int cf_connection_set_is_full(const struct cf_connection_set *set, uint64_t keys)
 {
-	return keys >= set->place_count / 4 * 3 && set->area + 1 < set->area_count;
+	return keys > set->place_count / 4 * 3 && set->area + 1 < set->area_count;
 }
 
 /* Copy what is in the area in use into the next. One that was killed meanwhile is simply begun again. The next area is

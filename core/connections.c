@@ -1,37 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * Different connections: see connections.h. What one connection changes (its place in the set, two sums) is noted first
- * and then done: whoever finds a note that is still due does it again, with the same numbers. */
-#include <math.h>
+ * Different connections: see connections.h. Before a batch changes a place in the set or a sum it notes in a log what
+ * was there, so that what a killed worker did of its batch is undone, as often as that takes: places and sums are put
+ * back to what they were, and nothing is calculated from what they are. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include "api.h"
+#include "connection_estimate.h"
+#include "connection_key.h"
 #include "connection_set.h"
 #include "connections.h"
 #include "hash.h"
 #include "plan.h"
-#include "sketch.h"
 
 enum {
 	RUN_BITS = 14, /* 16 KiB, 0.8 % */
 	CELL_BITS = 10, /* 1 KiB, 3.3 % */
-	TCP_SYN = 2,
-	TCP_RST = 4,
-	TCP_ACK = 16,
-	PROTOCOL_ICMP = 1,
-	ICMP_ECHO = 8,
-	ICMPV6_ECHO = 128,
-	AGAIN = CF_EVENT_REOPENED | CF_EVENT_MIDSTREAM,
 	SEED_LEN = 32,
-	EXPECTED = 2 * CF_CONNECTIONS_AHEAD,
-};
-
-/* Of what the set has no room for. A key that had flagged events only counts once: the last two's difference. */
-enum sketch {
-	SKETCH_OPENED, /* key and time of events without a flag */
-	SKETCH_KEYS, /* keys of all events */
-	SKETCH_KEYS_OPENED, /* keys of events without a flag */
-	SKETCHES,
+	PAGE = 4096,
 };
 
 enum mark { /* bits */
@@ -45,12 +32,20 @@ struct cell {
 	uint64_t count;
 };
 
-struct step { /* the values after it, so that doing it twice does no harm */
-	uint32_t is_due;
+struct change { /* of one connection: what was before it */
+	uint64_t index; /* its place */
+	uint64_t cell_count;
 	uint32_t slot;
-	uint64_t index;
-	struct cf_connection_place place; /* instance: first_seen_ns of the latest connection of that key */
-	uint64_t keys, count, cell_count;
+	uint32_t is_new; /* 1: the place was free */
+};
+
+/* What a batch has changed, in the memory that outlives a worker. Of the sums of the run, only the first values matter.
+ */
+struct log {
+	uint32_t attempt; /* whose it is */
+	uint32_t length; /* 0: nothing to undo, and the rest means nothing */
+	uint64_t keys, count; /* of the run, before the first change */
+	struct change changes[CF_BATCH_MAX];
 };
 
 struct memory {
@@ -58,16 +53,17 @@ struct memory {
 	uint64_t count; /* connections, without those in the sketches */
 	uint32_t marks; /* enum mark */
 	uint32_t area; /* of the set, in use */
-	struct step step;
+	struct log log;
 	struct cell cells[CF_CELLS_MAX];
-	uint8_t run[SKETCHES][1 << RUN_BITS];
-	uint8_t by_cell[CF_CELLS_MAX][SKETCHES][1 << CELL_BITS];
-	struct cf_connection_place places[];
+	uint8_t run[CF_CONNECTION_SKETCHES][1 << RUN_BITS];
+	uint8_t by_cell[CF_CELLS_MAX][CF_CONNECTION_SKETCHES][1 << CELL_BITS];
+	_Alignas(PAGE) uint64_t places[];
 };
 
 struct expected {
-	const struct cf_event *event;
-	uint64_t key;
+	const struct cf_event *first;
+	uint32_t count;
+	uint64_t keys[CF_CONNECTIONS_AHEAD]; /* 0: of none */
 };
 
 /* Not in the shared memory, so that what a worker does to that leads nobody astray. */
@@ -77,7 +73,7 @@ struct cf_connections {
 	size_t size; /* of memory */
 	struct cf_connection_set set;
 	struct cf_hash_secret secret;
-	struct expected expected[EXPECTED]; /* by the event's address */
+	struct expected expected;
 };
 
 /* A kill lands between two stores, so their order is the protocol: the compiler must not change it. */
@@ -116,69 +112,40 @@ void cf_connections_free(struct cf_connections *c)
 	free(c);
 }
 
-/* With only its way out watched, a cell's answers to others are flows out of it as well: those that show it in their
- * first packet are left out. Later fragments belong to the connection of the first, and ICMP but echo to others. */
-static int opens_connection(const struct cf_event *event)
+/* First all keys, then all places: between two of these there is so little to do that the processor walks the page
+ * tables for several at once, which are out of the TLB's reach as a rule. */
+void cf_connections_expect(struct cf_connections *c, const struct cf_event *events, uint32_t count)
 {
-	if (event->kind != CF_KIND_OPENED || event->direction != CF_DIRECTION_EGRESS ||
-	    event->flags & CF_EVENT_FRAGMENT)
-		return 0;
-	if (event->verdict == CF_VERDICT_DROP && !(event->flags & CF_EVENT_CONFLICT)) /* that one had left */
-		return 0;
-	if (event->flags & CF_EVENT_ICMP)
-		return event->icmp_type == (event->protocol == PROTOCOL_ICMP ? ICMP_ECHO : ICMPV6_ECHO);
-	if (event->flags & CF_EVENT_TCP)
-		return !(event->tcp_flags & TCP_RST) && (event->tcp_flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK);
-	return 1;
-}
+	struct expected *expected = &c->expected;
 
-static uint64_t key_of(const struct cf_connections *c, const struct cf_event *event)
-{
-	struct {
-		uint8_t src_addr[16], dst_addr[16];
-		uint32_t cell;
-		uint16_t src_port, dst_port;
-		uint8_t family, protocol, zero[2];
-	} tuple = { .cell = event->cell, .family = event->family, .protocol = event->protocol };
-	uint64_t key;
-
-	memcpy(tuple.src_addr, event->src_addr, sizeof(tuple.src_addr));
-	memcpy(tuple.dst_addr, event->dst_addr, sizeof(tuple.dst_addr));
-	if (event->flags & CF_EVENT_PORTS) {
-		tuple.src_port = event->src_port;
-		tuple.dst_port = event->dst_port;
-	} else if (event->flags & CF_EVENT_ICMP_ID) {
-		tuple.src_port = event->icmp_id;
-	}
-	key = cf_hash64(&c->secret, &tuple, sizeof(tuple));
-	return key ? key : 1;
-}
-
-static struct expected *expected_of(struct cf_connections *c, const struct cf_event *event)
-{
-	return &c->expected[(uintptr_t)event / sizeof(*event) % EXPECTED];
-}
-
-void cf_connections_expect(struct cf_connections *c, const struct cf_event *event)
-{
-	struct expected *expected = expected_of(c, event);
-
-	expected->event = NULL;
-	if (!opens_connection(event))
-		return;
-	*expected = (struct expected){ event, key_of(c, event) };
-	__builtin_prefetch(&c->set.places[cf_connection_first_place(expected->key, c->set.place_count)]);
+	expected->first = events;
+	expected->count = count < CF_CONNECTIONS_AHEAD ? count : CF_CONNECTIONS_AHEAD;
+	for (uint32_t i = 0; i < expected->count; i++)
+		expected->keys[i] = cf_connection_opens(&events[i]) ? cf_connection_key(&c->secret, &events[i]) : 0;
+	for (uint32_t i = 0; i < expected->count; i++)
+		__builtin_prefetch(&c->set.places[cf_connection_first_place(expected->keys[i], c->set.place_count)]);
 }
 
 /* What was expected is taken out again: the next event at that address is another one. */
 static uint64_t expected_key(struct cf_connections *c, const struct cf_event *event)
 {
-	struct expected *expected = expected_of(c, event);
+	struct expected *expected = &c->expected;
+	uintptr_t i = ((uintptr_t)event - (uintptr_t)expected->first) / sizeof(*event);
+	uint64_t key = i < expected->count ? expected->keys[i] : 0;
 
-	if (expected->event != event)
-		return key_of(c, event);
-	expected->event = NULL;
-	return expected->key;
+	if (key == 0)
+		return cf_connection_key(&c->secret, event);
+	expected->keys[i] = 0;
+	return key;
+}
+
+/* Which area is in use: a predecessor may have gone on to another. */
+static void look(struct cf_connections *c)
+{
+	uint32_t area = LOAD(c->memory->area);
+
+	if (area != c->set.area)
+		cf_connection_set_use(&c->set, area);
 }
 
 /* Killed before the store, it is done again; after it, whoever takes over finds the new area. */
@@ -190,6 +157,52 @@ static void grow(struct cf_connections *c)
 	STORE(c->memory->area, area + 1);
 	cf_connection_set_use(&c->set, area + 1);
 	cf_connection_set_forget(&c->set, area);
+}
+
+/* An empty log first: what is in it stays, and places may move. */
+static void begin(struct cf_connections *c)
+{
+	struct memory *m = c->memory;
+
+	STORE(m->log.length, 0);
+	if (cf_connection_set_is_full(&c->set, m->keys + CF_BATCH_MAX))
+		grow(c);
+	STORE(m->log.keys, m->keys);
+	STORE(m->log.count, m->count);
+}
+
+void cf_connections_begin(struct cf_connections *c, uint32_t attempt)
+{
+	look(c);
+	begin(c);
+	STORE(c->memory->log.attempt, attempt);
+}
+
+/* In reverse order: what was before the first change is put back last, and meanwhile the set is what it has been at
+ * some time. The length stays to the end: whoever is killed in here, the next one begins again, and what is put back
+ * already is put back to the same. */
+void cf_connections_undo(struct cf_connections *c, uint32_t attempt)
+{
+	struct memory *m = c->memory;
+	struct log *log = &m->log;
+	uint32_t length = log->length;
+
+	look(c);
+	if (log->attempt != attempt || length == 0 || length > CF_BATCH_MAX)
+		return;
+	while (length-- > 0) {
+		const struct change *change = &log->changes[length];
+		struct cell *cell = &m->cells[change->slot % CF_CELLS_MAX];
+		uint64_t index = change->index;
+
+		if (change->is_new && index < c->set.place_count)
+			STORE(c->set.places[index], 0);
+		if (cell->slot == change->slot)
+			STORE(cell->count, change->cell_count);
+	}
+	STORE(m->count, log->count);
+	STORE(m->keys, log->keys);
+	STORE(log->length, 0);
 }
 
 /* The numbers of the cell that has the slot now; an earlier one's go. */
@@ -210,48 +223,21 @@ static struct cell *cell_of(struct memory *m, uint32_t slot)
 	return cell;
 }
 
-static void do_step(const struct cf_connections *c)
+static void count(const struct cf_connections *c, uint64_t index, uint64_t key, struct cell *cell)
 {
 	struct memory *m = c->memory;
-	const struct step *step = &m->step;
-	uint64_t index = step->index;
+	uint32_t is_new = c->set.places[index] == 0, length = m->log.length;
+	struct change *change = &m->log.changes[length];
 
-	if (index < c->set.place_count) {
-		STORE(c->set.places[index].instance, step->place.instance);
-		STORE(c->set.places[index].key, step->place.key);
-		STORE(m->keys, step->keys);
-		STORE(m->count, step->count);
-		STORE(m->cells[step->slot % CF_CELLS_MAX].count, step->cell_count);
+	*change = (struct change){ index, cell->count, cell->slot, is_new };
+	STORE(m->log.length, length + 1);
+	if (is_new) {
+		STORE(c->set.places[index], key);
+		STORE(m->keys, m->keys + 1);
 	}
-	STORE(m->step.is_due, 0);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the next note is not begun before */
-}
-
-static void count(const struct cf_connections *c, uint64_t index, uint64_t key, const struct cf_event *event)
-{
-	struct memory *m = c->memory;
-	struct step *step = &m->step;
-
-	step->slot = event->cell;
-	step->index = index;
-	step->place = (struct cf_connection_place){ .key = key, .instance = event->first_seen_ns };
-	step->keys = m->keys + (c->set.places[index].key == 0);
-	step->count = m->count + 1;
-	step->cell_count = cell_of(m, event->cell)->count + 1;
-	STORE(step->is_due, 1);
-	do_step(c);
-}
-
-static void add_to_sketches(const struct cf_connections *c, uint8_t *sketches, int bits, uint64_t key,
-			    const struct cf_event *event)
-{
-	uint64_t opened[] = { key, event->first_seen_ns };
-
-	cf_sketch_add(sketches + (SKETCH_KEYS << bits), bits, key);
-	if (event->flags & AGAIN)
-		return;
-	cf_sketch_add(sketches + (SKETCH_OPENED << bits), bits, cf_hash64(&c->secret, opened, sizeof(opened)));
-	cf_sketch_add(sketches + (SKETCH_KEYS_OPENED << bits), bits, key);
+	STORE(m->count, m->count + 1);
+	STORE(cell->count, cell->count + 1);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the next change is not noted before */
 }
 
 static void mark(struct memory *m, struct cell *cell, uint32_t marks)
@@ -263,57 +249,36 @@ static void mark(struct memory *m, struct cell *cell, uint32_t marks)
 void cf_connections_add(struct cf_connections *c, const struct cf_event *event)
 {
 	struct memory *m = c->memory;
-	int again = event->flags & AGAIN;
-	struct cf_connection_place *place;
+	int again = event->flags & CF_CONNECTION_AGAIN, is_known;
 	struct cell *cell;
 	uint64_t key, i;
 
-	if (m->area != c->set.area)
-		cf_connection_set_use(&c->set, m->area);
-	if (m->step.is_due)
-		do_step(c);
-	if (!opens_connection(event))
+	if (!cf_connection_opens(event))
 		return;
-	if (cf_connection_set_is_full(&c->set, m->keys))
-		grow(c);
+	if (m->log.length >= CF_BATCH_MAX)
+		begin(c);
 	key = expected_key(c, event);
 	i = cf_connection_set_find(&c->set, key);
-	place = &c->set.places[i];
-	/* Not "another time": when a batch is done again, the set may know a later connection of the same tuple. */
-	if (place->key == key && event->first_seen_ns <= place->instance)
+	is_known = c->set.places[i] == key;
+	if (is_known && cf_connection_repeats(event))
 		return;
-	if (place->key == key ? !again : m->keys < c->cap) {
-		count(c, i, key, event);
+	cell = cell_of(m, event->cell);
+	if (is_known ? !again : m->keys < c->cap) {
+		count(c, i, key, cell);
 		return;
 	}
-	cell = cell_of(m, event->cell);
-	mark(m, cell, (place->key == key ? 0 : MARK_ESTIMATE) | (again ? MARK_MISSING : 0));
-	if (place->key == key)
+	mark(m, cell, (is_known ? 0 : MARK_ESTIMATE) | (again ? MARK_MISSING : 0));
+	if (is_known)
 		return;
-	add_to_sketches(c, m->run[0], RUN_BITS, key, event);
-	add_to_sketches(c, m->by_cell[event->cell % CF_CELLS_MAX][0], CELL_BITS, key, event);
-}
-
-/* `counted` and what the sketches say; only the latter is uncertain, and of a difference at most by the greater. */
-static void estimate(const uint8_t *sketches, int bits, uint64_t counted, struct cf_connection_count *out)
-{
-	double opened = cf_sketch_estimate(sketches + (SKETCH_OPENED << bits), bits);
-	double keys = cf_sketch_estimate(sketches + (SKETCH_KEYS << bits), bits);
-	double flagged = keys - cf_sketch_estimate(sketches + (SKETCH_KEYS_OPENED << bits), bits);
-	double all;
-
-	flagged = flagged > 0 ? flagged : 0;
-	all = (double)counted + opened + flagged;
-	out->is_estimate = 1;
-	out->count = all < 0x1p63 ? (uint64_t)(all + 0.5) : UINT64_MAX;
-	out->error = cf_sketch_error(bits) * hypot(opened, flagged > 0 ? keys : 0) / (all > 0 ? all : 1);
+	cf_connection_estimate_add(m->run[0], RUN_BITS, &c->secret, key, event);
+	cf_connection_estimate_add(m->by_cell[event->cell % CF_CELLS_MAX][0], CELL_BITS, &c->secret, key, event);
 }
 
 static void tell(uint64_t counted, uint32_t marks, const uint8_t *sketches, int bits, struct cf_connection_count *out)
 {
 	*out = (struct cf_connection_count){ .count = counted, .is_missing = (marks & MARK_MISSING) != 0 };
 	if (marks & MARK_ESTIMATE)
-		estimate(sketches, bits, counted, out);
+		cf_connection_estimate(sketches, bits, out);
 }
 
 void cf_connections_of_run(const struct cf_connections *c, struct cf_connection_count *out)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * How many different connections the cells opened: of the run and of each cell, in memory that the supervisor shares
- * with its workers. A set knows the first `cap` of them; beyond that the rest is estimated. Counting the same event
- * again adds nothing, so a worker may be killed between any two instructions and its successor counts the batch again:
- * that needs no transaction (outcome.h). What was lost before it got here is the summary's to say.
+ * with its workers. A set knows the first `cap` of them; beyond that the rest is estimated. Counting is part of a
+ * batch's transaction (outcome.h): what a worker that was killed between any two instructions had counted of its batch
+ * is undone by its successor, which counts the batch again. What was lost before it got here is the summary's to say.
  */
 #ifndef CF_CONNECTIONS_H
 #define CF_CONNECTIONS_H
@@ -11,7 +11,7 @@
 #include "event.h"
 
 enum {
-	CF_CONNECTIONS_CAP = 1000000, /* default; 64/3 bytes for each in the end: 21 MB */
+	CF_CONNECTIONS_CAP = 1000000, /* default; 32/3 bytes for each in the end: 11 MB */
 	CF_CONNECTIONS_CAP_MAX = 1 << 26,
 };
 
@@ -30,17 +30,26 @@ void cf_connections_free(struct cf_connections *connections);
 /* Before the first is counted: the same seed estimates the same. Only where nobody can choose tuples that collide. */
 void cf_connections_seed(struct cf_connections *connections, uint64_t seed);
 
-/* Count `event` if it opens a connection out of the cell: its first packet, with ports or an echo identifier where the
- * protocol has them, that answers nothing. event->cell is what the kernel wrote: slot and epoch. One writer at a time.
- * A tuple seen before is the same connection when the event is not later than the last one counted of it (a batch done
- * again), or is flagged CF_EVENT_REOPENED or CF_EVENT_MIDSTREAM; else a new one. */
+/* A transaction of at most CF_BATCH_MAX events begins, of the attempt with that number; what was counted before is for
+ * good. Once in each process before anything else is counted there, as a predecessor may have moved the set. Makes room
+ * for the batch: now and then this copies the whole set. Who never undoes may go on counting in one transaction: when
+ * the log of it is full, what is in it is for good. */
+void cf_connections_begin(struct cf_connections *connections, uint32_t attempt);
+/* All that was counted since that attempt began is uncounted, if it is the latest that did; else nothing happens. May
+ * be cut off and done again. Estimates stay: they are of sets, to which the same events are added again. */
+void cf_connections_undo(struct cf_connections *connections, uint32_t attempt);
+
+/* Count `event` if it opens a connection (connection_key.h). event->cell is what the kernel wrote: slot and epoch. One
+ * writer at a time. A tuple seen before is the same connection when the event is flagged CF_EVENT_REOPENED or
+ * CF_EVENT_MIDSTREAM; else another one. Of an event that may come more than once, the same time is the same one. */
 void cf_connections_add(struct cf_connections *connections, const struct cf_event *event);
 
-/* What cf_connections_add will need of `event` some calls later: nearly all that a connection costs is waiting for its
- * place in a table of many megabytes. Only said in advance, counts nothing; the event must
- * not change until then, and one that is not added in the end is to be expected anew if it is there again. */
-void cf_connections_expect(struct cf_connections *connections, const struct cf_event *event);
-enum { CF_CONNECTIONS_AHEAD = 8 }; /* calls: the way to memory and back, a few hundred ns */
+/* What cf_connections_add will need of the next `count` events, CF_CONNECTIONS_AHEAD at most, after the transaction was
+ * begun: nearly all that a connection costs is waiting for its place in a table of many megabytes. Only said in
+ * advance, counts nothing. An event is to be as it is now when it is added, at the same address; those that are not
+ * added are no harm. */
+void cf_connections_expect(struct cf_connections *connections, const struct cf_event *events, uint32_t count);
+enum { CF_CONNECTIONS_AHEAD = 32 }; /* 8 KB of events: they stay in the innermost cache */
 
 /* From any process that has the memory, at any time. */
 void cf_connections_of_run(const struct cf_connections *connections, struct cf_connection_count *out);

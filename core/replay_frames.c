@@ -27,6 +27,7 @@ static int take_batch(struct cf_replay *replay, const struct cf_frame *frame, st
 	replay->numbers.events += batch->count;
 	replay->numbers.batches++;
 	next->refused += cf_replay_refuse(&replay->recorded, batch);
+	cf_connections_begin(replay->connections, next->attempt);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct cf_event *event = &batch->events[i];
 		uint32_t cell = event->cell;

@@ -97,9 +97,8 @@ static void gather_connections(struct cf_summary *summary)
 	const struct cf_cells *cells = summary->from->cells;
 
 	cf_connections_of_run(summary->from->connections, &summary->connections);
-	summary->is_missing = outcome->refused || outcome->skipped || summary->in_ring ||
-			      lost_collecting(summary->from->collected) || cells->uncounted ||
-			      kernel_missed(&cells->removed);
+	summary->is_missing = outcome->refused || summary->in_ring || lost_collecting(summary->from->collected) ||
+			      cells->uncounted || kernel_missed(&cells->removed);
 	summary->connections.is_missing |= summary->is_missing || kernel_missed(&summary->stats) || cells->missed;
 	for (uint32_t i = 0, seen = 0; i < CF_CELLS_MAX && seen < cells->count; i++) {
 		if (!cells->by_slot[i])

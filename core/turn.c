@@ -35,16 +35,48 @@ uint64_t cf_boot_ns(void)
 	return cf_clock_boot_now();
 }
 
-/* Skip the one event that a worker has died over for the second time. */
+/* From slots to plan indices; events of slots we were not told of, or of an earlier cell in that slot, are refused. Of
+ * the others connections are counted, as part of the transaction. */
+static uint32_t map_cells(struct cf_turn *turn, const struct cf_outcome *next, struct cf_batch *batch)
+{
+	uint32_t kept = 0;
+	uint32_t refused;
+
+	if (turn->connections)
+		cf_connections_begin(turn->connections, next->attempt);
+	for (uint32_t i = 0; i < batch->count; i++) {
+		struct cf_event *event = &batch->events[i];
+		uint32_t slot = event->cell % CF_CELLS_MAX;
+		uint32_t cell = turn->cells[slot];
+
+		if (turn->connections && i % CF_CONNECTIONS_AHEAD == 0)
+			cf_connections_expect(turn->connections, event, batch->count - i);
+		if (cell == 0 || turn->slots[slot] != event->cell)
+			continue;
+		if (turn->connections)
+			cf_connections_add(turn->connections, event);
+		event->cell = cell - 1;
+		if (kept != i)
+			batch->events[kept] = *event;
+		kept++;
+	}
+	refused = batch->count - kept;
+	batch->count = kept;
+	return refused;
+}
+
+/* Skip the one event that a worker has died over for the second time. Its connection is one all the same. */
 static void skip_one(struct cf_turn *turn, enum cf_feed_ring from, uint64_t position)
 {
 	struct cf_outcome *next;
+	struct cf_batch *batch = cf_batch_get();
 	uint32_t refused = 0;
 	uint32_t refused_len = 0;
 
-	if (cf_ring_take(&turn->feed.rings[from], &position, cf_batch_get(), 1, &refused, &refused_len) == 0)
+	if (cf_ring_take(&turn->feed.rings[from], &position, batch, 1, &refused, &refused_len) == 0)
 		return;
 	next = cf_outcome_begin(turn->shared);
+	map_cells(turn, next, batch);
 	next->position[from] = position;
 	next->consumed++;
 	next->skipped++;
@@ -60,6 +92,8 @@ void cf_turn_recover(struct cf_turn *turn)
 
 	if (attempt != done->attempt && shared->attempt_count > 0) {
 		cf_dedup_forget(attempt);
+		if (turn->connections)
+			cf_connections_undo(turn->connections, attempt);
 		if (shared->careful > 0 && shared->attempt_count == 1) {
 			shared->careful--;
 			skip_one(turn, from, done->position[from]);
@@ -80,33 +114,6 @@ void cf_turn_recover(struct cf_turn *turn)
 	for (uint32_t i = 0; i < turn->sink_count; i++)
 		cf_sink_recover(&turn->sinks[i], done->outputs[i].head);
 	turn->pending = (1U << turn->sink_count) - 1;
-}
-
-/* From slots to plan indices; events of slots we were not told of, or of an earlier cell in that slot, are refused. */
-static uint32_t map_cells(struct cf_turn *turn, struct cf_batch *batch)
-{
-	uint32_t kept = 0;
-	uint32_t refused;
-
-	for (uint32_t i = 0; i < batch->count; i++) {
-		struct cf_event *event = &batch->events[i];
-		uint32_t slot = event->cell % CF_CELLS_MAX;
-		uint32_t cell = turn->cells[slot];
-
-		if (turn->connections && i + CF_CONNECTIONS_AHEAD < batch->count)
-			cf_connections_expect(turn->connections, event + CF_CONNECTIONS_AHEAD);
-		if (cell == 0 || turn->slots[slot] != event->cell)
-			continue;
-		if (turn->connections) /* outside the transaction: what is counted already counts no more */
-			cf_connections_add(turn->connections, event);
-		event->cell = cell - 1;
-		if (kept != i)
-			batch->events[kept] = *event;
-		kept++;
-	}
-	refused = batch->count - kept;
-	batch->count = kept;
-	return refused;
 }
 
 static void decide(struct cf_turn *turn, struct cf_batch *batch)
@@ -197,10 +204,10 @@ uint32_t cf_turn_once(struct cf_turn *turn)
 			pass_discarded(turn, from, position);
 		return 0;
 	}
-	refused += map_cells(turn, batch);
 	shared->attempt_from = from;
 	shared->attempt_count = taken; /* before begin: who finds an unfinished attempt reads this */
 	next = cf_outcome_begin(shared);
+	refused += map_cells(turn, next, batch);
 	next->position[from] = position;
 	next->consumed += taken;
 	next->refused += refused;

@@ -4,8 +4,9 @@
  * the channel's orders to end; knows nothing of Lua, plans or privileges.
  *
  * A batch is a transaction: its records, its numbers and the ring position become valid together (outcome.h), and
- * only then is the ring space released. A worker that dies leaves the batch to its successor, which takes those
- * events one by one; an event over which a worker dies twice is skipped, and counted.
+ * only then is the ring space released. A worker that dies leaves the batch to its successor, which undoes what was
+ * counted of its connections and takes those events one by one; an event over which a worker dies twice is skipped, and
+ * counted.
  */
 #ifndef CF_TURN_H
 #define CF_TURN_H

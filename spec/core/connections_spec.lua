@@ -1,59 +1,22 @@
 -- SPDX-License-Identifier: MIT
 --
--- Different connections: which events open one, what is the same one again, what a killed worker leaves behind, and
--- how far the estimate beyond the set is off.
+-- Different connections: which events open one, what is the same one again, and how far the estimate beyond the set is
+-- off. What is of batches that are cut off is connections_batch_spec.lua's.
 local ffi = require("ffi")
 local bit = require("bit")
-local helper = require("spec.helper")
-local core = helper.core
-local killed_at = require("killed_at")
-local recording_core = require("recording_core")
+local core = require("spec.helper").core
+local counts = require("connection_counts")
 local seeded = require("seeded")
-require("core_headers")("hash", "sketch", "connection_set", "connections")
-ffi.cdef("int usleep(unsigned int microseconds);")
 
 local C = ffi.C
-local PORTS, ICMP, ICMP_ID, TCP = C.CF_EVENT_PORTS, C.CF_EVENT_ICMP, C.CF_EVENT_ICMP_ID, C.CF_EVENT_TCP
-local AGAIN = { C.CF_EVENT_REOPENED, C.CF_EVENT_MIDSTREAM }
-local SIGKILL = 9
-local STRIDE = helper.sanitized and 7 or 1 -- instructions from one kill to the next: a sanitizer's are many more
+local PORTS, ICMP, ICMP_ID, TCP = counts.PORTS, C.CF_EVENT_ICMP, C.CF_EVENT_ICMP_ID, C.CF_EVENT_TCP
+local AGAIN = counts.AGAIN
+local make, add, add_again, numbered, add_numbers = counts.make, counts.add, counts.add_again, counts.numbered,
+  counts.add_numbers
+local run, of_cell = counts.run, counts.of_cell
 
 describe("connections", function()
-  local set
-
-  local function make(cap)
-    set = ffi.gc(core.cf_connections_new(cap or 1000), core.cf_connections_free)
-    assert(set ~= nil)
-    return set
-  end
   before_each(function() make() end)
-
-  local function event(fields) return recording_core.fill(ffi.new("struct cf_event"), fields) end
-  local function add(fields) core.cf_connections_add(set, event(fields)) end
-
-  local function run()
-    local out = ffi.new("struct cf_connection_count")
-    core.cf_connections_of_run(set, out)
-    return tonumber(out.count), out
-  end
-
-  local function of_cell(slot)
-    local out = ffi.new("struct cf_connection_count")
-    core.cf_connections_of_cell(set, slot, out)
-    return tonumber(out.count), out
-  end
-
-  -- An event that differs from others by `number`: its ports, its time.
-  local function numbered(number, fields)
-    local made = event(fields)
-    made.src_port, made.dst_port = number % 65536, math.floor(number / 65536)
-    made.first_seen_ns = 1000 + number
-    return made
-  end
-
-  local function add_numbers(first, last, fields)
-    for i = first, last do core.cf_connections_add(set, numbered(i, fields)) end
-  end
 
   it("are none at first, and that is exact", function()
     local count, out = run()
@@ -75,13 +38,33 @@ describe("connections", function()
       add_numbers(last - 49999, last)
       assert.equal(last, (run()))
     end
-    add_numbers(1, 200000)
+    add_numbers(1, 200000, { flags = bit.bor(PORTS, AGAIN[1]) })
     assert.equal(200000, (run()))
+    assert.equal(1, select(2, run()).is_missing)
+    make(200000)
+    add_numbers(1, 200000)
     local again = numbered(7) -- in the third area by now
     again.first_seen_ns = 500000
-    core.cf_connections_add(set, again)
+    core.cf_connections_add(counts.set, again)
     local count, out = run()
     assert.same({ 200001, 0, 0 }, { count, out.is_estimate, out.is_missing })
+  end)
+
+  it("are the same ones whether they were expected or not", function()
+    local events, size = ffi.new("struct cf_event[40]"), ffi.sizeof("struct cf_event")
+    for i = 0, 39 do ffi.copy(events[i], numbered(i), size) end
+    core.cf_connections_expect(counts.set, events, 40)
+    for i = 0, 39 do
+      if i % 3 > 0 then core.cf_connections_add(counts.set, events[i]) end
+    end
+    ffi.copy(events[1], numbered(77), size) -- another one, where one was expected that came
+    core.cf_connections_add(counts.set, events[1])
+    assert.equal(27, (run()))
+    for i = 0, 77 do
+      local made = numbered(i, { flags = bit.bor(PORTS, AGAIN[1]) })
+      if i == 77 or i < 40 and i % 3 > 0 then core.cf_connections_add(counts.set, made) end
+    end
+    assert.equal(27, (run()))
   end)
 
   it("differ by anything in the tuple, and by cell", function()
@@ -92,7 +75,7 @@ describe("connections", function()
     for i, fields in ipairs(others) do
       add(fields)
       assert.equal(i + 1, (run()))
-      add(fields)
+      add_again(fields)
       assert.equal(i + 1, (run()))
     end
   end)
@@ -100,12 +83,12 @@ describe("connections", function()
   it("do not differ by what else an event says, or by fields that are absent", function()
     add()
     for _, fields in ipairs({ { mark = 7 }, { ifindex = 9 }, { vlan = 3 }, { seq = 99 }, { cpu = 3 }, { bytes = 1 },
-      { icmp_id = 4 }, { last_seen_ns = 5 } }) do
-      add(fields)
+      { icmp_id = 4 }, { last_seen_ns = 5 }, { first_seen_ns = 5 } }) do
+      add_again(fields)
     end
     assert.equal(1, (run()))
     add({ protocol = 47, flags = 0 })
-    add({ protocol = 47, flags = 0, src_port = 5, dst_port = 6, icmp_id = 7 })
+    add_again({ protocol = 47, flags = 0, src_port = 5, dst_port = 6, icmp_id = 7 })
     assert.equal(2, (run()))
   end)
 
@@ -137,11 +120,18 @@ describe("connections", function()
     assert.equal(1, (run()))
   end)
 
-  it("are new ones when a tuple is used again, and the same ones when a batch is done again", function()
+  it("are new ones when a tuple is used again, whatever the times say", function()
     for i = 1, 5 do add({ first_seen_ns = i * 1000 }) end
     assert.equal(5, (run()))
+    add({ first_seen_ns = 3000 })
+    add({ first_seen_ns = 3000 })
+    assert.equal(7, (run()))
+    assert.equal(0, select(2, run()).is_missing)
+  end)
+
+  it("are the same ones when a record that has no kind is told again", function()
     for _ = 1, 3 do
-      for i = 1, 5 do add({ first_seen_ns = i * 1000 }) end
+      for i = 1, 5 do add({ bytes = 0, packets = 3, first_seen_ns = i * 1000 }) end
     end
     assert.equal(5, (run()))
     assert.equal(0, select(2, run()).is_missing)
@@ -150,7 +140,6 @@ describe("connections", function()
   for _, flag in ipairs(AGAIN) do
     it(("count once under flag %d, and are a lower bound only when one was passed over"):format(flag), function()
       local flags = bit.bor(PORTS, TCP, flag)
-      add({ flags = flags, first_seen_ns = 1000 })
       add({ flags = flags, first_seen_ns = 1000 })
       assert.same({ 1, 0 }, { (run()), select(2, run()).is_missing })
       add({ flags = flags, first_seen_ns = 2000 })
@@ -187,15 +176,17 @@ describe("connections", function()
     make(50000)
     local random = seeded.new(7)
     local seen, distinct = {}, 0
-    for _ = 1, 150000 do
+    for _ = 1, 200000 do
       local number = random:below(70000)
-      if not seen[number] and distinct < 50000 then seen[number], distinct = true, distinct + 1 end
-      if seen[number] then core.cf_connections_add(set, numbered(number)) end
+      if not seen[number] and distinct < 50000 then
+        seen[number], distinct = true, distinct + 1
+        core.cf_connections_add(counts.set, numbered(number))
+      end
     end
     assert.equal(50000, distinct)
     local count, out = run()
     assert.same({ 50000, 0, 0 }, { count, out.is_estimate, out.is_missing })
-    core.cf_connections_add(set, numbered(99999))
+    core.cf_connections_add(counts.set, numbered(99999))
     assert.equal(1, select(2, run()).is_estimate)
     assert.equal(50001, (run()))
   end)
@@ -214,7 +205,7 @@ describe("connections", function()
             assert.is_true(math.abs(count - total) <= 5 * out.error * total + 1)
             assert.is_true(out.error > 0 and out.error < 0.033)
           end
-          add_numbers(1, 1500, { cell = 9 })
+          add_numbers(1001, 1500, { cell = 9 })
           assert.equal(again, (run()))
         end
       end)
@@ -243,111 +234,10 @@ describe("connections", function()
       for i = 1, 10 do
         local made = numbered(i)
         made.first_seen_ns = 5000
-        core.cf_connections_add(set, made)
+        core.cf_connections_add(counts.set, made)
       end
       assert.equal(20, (run()))
       assert.equal(0, select(2, run()).is_estimate)
-    end)
-  end)
-
-  describe("after a worker was killed", function()
-    -- Kill it in the middle of `last`, do all of `first` and `last` again as its successor does, and compare.
-    local function at_every_instruction(cap, first, last)
-      local lacking = killed_at.lacking()
-      if lacking then return pending(lacking) end
-      local function fresh()
-        make(cap)
-        for _, made in ipairs(first) do core.cf_connections_add(set, made) end
-      end
-      local function numbers()
-        local all, total = run()
-        local cell, cells = of_cell(last.cell)
-        return { all, cell, total.is_missing, cells.is_missing, total.is_estimate, cells.is_estimate }
-      end
-      local function finish()
-        for _, made in ipairs(first) do core.cf_connections_add(set, made) end
-        core.cf_connections_add(set, last)
-        core.cf_connections_add(set, last)
-        return numbers()
-      end
-      fresh()
-      local expected, steps = finish(), 0
-      while true do
-        fresh()
-        local before = numbers()
-        local unfinished = killed_at.after(steps, core.cf_hash64, core.cf_connections_add, set, last)
-        if steps == 0 then assert.same(before, numbers()) end
-        local got = finish()
-        if expected[5] == 0 then assert.same(expected, got, "killed after " .. steps) end
-        assert.is_true(math.abs(expected[1] - got[1]) <= 1 and math.abs(expected[2] - got[2]) <= 1)
-        assert.same({ unpack(expected, 3) }, { unpack(got, 3) })
-        if not unfinished then break end
-        steps = steps + (steps < 150 and STRIDE or STRIDE * 11) -- after that it is hashes and, in a sanitizer, checks
-      end
-      assert.is_true(steps > 30)
-    end
-
-    it("at any instruction of a new one", function()
-      at_every_instruction(10, { numbered(1), numbered(2) }, numbered(3))
-    end)
-
-    it("at any instruction of a tuple used again", function()
-      local again = numbered(2)
-      again.first_seen_ns = 99999
-      at_every_instruction(10, { numbered(1), numbered(2), numbered(3) }, again)
-    end)
-
-    it("at any instruction of one beyond the cap", function()
-      at_every_instruction(2, { numbered(1), numbered(2), numbered(3) }, numbered(4))
-    end)
-
-    it("at any instruction of the first of another cell in its slot", function()
-      at_every_instruction(2, { numbered(1, { cell = 5 }), numbered(2, { cell = 5 }), numbered(3, { cell = 5 }) },
-        numbered(4, { cell = 5 + 4096 }))
-    end)
-
-    it("at any instant while the set moves into a larger area", function()
-      make(200000)
-      local first = C.CF_CONNECTION_FIRST / 4 * 3
-      add_numbers(1, first)
-      local next = numbered(first + 1)
-      for round = 1, 12 do
-        local pid = C.fork()
-        if pid == 0 then
-          core.cf_connections_add(set, next) -- which moves 24,576 of them
-          C._exit(0)
-        end
-        C.usleep(round * 60)
-        C.kill(pid, SIGKILL)
-        assert(C.waitpid(pid, ffi.new("int[1]"), 0) == pid)
-      end
-      core.cf_connections_add(set, next)
-      add_numbers(1, first + 1)
-      assert.equal(first + 1, (run()))
-      assert.equal(first + 1, (of_cell(0)))
-    end)
-
-    it("at any instant of a batch with tuples used again, again and again", function()
-      make(15000)
-      local batch, random = {}, seeded.new(4242)
-      for i = 1, 12000 do
-        batch[i] = numbered(random:below(4000), { cell = i % 3 })
-        batch[i].first_seen_ns = i
-      end
-      for round = 1, 12 do
-        local pid = C.fork()
-        if pid == 0 then
-          for i = 1, #batch do core.cf_connections_add(set, batch[i]) end
-          C._exit(0)
-        end
-        C.usleep(round * 150)
-        C.kill(pid, SIGKILL)
-        assert(C.waitpid(pid, ffi.new("int[1]"), 0) == pid)
-      end
-      for i = 1, #batch do core.cf_connections_add(set, batch[i]) end
-      -- Every event is a connection of its own here.
-      assert.same({ 12000, 4000, 4000, 4000 }, { (run()), (of_cell(0)), (of_cell(1)), (of_cell(2)) })
-      assert.equal(0, select(2, run()).is_missing)
     end)
   end)
 end)

@@ -1,10 +1,12 @@
 -- SPDX-License-Identifier: MIT
 --
 -- One turn of the worker over a ring made by hand, where no event gets as far as a policy: what is given back to the
--- producers, and what is counted.
+-- producers, what is counted, and what is of workers that are killed before they decide.
 local ffi = require("ffi")
 local helper = require("spec.helper")
+local killed_at = require("killed_at")
 local made_ring = require("made_ring")
+local recording_core = require("recording_core")
 require("core_headers")("error", "confine", "ring", "feed", "outcome", "sink", "turn")
 
 local core = helper.core
@@ -88,5 +90,42 @@ describe("a turn", function()
     assert.equal(3, core.cf_turn_once(turn))
     assert.equal(3, tonumber(outcome().refused))
     assert.equal(-1, core.cf_turn_set_slot(turn, 3, 4096))
+  end)
+
+  it("counts a connection once, also of an event that is skipped, wherever workers are killed", function()
+    local lacking = killed_at.lacking()
+    if lacking then return pending(lacking) end
+    local EVENTS = 4
+    local WHERE = { "cf_outcome_begin", "cf_connections_begin", "cf_connections_add", "cf_dedup_begin" }
+    local connections = ffi.gc(core.cf_connections_new(100), core.cf_connections_free)
+    local count = ffi.new("struct cf_connection_count")
+    turn.connections = connections
+    core.cf_turn_set_slot(turn, 3, 0)
+    local function check(expected)
+      core.cf_connections_of_run(connections, count)
+      assert.equal(expected, tonumber(count.count))
+      core.cf_connections_of_cell(connections, 3, count)
+      assert.equal(expected, tonumber(count.count))
+    end
+    local function kill_after(name, fn) assert.is_true(killed_at.after(0, core[name], fn, turn)) end
+
+    for port = 1, EVENTS do
+      made:produce(recording_core.fill(ffi.new("struct cf_event"), { cell = 3, src_port = port }))
+    end
+    local deaths = 0
+    while outcome().skipped < EVENTS do
+      assert.is_true(deaths < 10 * EVENTS)
+      kill_after(WHERE[deaths % #WHERE + 1], core.cf_turn_once)
+      deaths = deaths + 1
+      kill_after("cf_connections_undo", core.cf_turn_recover)
+      check(tonumber(outcome().consumed))
+      if deaths % 3 == 0 and shared.careful > 0 and shared.attempt_count == 1 then -- over skipping it
+        kill_after("cf_connections_add", core.cf_turn_recover)
+      end
+      core.cf_turn_recover(turn)
+      check(tonumber(outcome().consumed))
+    end
+    assert.equal(EVENTS, tonumber(outcome().consumed))
+    check(EVENTS)
   end)
 end)
