@@ -11,8 +11,8 @@ struct cf_linger {
 };
 
 /* In nanoseconds, after a look that found that many events in rings of which the fuller one was `permille` thousandths
- * full. The wake interval when little comes; up to four times that when so much does that each look is a batch, and
- * the rings have plenty of room for what four intervals bring. */
+ * full. The wake interval when little comes; up to 32 times that, but no more than 32 ms, when so much does that each
+ * look is several batches, and the rings have plenty of room for what comes meanwhile. */
 uint64_t cf_linger_after(struct cf_linger *linger, uint64_t interval_ns, uint32_t found, uint32_t permille);
 
 #endif

@@ -8,21 +8,30 @@
 #include "sink.h"
 #include "sink_parts.h"
 
+enum {
+	COUNTED = 192,
+};
+
 static const size_t buffer_len = CF_SINK_BUFFER_LEN;
 
+/* So many bytes at a time that a byte can count them, which the compiler makes vectors of. */
 uint64_t cf_sink_lines(const struct cf_sink *sink, uint64_t from, uint64_t to)
 {
-	const uint8_t *at = cf_sink_at(sink, from);
-	const uint8_t *end;
+	const uint8_t *at = cf_sink_at(sink, from), *end;
 	uint64_t lines = 0;
 
 	if (to - from > buffer_len)
 		return 0;
 	end = at + (to - from);
-	while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
-		lines++;
-		at++;
+	for (; end - at >= COUNTED; at += COUNTED) {
+		uint8_t some = 0;
+
+		for (int i = 0; i < COUNTED; i++)
+			some += at[i] == '\n';
+		lines += some;
 	}
+	while (at < end)
+		lines += *at++ == '\n';
 	return lines;
 }
 
