@@ -50,23 +50,35 @@ static __always_inline void cf_load_measure(struct __sk_buff *skb, const struct 
 	load->bytes += (__u64)(segments - 1) * (packet->payload - packet->network);
 }
 
-/* The boot clock, read once in a tick: that costs more than the rest of a known flow's packet. It is never ahead, and
- * behind by a tick at most (after a suspend too, which the next tick shows). */
+/* Once in a tick: what it is on the boot clock, and how far that is from the monotonic one, which costs less to read.
+ * Their distance only grows (while the host sleeps), and is measured too small if anything, so the greatest is right.
+ */
+static __always_inline void cf_clock_tick(struct cf_stats *stats)
+{
+	__u64 tick = bpf_jiffies64() + 1, offset; /* 0: never */
+
+	if (tick == stats->tick)
+		return;
+	stats->tick = tick;
+	stats->boot_ns = bpf_ktime_get_boot_ns();
+	offset = stats->boot_ns - bpf_ktime_get_ns();
+	if ((__s64)(offset - stats->boot_offset_ns) > 0)
+		stats->boot_offset_ns = offset;
+}
+
+/* The boot clock as of the tick: to read it would cost more than the rest of a known flow's packet. It is never ahead,
+ * and behind by a tick at most (after a suspend too, which the next tick shows). */
 static __always_inline __u64 cf_clock_coarse(struct cf_stats *stats)
 {
-	__u64 tick = bpf_ktime_get_coarse_ns();
-
-	if (tick != stats->tick_ns) {
-		stats->boot_ns = bpf_ktime_get_boot_ns();
-		stats->tick_ns = tick;
-	}
+	cf_clock_tick(stats);
 	return stats->boot_ns;
 }
 
 /* Later packets of this CPU must not be older than the flow. */
 static __always_inline __u64 cf_clock(struct cf_stats *stats)
 {
-	return stats->boot_ns = bpf_ktime_get_boot_ns();
+	cf_clock_tick(stats);
+	return stats->boot_ns = bpf_ktime_get_ns() + stats->boot_offset_ns;
 }
 
 /* On its way out a packet comes here after netfilter, on its way in before it. Outside of the cell it says nothing
@@ -81,7 +93,10 @@ static __always_inline void cf_flow_seen_at(struct cf_flow *fresh, const struct 
 	fresh->events = cf_config.events;
 }
 
-/* A packet whose flow is not in the table, or that begins a new connection in an old one's place. */
+/* A packet whose flow is not in the table, or that begins a new connection in an old one's place. A global function, as
+ * the parser is: the verifier walks each once, and not once more for everything that it knows where they are called.
+ * Their pointers are checked for it. There are no more of them, because a call costs each packet what a look-up does:
+ * returns are guarded against speculation, and arguments go through memory. */
 __noinline int cf_observe_new(struct cf_flow_tags *tags, struct cf_flow_set *set, __u32 tag, struct cf_flow *fresh,
 			      struct cf_stats *stats)
 {
@@ -120,10 +135,8 @@ __noinline int cf_observe_new(struct cf_flow_tags *tags, struct cf_flow_set *set
 	return 0;
 }
 
-/* Global functions, this and the one above: the verifier walks each once, and not once more for everything that it
- * knows of a packet after the parser's many ways. Their pointers are checked for it. */
-__noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, const struct cf_packet *packet,
-			       struct cf_flow_key *key, __u32 hook)
+static __always_inline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats,
+					   const struct cf_packet *packet, struct cf_flow_key *key, __u32 hook)
 {
 	int direction = (cf_config.flags & CF_BPF_FLIPPED ? hook ^ 1 : hook) & 1;
 	struct cf_flow_tags *tags;
@@ -133,8 +146,6 @@ __noinline int cf_observe_flow(struct __sk_buff *skb, struct cf_stats *stats, co
 	__u32 index, block, tag, way;
 	__u64 hash;
 
-	if (!stats || !packet || !key)
-		return 0;
 	fresh.origin_end = cf_flow_key_sort(key);
 	hash = cf_flow_hash(key, &cf_config.secret);
 	tag = cf_flow_tag(hash);
@@ -205,10 +216,9 @@ static __always_inline int cf_observe(struct __sk_buff *skb, int hook)
 			stats->n[CF_STAT_EGRESS_PACKETS] += cf_segments(skb);
 		return TC_ACT_UNSPEC;
 	}
-	if (key.fragment)
-		stats->n[CF_STAT_LATER_FRAGMENTS]++;
-	if (packet.copied)
-		stats->n[CF_STAT_NON_LINEAR]++;
+	/* Without branches, for the verifier's sake: both are 0 or 1. */
+	stats->n[CF_STAT_LATER_FRAGMENTS] += key.fragment;
+	stats->n[CF_STAT_NON_LINEAR] += packet.copied;
 	cf_observe_flow(skb, stats, &packet, &key, hook);
 	return TC_ACT_UNSPEC;
 }

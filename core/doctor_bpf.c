@@ -31,8 +31,12 @@ static const struct feature map_types[] = { { BPF_MAP_TYPE_ARRAY, "array" },
 					    { BPF_MAP_TYPE_RINGBUF, "ringbuf" } };
 
 static const struct feature helpers[] = {
-	{ BPF_FUNC_map_lookup_elem, "map_lookup_elem" },     { BPF_FUNC_map_update_elem, "map_update_elem" },
-	{ BPF_FUNC_ktime_get_boot_ns, "ktime_get_boot_ns" }, { BPF_FUNC_ringbuf_output, "ringbuf_output" },
+	{ BPF_FUNC_map_lookup_elem, "map_lookup_elem" },
+	{ BPF_FUNC_map_update_elem, "map_update_elem" },
+	{ BPF_FUNC_ktime_get_boot_ns, "ktime_get_boot_ns" },
+	{ BPF_FUNC_ktime_get_ns, "ktime_get_ns" },
+	{ BPF_FUNC_jiffies64, "jiffies64" },
+	{ BPF_FUNC_ringbuf_output, "ringbuf_output" },
 	{ BPF_FUNC_skb_load_bytes, "skb_load_bytes" },
 };
 

@@ -141,8 +141,9 @@ enum cf_stat {
 struct cf_stats {
 	uint64_t n[CF_STAT_COUNT]; /* by enum cf_stat */
 	uint64_t seq; /* of the latest event with this cell's number that was attempted here */
-	uint64_t tick_ns; /* CLOCK_MONOTONIC, coarse, at which boot_ns was read */
-	uint64_t boot_ns; /* CLOCK_BOOTTIME */
+	uint64_t tick; /* of the kernel's timer, plus 1, in which the clocks were compared */
+	uint64_t boot_ns; /* CLOCK_BOOTTIME then, or of a flow that began since */
+	uint64_t boot_offset_ns; /* how far it is ahead of CLOCK_MONOTONIC */
 	struct cf_flow_ended ended; /* in the making: the program's stack has no room for it */
 };
 
