@@ -17,7 +17,7 @@ describe("channel", function()
     assert(core.cf_channel_pair(pair) == 0)
     here, there = pair[0], pair[1]
     message = ffi.new("struct cf_message")
-    message.fds[0], message.fds[1] = -1, -1
+    for i = 0, C.CF_CHANNEL_FDS_MAX - 1 do message.fds[i] = -1 end
   end)
 
   after_each(function()
