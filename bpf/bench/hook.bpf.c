@@ -36,6 +36,11 @@ struct lru_value {
 LRU_MAP(LRU); /* the one that insertions fill */
 LRU_MAP(LRU_KNOWN); /* the one that hits read */
 
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20);
+} LRU_EVENTS SEC(".maps");
+
 __u32 bench_number;
 
 /* Another source address: the packet is the caller's own, nothing of it is checked again. */
@@ -152,7 +157,7 @@ int bench_lru_event(struct __sk_buff *skb)
 
 	bench_address(skb, number);
 	bench_lru(skb->len, &LRU, &key, bpf_ktime_get_ns());
-	event = bpf_ringbuf_reserve(&FLOW_EVENTS, CF_EVENT_RING_LEN, 0);
+	event = bpf_ringbuf_reserve(&LRU_EVENTS, CF_EVENT_RING_LEN, 0);
 	if (!event)
 		return TC_ACT_UNSPEC;
 	__builtin_memset(event, 0, CF_EVENT_RING_LEN);

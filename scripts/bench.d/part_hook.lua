@@ -20,7 +20,7 @@ int bpf_map_lookup_and_delete_batch(int fd, void *in, void *out, void *keys, voi
 
 local THREAD_CLOCK = 3
 local SETS, WAYS = 16384, 15
-local NEW, HITS = 100000, 400000 -- packets to a slice; the ring holds 131,000 events
+local NEW, HITS = 100000, 400000 -- packets to a slice; the rings hold 123,000 events
 local OBJECT = helper.build .. "/bpf/bench/hook.bpf.o"
 
 local M = {}
@@ -62,19 +62,24 @@ local function open()
   helper.core.cf_flow_secret_make(42, config.secret)
   bpf.set_initial(object, ".rodata.config", config, ffi.sizeof(config))
   bpf.load(object)
-  local self = { object = object, ring = ffi.new("struct cf_ring"), run = {} }
+  local self = { object = object, ring = ffi.new("struct cf_ring"),
+    lru_ring = ffi.new("struct cf_ring"), run = {} }
   self.flows_len = helper.core.cf_flow_entries_of(SETS) * ffi.sizeof("struct cf_flow_set")
   self.flows = ffi.C.mmap(nil, self.flows_len, 3, 1, bpf.map_fd(object, "FLOWS"), 0)
   assert(self.flows ~= ffi.cast("void *", -1), "mmap of FLOWS")
   assert(helper.core.cf_ring_open_slots(self.ring, bpf.map_fd(object, "FLOW_EVENTS"), bpf.map_fd(object, "FLOW_BELL"),
     slots * ffi.C.CF_EVENT_RING_LEN, nil) == 0)
+  local lru_events = bpf.map_fd(object, "LRU_EVENTS")
+  assert(helper.core.cf_ring_open(self.lru_ring, lru_events, bpf.max_entries(object, "LRU_EVENTS"), nil) == 0)
   self.lru = bpf.map_fd(object, "LRU")
   self.keys, self.values = ffi.new("uint8_t[?]", SETS * WAYS * 40), ffi.new("uint8_t[?]", SETS * WAYS * 32)
   return self
 end
 
 local function release_ring(self)
-  helper.core.cf_ring_release(self.ring, helper.core.cf_ring_producer(self.ring))
+  for _, ring in ipairs({ self.ring, self.lru_ring }) do
+    helper.core.cf_ring_release(ring, helper.core.cf_ring_producer(ring))
+  end
 end
 
 local function test_run(self, program, bytes, count)
