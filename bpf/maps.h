@@ -22,7 +22,7 @@ const volatile struct cf_bpf_config cf_config SEC(".rodata.config") = {
 	.set_mask = CF_FLOW_SETS - 1,
 	.events = 1 << CF_KIND_OPENED,
 	.slot_mask = CF_SLOTS - 1,
-	.slot_limit = CF_SLOTS - 4096,
+	.slot_limit = CF_SLOTS - CF_SLOTS / 32, /* the loader knows how many CPUs there are */
 };
 
 struct {

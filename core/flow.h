@@ -52,9 +52,10 @@ struct cf_flow {
  * holds: nothing, a flow (its fingerprint, from CF_TAG_FIRST up), or a flow that is being put in or taken out. The
  * tags of a set are in one cache line, which is all that a miss costs, and apart from the flows, behind all sets: so
  * they stay in the caches where the flows do not, and whoever looks for flows has a thirtieth of the memory to look at.
- * Who may change a tag: the holder of `lock` makes FREE or a fingerprint CLAIMED, and CLAIMED a fingerprint; the one
- * sweeper, which takes no lock, makes a fingerprint CLOSING and, at least 10 ms later, when nobody can be counting
- * into the entry any more, FREE. A fingerprint is only ever changed by compare-and-swap. */
+ * Who may change a tag: the holder of `lock` makes FREE a fingerprint, once the entry is whole, and one that has to go
+ * CLAIMED, and that a fingerprint again; the one sweeper, which takes no lock, makes a fingerprint CLOSING and, at
+ * least 10 ms later, when nobody can be counting into the entry any more, FREE. A fingerprint is only ever changed by
+ * compare-and-swap. */
 enum {
 	CF_FLOW_WAYS = 15,
 	CF_FLOW_SETS = 16384, /* by default: 245,760 flows, 33 MiB */

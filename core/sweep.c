@@ -81,7 +81,7 @@ static int mark_closing(const struct cf_flow_table *table, uint32_t set, int way
 	return 0;
 }
 
-/* What a way that is free must be: without counts. */
+/* Emptied as well: nothing of a flow that is over stays behind. */
 static void set_free(const struct cf_flow_table *table, uint32_t set, int way)
 {
 	memset(cf_flow_table_flow(table, set, way), 0, sizeof(struct cf_flow));
