@@ -8,7 +8,7 @@ local slices = require("slices")
 local system = require("system")
 
 local M = {}
-local SECONDS, SECONDS_QUICK = 2, 1
+local SECONDS, ROUNDS = 1, 12 -- many short pairs: what drifts between two transfers is more than what we cost
 
 local function transfer(here, seconds)
   local report = here:exec("cell", ("iperf3 -J -c %s -t %d"):format(lab.peer4, seconds))
@@ -28,9 +28,9 @@ end
 local function measure(here, options)
   local server = here:start("peer", "iperf3 -s")
   system.sleep(0.5)
-  local result = slices.rounds({ "nobody", "cellflow" }, options.quick and 1 or 7, function(name)
-    return (name == "nobody" and transfer or watched)(here, options.quick and SECONDS_QUICK or SECONDS)
-  end, options.quick and 10 or 90)
+  local result = slices.rounds({ "nobody", "cellflow" }, options.quick and 1 or ROUNDS, function(name)
+    return (name == "nobody" and transfer or watched)(here, SECONDS)
+  end, options.quick and 10 or 110)
   here:stop(server)
   local rows, bars = {}, {}
   for i, name in ipairs({ "nobody", "cellflow" }) do
